@@ -1,0 +1,286 @@
+//! The one publisher: a batch is published, and confirmed as a whole or not at all.
+//!
+//! Publishes are persistent, pipelined over a few channels, and awaited together; those of one batch share a
+//! channel, so they keep their order. Only a plain acknowledgement counts. A timeout means "unknown", not
+//! "failed": the message may still arrive, and consumers drop what they know already.
+//! No publish is `mandatory`, because lapin can attach a return to the wrong confirm of a shared channel; an
+//! alternate exchange takes what no binding takes.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::future::try_join_all;
+use lapin::{
+    BasicProperties, Channel, Confirmation,
+    options::{BasicPublishOptions, ConfirmSelectOptions},
+    types::{AMQPValue, FieldTable},
+};
+use tokio::{sync::watch, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::connection::{ConnectError, Link, connect};
+use crate::{
+    admin::Condition,
+    retry::Delays,
+    settings::BrokerSettings,
+    topology::{Exchange, Topology},
+};
+
+/// Measured on two cores: four channels bring a quarter more than one, more bring nothing.
+const CHANNELS: usize = 4;
+const RECONNECT_FIRST: Duration = Duration::from_millis(200);
+const RECONNECT_MOST: Duration = Duration::from_secs(5);
+
+/// A message to publish.
+#[derive(Debug, Clone)]
+pub struct Outgoing {
+    /// Where to.
+    pub exchange: Exchange,
+    /// From [`Topology::routing_key`].
+    pub routing_key: String,
+    /// AMQP `message_id`, at most 255 bytes: the id that duplicates are told by.
+    pub message_id: String,
+    /// AMQP `type`.
+    pub kind: &'static str,
+    /// AMQP `content_type`.
+    pub content_type: &'static str,
+    /// AMQP `timestamp`, in seconds since the Unix epoch.
+    pub timestamp: u64,
+    /// Extra headers, such as the W3C `traceparent`.
+    pub headers: Vec<(&'static str, String)>,
+    /// The bytes.
+    pub body: Vec<u8>,
+}
+
+/// Why a batch is not known to be in the queues. The caller's caller must send it again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// No connection, or the broker is blocked, for the whole time.
+    #[error("RabbitMQ cannot be reached, or accepts no publishes")]
+    Unavailable,
+    /// The broker refused: a queue is full.
+    #[error("RabbitMQ refused a message, because a queue is full")]
+    Refused,
+    /// The connection broke or time ran out before every confirm was there.
+    #[error("RabbitMQ did not confirm in time")]
+    Unconfirmed,
+}
+
+/// The publisher. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Publisher {
+    session: watch::Receiver<Option<Arc<Session>>>,
+    topology: Topology,
+    timeout: Duration,
+}
+
+/// The channels of one connection.
+#[derive(Debug)]
+struct Session {
+    channels: Vec<Channel>,
+    next: AtomicUsize,
+    failed: CancellationToken,
+    blocked: watch::Receiver<bool>,
+}
+
+impl Publisher {
+    /// Starts the supervisor, which keeps a connection, declares the topology on each new one, and reports to
+    /// `condition`. It ends, closing the connection, when `stop` is cancelled.
+    pub fn start(settings: &BrokerSettings, name: &'static str, condition: Condition, stop: CancellationToken) -> Self {
+        let (sender, session) = watch::channel(None);
+        tokio::spawn(supervise(settings.clone(), name, sender, condition, stop));
+        Self { session, topology: settings.topology.clone(), timeout: settings.publish_timeout }
+    }
+
+    /// Names of exchanges and routing keys.
+    pub fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    /// Publishes the batch and waits until all of it is confirmed, within the configured timeout. A connection
+    /// that breaks is waited for, and the batch repeated, as long as time is left.
+    ///
+    /// Cancellation: what was written may still arrive.
+    ///
+    /// # Errors
+    /// See [`PublishError`]; part of the batch may be in the queues all the same.
+    pub async fn publish(&self, batch: &[Outgoing]) -> Result<(), PublishError> {
+        let deadline = Instant::now() + self.timeout;
+        let mut sessions = self.session.clone();
+        let mut outcome = PublishError::Unavailable;
+        loop {
+            let waiting = usable_session(&mut sessions);
+            let Ok(Some(session)) = tokio::time::timeout_at(deadline, waiting).await else {
+                return Err(outcome);
+            };
+            match tokio::time::timeout_at(deadline, session.publish(&self.topology, batch)).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(BatchError::Refused)) => return Err(PublishError::Refused),
+                Ok(Err(BatchError::Broken(error))) => {
+                    tracing::debug!(%error, "a publish failed");
+                    session.failed.cancel();
+                    outcome = PublishError::Unconfirmed;
+                }
+                Err(_) => {
+                    // While the broker is blocked the frames wait in the socket; otherwise the link is dead.
+                    if !*session.blocked.borrow() {
+                        session.failed.cancel();
+                    }
+                    return Err(PublishError::Unconfirmed);
+                }
+            }
+        }
+    }
+}
+
+/// Waits for a session that is neither failed nor blocked; none when the supervisor is gone.
+async fn usable_session(sessions: &mut watch::Receiver<Option<Arc<Session>>>) -> Option<Arc<Session>> {
+    loop {
+        let current = sessions.borrow_and_update().clone();
+        match current {
+            Some(session) if !session.failed.is_cancelled() => {
+                let mut blocked = session.blocked.clone();
+                tokio::select! {
+                    free = blocked.wait_for(|blocked| !blocked) => {
+                        if free.is_ok() && !session.failed.is_cancelled() {
+                            drop(free);
+                            return Some(session);
+                        }
+                        sessions.changed().await.ok()?;
+                    }
+                    changed = sessions.changed() => changed.ok()?,
+                }
+            }
+            Some(_) | None => sessions.changed().await.ok()?,
+        }
+    }
+}
+
+enum BatchError {
+    Refused,
+    Broken(lapin::Error),
+}
+
+impl Session {
+    async fn publish(&self, topology: &Topology, batch: &[Outgoing]) -> Result<(), BatchError> {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.channels.len().max(1);
+        let channel = self.channels.get(turn).expect("a remainder is less than the length, and there are channels");
+        let mut confirms = Vec::with_capacity(batch.len());
+        for message in batch {
+            let written = publish_one(channel, topology, message).await.map_err(BatchError::Broken)?;
+            confirms.push(written);
+        }
+        let confirmations = try_join_all(confirms).await.map_err(BatchError::Broken)?;
+        // An acknowledgement that carries a returned message was not routed; nothing here is mandatory, so it
+        // would be a fault in this module.
+        let stored = |confirmation: &Confirmation| matches!(confirmation, Confirmation::Ack(None));
+        if confirmations.iter().all(stored) { Ok(()) } else { Err(BatchError::Refused) }
+    }
+}
+
+async fn publish_one(
+    channel: &Channel,
+    topology: &Topology,
+    message: &Outgoing,
+) -> lapin::Result<lapin::PublisherConfirm> {
+    const PERSISTENT: u8 = 2;
+    let mut headers = FieldTable::default();
+    for (name, value) in &message.headers {
+        headers.insert((*name).into(), AMQPValue::LongString(value.as_str().into()));
+    }
+    let properties = BasicProperties::default()
+        .with_delivery_mode(PERSISTENT)
+        .with_message_id(message.message_id.as_str().into())
+        .with_type(message.kind.into())
+        .with_content_type(message.content_type.into())
+        .with_timestamp(message.timestamp)
+        .with_headers(headers);
+    let (exchange, options) = (topology.exchange(message.exchange), BasicPublishOptions::default());
+    #[expect(clippy::disallowed_methods, reason = "the one place that publishes, with confirms")]
+    channel
+        .basic_publish(exchange.into(), message.routing_key.as_str().into(), options, &message.body, properties)
+        .await
+}
+
+async fn supervise(
+    settings: BrokerSettings,
+    name: &'static str,
+    sessions: watch::Sender<Option<Arc<Session>>>,
+    condition: Condition,
+    stop: CancellationToken,
+) {
+    let mut delays = Delays::new(RECONNECT_FIRST, RECONNECT_MOST);
+    loop {
+        let opened = tokio::select! {
+            () = stop.cancelled() => return,
+            opened = open(&settings, name) => opened,
+        };
+        match opened {
+            Ok((link, session)) => {
+                delays.reset();
+                tracing::info!("connected to RabbitMQ for publishing");
+                let failed = session.failed.clone();
+                let mut blocked = link.blocked.clone();
+                sessions.send_replace(Some(Arc::new(session)));
+                condition.set(true);
+                loop {
+                    tokio::select! {
+                        () = failed.cancelled() => break,
+                        () = stop.cancelled() => break,
+                        Ok(()) = blocked.changed() => condition.set(!*blocked.borrow_and_update()),
+                    }
+                }
+                condition.set(false);
+                sessions.send_replace(None);
+                link.close().await;
+                if stop.is_cancelled() {
+                    return;
+                }
+                metrics::counter!("switchboard_rabbitmq_reconnects_total", "side" => "publish").increment(1);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no connection to RabbitMQ for publishing; trying again");
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(delays.next_delay()) => {}
+        }
+    }
+}
+
+async fn open(settings: &BrokerSettings, name: &str) -> Result<(Link, Session), ConnectError> {
+    let link = connect(&settings.url, name).await?;
+    let preparing = async {
+        settings.topology.declare(&link.connection.create_channel().await?).await?;
+        let mut channels = Vec::with_capacity(CHANNELS);
+        for _ in 0..CHANNELS {
+            let channel = link.connection.create_channel().await?;
+            channel.confirm_select(ConfirmSelectOptions::default()).await?;
+            channels.push(channel);
+        }
+        lapin::Result::Ok(channels)
+    };
+    let prepared = match tokio::time::timeout(PREPARE_TIMEOUT, preparing).await {
+        Ok(prepared) => prepared.map_err(ConnectError::from),
+        Err(_) => Err(ConnectError::Timeout),
+    };
+    match prepared {
+        Ok(channels) => {
+            let (failed, blocked) = (link.failed.clone(), link.blocked.clone());
+            Ok((link, Session { channels, next: AtomicUsize::new(0), failed, blocked }))
+        }
+        Err(error) => {
+            link.close().await;
+            Err(error)
+        }
+    }
+}
+
+/// Declaring some twenty quorum queues on a busy broker takes seconds.
+pub(super) const PREPARE_TIMEOUT: Duration = Duration::from_secs(60);

@@ -1,0 +1,30 @@
+//! What `ingest` and `worker` must agree on, and the process plumbing that both need.
+//!
+//! The contract between the two binaries is [`envelope`] (what a queued message looks like), [`topology`]
+//! (where it goes) and [`ids`] (what its names may contain). [`broker`] is the one publisher and the one
+//! consumer. The rest is plumbing: [`settings`], [`telemetry`], [`admin`], [`shutdown`], [`retry`].
+//!
+//! Nothing here knows a database, an AI provider or the Graph API: ingest links this crate and must stay small.
+
+#![warn(missing_docs)]
+
+pub mod admin;
+pub mod broker;
+pub mod envelope;
+pub mod ids;
+pub mod retry;
+pub mod settings;
+pub mod shutdown;
+pub mod signature;
+pub mod telemetry;
+pub mod testing;
+pub mod topology;
+
+/// Installs rustls with ring as the TLS provider of the process.
+///
+/// Every binary calls this first: lapin and reqwest take the process default, and reqwest panics where there is
+/// none. A second call changes nothing, so tests may call it freely.
+pub fn install_tls_provider() {
+    // The error only says that a provider is installed already, which is what we want.
+    drop(rustls::crypto::ring::default_provider().install_default());
+}

@@ -1,0 +1,376 @@
+//! Configuration from the environment, checked as a whole.
+//!
+//! A [`Reader`] collects every problem by variable name while the settings are read, so that one start tells
+//! all that is wrong, before a port is bound. Sources, first wins: the process environment, a `.env` file in the
+//! working directory. A blank value counts as unset. Every secret `NAME` may be given as `NAME_FILE`, the path
+//! of a file that holds it (Docker and Kubernetes mount secrets so). Values never appear in a problem.
+
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::Path, str::FromStr, time::Duration};
+
+use secrecy::SecretString;
+
+use crate::topology::Topology;
+
+/// The exit code for a wrong configuration (`EX_USAGE` of sysexits.h).
+pub const EXIT_CONFIG: u8 = 64;
+
+/// One row of the configuration table of the README, which a test holds against this list.
+#[derive(Debug, Clone, Copy)]
+pub struct Variable {
+    /// The name in the environment.
+    pub name: &'static str,
+    /// What applies where it is unset.
+    pub default: &'static str,
+    /// Whether `NAME_FILE` is read too and the value is kept out of every output.
+    pub secret: bool,
+    /// What it is for, in one line.
+    pub meaning: &'static str,
+}
+
+/// The variables that both binaries read.
+pub const SHARED_VARIABLES: &[Variable] = &[
+    Variable { name: "RABBITMQ_URL", default: "required", secret: true, meaning: "`amqp://` or `amqps://`" },
+    Variable {
+        name: "QUEUE_PREFIX",
+        default: "whatsapp",
+        secret: false,
+        meaning: "first part of every exchange and queue name",
+    },
+    Variable {
+        name: "QUEUE_PARTITIONS",
+        default: "8",
+        secret: false,
+        meaning: "inbound queues, 1 to 256; the same value for every process",
+    },
+    Variable {
+        name: "PUBLISH_TIMEOUT_SECS",
+        default: "5",
+        secret: false,
+        meaning: "how long a publish may wait for RabbitMQ's confirm",
+    },
+    Variable {
+        name: "STOP_TIMEOUT_SECS",
+        default: "40",
+        secret: false,
+        meaning: "how long a stopping process may finish its work",
+    },
+    Variable { name: "RUST_LOG", default: "info", secret: false, meaning: "log filter, such as `info,worker=debug`" },
+    Variable { name: "LOG_FORMAT", default: "text", secret: false, meaning: "`text` or `json`" },
+];
+
+/// Everything that is wrong with a configuration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct Problems(Vec<(String, String)>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the configuration has {} problem(s):", self.0.len())?;
+        self.0.iter().try_for_each(|(name, what)| write!(f, "\n  {name} {what}"))
+    }
+}
+
+/// Reads variables and collects what is wrong with them.
+#[derive(Debug)]
+pub struct Reader {
+    values: BTreeMap<String, String>,
+    problems: Vec<(String, String)>,
+    asked: Vec<&'static str>,
+}
+
+impl Reader {
+    /// The process environment, over a `.env` file where the working directory has one.
+    pub fn from_environment() -> Self {
+        let mut reader = Self::from_pairs(
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
+        );
+        if Path::new(".env").is_file() {
+            reader.read_dotenv(Path::new(".env"));
+        }
+        reader
+    }
+
+    /// Values given by the caller, for tests.
+    pub fn from_pairs(pairs: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>) -> Self {
+        let values = pairs.into_iter().map(|(name, value)| (name.into(), value.into()));
+        let values = values.filter(|(_, value)| !value.trim().is_empty()).collect();
+        Self { values, problems: Vec::new(), asked: Vec::new() }
+    }
+
+    fn read_dotenv(&mut self, path: &Path) {
+        let entries = match dotenvy::from_path_iter(path) {
+            Ok(entries) => entries,
+            Err(_) => return self.problem(".env", "exists but cannot be read"),
+        };
+        for (position, entry) in entries.enumerate() {
+            match entry {
+                Ok((name, value)) if !value.trim().is_empty() => {
+                    self.values.entry(name).or_insert(value);
+                }
+                Ok(_) => {}
+                // dotenvy's own message would repeat the line, which may hold a secret.
+                Err(_) => self.problem(".env", format!("has an unreadable assignment (number {})", position + 1)),
+            }
+        }
+    }
+
+    /// Notes a problem. `what` completes a sentence that begins with the name, and holds no value.
+    pub fn problem(&mut self, name: impl Into<String>, what: impl Into<String>) {
+        self.problems.push((name.into(), what.into()));
+    }
+
+    /// The value, or none where it is unset or blank.
+    pub fn text(&mut self, name: &'static str) -> Option<String> {
+        self.asked.push(name);
+        self.values.get(name).map(|value| value.trim().to_owned())
+    }
+
+    /// A value that must be there.
+    pub fn required_text(&mut self, name: &'static str) -> Option<String> {
+        let value = self.text(name);
+        if value.is_none() {
+            self.problem(name, "is required");
+        }
+        value
+    }
+
+    /// A secret, from `NAME` or from the file that `NAME_FILE` names.
+    pub fn secret(&mut self, name: &'static str) -> Option<SecretString> {
+        let file_variable = format!("{name}_FILE");
+        let file = self.values.get(&file_variable).map(|path| path.trim().to_owned());
+        match (self.text(name), file) {
+            (Some(_), Some(_)) => {
+                self.problem(name, format!("and {file_variable} are both set; keep one"));
+                None
+            }
+            (Some(value), None) => Some(SecretString::from(value)),
+            (None, Some(path)) => match std::fs::read_to_string(&path) {
+                Ok(text) if !text.trim().is_empty() => Some(SecretString::from(text.trim())),
+                Ok(_) => {
+                    self.problem(file_variable, format!("names an empty file, {path}"));
+                    None
+                }
+                Err(error) => {
+                    self.problem(file_variable, format!("names a file that cannot be read, {path}: {error}"));
+                    None
+                }
+            },
+            (None, None) => None,
+        }
+    }
+
+    /// A secret that must be there.
+    pub fn required_secret(&mut self, name: &'static str) -> Option<SecretString> {
+        let known = self.problems.len();
+        let value = self.secret(name);
+        if value.is_none() && self.problems.len() == known {
+            self.problem(name, format!("is required (or {name}_FILE, the path of a file that holds it)"));
+        }
+        value
+    }
+
+    /// A value of another type, or the default where it is unset. `expected` completes "must be …".
+    pub fn parsed<T: FromStr>(&mut self, name: &'static str, default: T, expected: &str) -> T {
+        match self.text(name).map(|text| text.parse()) {
+            None => default,
+            Some(Ok(value)) => value,
+            Some(Err(_)) => {
+                self.problem(name, format!("must be {expected}"));
+                default
+            }
+        }
+    }
+
+    /// `true` or `false` (also `1` and `0`); unset is false.
+    pub fn flag(&mut self, name: &'static str) -> bool {
+        match self.text(name).as_deref() {
+            None | Some("false" | "0") => false,
+            Some("true" | "1") => true,
+            Some(_) => {
+                self.problem(name, "must be `true` or `false`");
+                false
+            }
+        }
+    }
+
+    /// Seconds, fractions allowed, within bounds (also in seconds).
+    pub fn seconds(&mut self, name: &'static str, default: f64, least: f64, most: f64) -> Duration {
+        let value = self.parsed(name, default, &format!("a number of seconds from {least} to {most}"));
+        if !(least..=most).contains(&value) {
+            self.problem(name, format!("must be a number of seconds from {least} to {most}"));
+            return Duration::from_secs_f64(default);
+        }
+        Duration::from_secs_f64(value)
+    }
+
+    /// A whole number within bounds.
+    pub fn count(&mut self, name: &'static str, default: u32, least: u32, most: u32) -> u32 {
+        let expected = format!("a whole number from {least} to {most}");
+        let value = self.parsed(name, default, &expected);
+        if !(least..=most).contains(&value) {
+            self.problem(name, format!("must be {expected}"));
+            return default;
+        }
+        value
+    }
+
+    /// An `http://` or `https://` base URL, without a slash at its end.
+    pub fn base_url(&mut self, name: &'static str, default: &str) -> String {
+        let url = self.text(name).unwrap_or_else(|| default.to_owned());
+        let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+        if !host.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/') && !rest.contains(char::is_whitespace)) {
+            self.problem(name, "must be a URL that begins with `https://` or `http://`");
+        }
+        url.trim_end_matches('/').to_owned()
+    }
+
+    /// Everything that was asked for so far, for the test that holds it against the table.
+    pub fn asked(&self) -> &[&'static str] {
+        &self.asked
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// Every problem that was noted.
+    pub fn finish(self) -> Result<(), Problems> {
+        if self.problems.is_empty() { Ok(()) } else { Err(Problems(self.problems)) }
+    }
+}
+
+/// How to reach RabbitMQ and what is there.
+#[derive(Debug, Clone)]
+pub struct BrokerSettings {
+    /// `amqp://` or `amqps://`, with the password.
+    pub url: SecretString,
+    /// Names of exchanges and queues.
+    pub topology: Topology,
+    /// How long a publish may wait for its confirm.
+    pub publish_timeout: Duration,
+}
+
+impl BrokerSettings {
+    /// Reads `RABBITMQ_URL`, `QUEUE_PREFIX`, `QUEUE_PARTITIONS` and `PUBLISH_TIMEOUT_SECS`; none where the URL
+    /// is missing or wrong, which the reader has noted.
+    pub fn read(reader: &mut Reader) -> Option<Self> {
+        let url = reader.required_secret("RABBITMQ_URL");
+        let prefix = reader.text("QUEUE_PREFIX").unwrap_or_else(|| "whatsapp".to_owned());
+        let wordly = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        if prefix.len() > 100 || !prefix.chars().all(wordly) {
+            reader.problem("QUEUE_PREFIX", "must be at most 100 letters, digits, '.', '_' and '-'");
+        }
+        let partitions = reader.count("QUEUE_PARTITIONS", 8, 1, 256);
+        let publish_timeout = reader.seconds("PUBLISH_TIMEOUT_SECS", 5.0, 0.1, 60.0);
+        let url = url?;
+        if !crate::broker::is_valid_url(&url) {
+            reader.problem("RABBITMQ_URL", "must be a URL such as amqp://user:password@host:5672/vhost (or amqps://)");
+            return None;
+        }
+        let partitions = u16::try_from(partitions).expect("at most 256");
+        Some(Self { url, topology: Topology::new(prefix, partitions), publish_timeout })
+    }
+}
+
+/// Where a process listens, and whether the operator asked for that very address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListenAddr {
+    /// The address; port 0 takes any free one.
+    pub addr: SocketAddr,
+    /// False where it is the default.
+    pub explicit: bool,
+}
+
+impl ListenAddr {
+    /// Reads an `IP:port` (a bare `:port` means all addresses).
+    pub fn read(reader: &mut Reader, name: &'static str, default: &str) -> Self {
+        let default = default.parse().expect("defaults are valid addresses");
+        let text = reader.text(name);
+        let explicit = text.is_some();
+        let text = text.map(|text| if text.starts_with(':') { format!("0.0.0.0{text}") } else { text });
+        let addr = match text.map(|text| text.replacen("localhost:", "127.0.0.1:", 1).parse()) {
+            None => default,
+            Some(Ok(addr)) => addr,
+            Some(Err(_)) => {
+                reader.problem(name, "must be an address and a port, such as 0.0.0.0:8000");
+                default
+            }
+        };
+        Self { addr, explicit }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    #[test]
+    fn every_problem_is_reported_at_once_by_name_and_without_values() {
+        let mut reader = Reader::from_pairs([
+            ("RABBITMQ_URL", "http://user:hunter2@host"),
+            ("QUEUE_PARTITIONS", "many"),
+            ("PUBLISH_TIMEOUT_SECS", "-3"),
+            ("LOG_FORMAT", "xml"),
+        ]);
+        drop(crate::telemetry::TelemetrySettings::read(&mut reader));
+        assert!(BrokerSettings::read(&mut reader).is_none());
+        let text = reader.finish().expect_err("four problems").to_string();
+        for name in ["RABBITMQ_URL", "QUEUE_PARTITIONS", "PUBLISH_TIMEOUT_SECS", "LOG_FORMAT"] {
+            assert!(text.contains(name), "{text}");
+        }
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_table() {
+        let mut reader = Reader::from_pairs([("RABBITMQ_URL", "amqp://localhost")]);
+        let broker = BrokerSettings::read(&mut reader).expect("valid");
+        reader.finish().expect("no problems");
+        assert_eq!(broker.topology, Topology::new("whatsapp", 8));
+        assert_eq!(broker.publish_timeout, Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_secret_comes_from_a_file_too_but_not_from_both() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), "s3cret\n").expect("written");
+        let path = file.path().to_str().expect("UTF-8");
+        let mut reader = Reader::from_pairs([("A_FILE", path), ("B", "x"), ("B_FILE", path), ("C_FILE", "/nowhere")]);
+        assert_eq!(reader.secret("A").expect("read").expose_secret(), "s3cret");
+        assert!(reader.secret("B").is_none());
+        assert!(reader.required_secret("C").is_none());
+        let text = reader.finish().expect_err("two problems").to_string();
+        assert!(text.contains("B and B_FILE are both set") && text.contains("C_FILE"), "{text}");
+        assert!(!text.contains("C is required"), "one problem is reported once: {text}");
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_env_file() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), "# comment\nA=file\nB=\"quoted value\"\nEMPTY=\n").expect("written");
+        let mut reader = Reader::from_pairs([("A", "environment")]);
+        reader.read_dotenv(file.path());
+        assert_eq!(reader.text("A").as_deref(), Some("environment"));
+        assert_eq!(reader.text("B").as_deref(), Some("quoted value"));
+        assert_eq!(reader.text("EMPTY"), None);
+    }
+
+    #[test]
+    fn settings_do_not_print_their_secrets() {
+        let mut reader = Reader::from_pairs([("RABBITMQ_URL", "amqp://u:hunter2@localhost")]);
+        let broker = BrokerSettings::read(&mut reader).expect("valid");
+        assert!(!format!("{broker:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn addresses_come_in_the_usual_spellings() {
+        let mut reader = Reader::from_pairs([("A", ":9100"), ("B", "localhost:1"), ("C", "[::1]:2"), ("D", "host")]);
+        let mut read = |name| ListenAddr::read(&mut reader, name, "127.0.0.1:9");
+        assert_eq!(read("A").addr.to_string(), "0.0.0.0:9100");
+        assert_eq!(read("B").addr.to_string(), "127.0.0.1:1");
+        assert_eq!(read("C").addr.to_string(), "[::1]:2");
+        assert!(!read("E").explicit);
+        assert_eq!(read("D").addr.to_string(), "127.0.0.1:9");
+        assert!(reader.finish().is_err());
+    }
+}
