@@ -9,6 +9,11 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+/// What the id of a message begins with where Meta sent none and ingest made one up.
+pub const MADE_UP_PREFIX: &str = "body-";
+/// What stands between a message's id and the number of its replay.
+pub const REPLAY_MARK: char = '#';
+
 /// Why a text is not the identifier that it should be. Never contains the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{what} {problem}")]

@@ -7,7 +7,7 @@
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::Path, str::FromStr, time::Duration};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::topology::Topology;
 
@@ -122,6 +122,12 @@ impl Reader {
     pub fn text(&mut self, name: &'static str) -> Option<String> {
         self.asked.push(name);
         self.values.get(name).map(|value| value.trim().to_owned())
+    }
+
+    /// Whether there is a value, right or wrong, in `NAME` or by way of `NAME_FILE`: so that what has a problem
+    /// is not reported as missing too.
+    pub fn is_set(&self, name: &str) -> bool {
+        self.values.contains_key(name) || self.values.contains_key(&format!("{name}_FILE"))
     }
 
     /// A value that must be there.
@@ -270,6 +276,44 @@ impl BrokerSettings {
     }
 }
 
+/// The secret of one Meta app, which signs its webhooks and vouches for its Graph calls.
+#[derive(Debug, Clone)]
+pub struct AppSecret {
+    /// The app that it belongs to, where the operator said so.
+    pub app_id: Option<String>,
+    /// The secret itself.
+    pub secret: SecretString,
+}
+
+/// Reads `WHATSAPP_APP_SECRET`: one or several, separated by commas, each `secret` or `app_id:secret`. An app id
+/// is all digits. Empty where it is unset; an item that is wrong is noted in the reader and left out.
+pub fn app_secrets(reader: &mut Reader) -> Vec<AppSecret> {
+    const NAME: &str = "WHATSAPP_APP_SECRET";
+    let Some(list) = reader.secret(NAME) else { return Vec::new() };
+    let mut secrets = Vec::new();
+    for (position, item) in list.expose_secret().split(',').enumerate() {
+        match app_secret(item.trim()) {
+            Ok(secret) => secrets.push(secret),
+            Err(what) => reader.problem(NAME, format!("{what} (item {} of its list)", position + 1)),
+        }
+    }
+    secrets
+}
+
+fn app_secret(item: &str) -> Result<AppSecret, &'static str> {
+    let (app_id, secret) = match item.split_once(':') {
+        Some((app_id, secret)) => (Some(app_id.trim()), secret.trim()),
+        None => (None, item),
+    };
+    if app_id.is_some_and(|id| id.is_empty() || !id.bytes().all(|b| b.is_ascii_digit())) {
+        return Err("must have an app id, all digits, in front of the colon");
+    }
+    if secret.is_empty() {
+        return Err("holds an empty secret");
+    }
+    Ok(AppSecret { app_id: app_id.map(str::to_owned), secret: SecretString::from(secret) })
+}
+
 /// Where a process listens, and whether the operator asked for that very address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListenAddr {
@@ -300,8 +344,6 @@ impl ListenAddr {
 
 #[cfg(test)]
 mod tests {
-    use secrecy::ExposeSecret;
-
     use super::*;
 
     #[test]
@@ -360,6 +402,31 @@ mod tests {
         let mut reader = Reader::from_pairs([("RABBITMQ_URL", "amqp://u:hunter2@localhost")]);
         let broker = BrokerSettings::read(&mut reader).expect("valid");
         assert!(!format!("{broker:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn app_secrets_are_a_list_with_or_without_app_ids() {
+        let mut reader = Reader::from_pairs([("WHATSAPP_APP_SECRET", "plain, 1234:with-id ,5:a:b")]);
+        let read: Vec<_> = app_secrets(&mut reader)
+            .iter()
+            .map(|s| (s.app_id.clone().unwrap_or_default(), s.secret.expose_secret().to_owned()))
+            .collect();
+        let expected = [("", "plain"), ("1234", "with-id"), ("5", "a:b")];
+        assert_eq!(read, expected.map(|(id, secret)| (id.to_owned(), secret.to_owned())));
+        reader.finish().expect("no problems");
+    }
+
+    #[test]
+    fn every_wrong_app_secret_is_reported_without_its_text() {
+        let mut reader = Reader::from_pairs([("WHATSAPP_APP_SECRET", "hunter2,,name:hunter3,77:,:hunter4")]);
+        assert!(reader.is_set("WHATSAPP_APP_SECRET") && !reader.is_set("OTHER"));
+        assert_eq!(app_secrets(&mut reader).len(), 1);
+        let text = reader.finish().expect_err("four problems").to_string();
+        for item in 2..=5 {
+            assert!(text.contains(&format!("(item {item} of its list)")), "{text}");
+        }
+        assert!(!text.contains("hunter") && !text.contains("name") && !text.contains("77"), "{text}");
+        assert!(app_secrets(&mut Reader::from_pairs([("A", "b")])).is_empty());
     }
 
     #[test]

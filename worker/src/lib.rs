@@ -1,1 +1,21 @@
+//! Lands queued WhatsApp messages in their conversations, and answers them.
+//!
+//! [`intake`] takes deliveries from RabbitMQ and lands each in its conversation's mailbox; [`scheduler`] starts a
+//! [`turn`] for every conversation that is due, fairly over the businesses; a turn claims the conversation's
+//! lease, asks the [`companion`], writes the outbox, sends through [`whatsapp`], and settles. What they share is
+//! the [`conversation`], kept by the [`store`]; [`business`] and [`identity`] say whose it is.
 
+pub mod business;
+pub mod command;
+pub mod companion;
+pub mod conversation;
+pub mod http;
+pub mod identity;
+pub mod intake;
+pub mod message;
+pub mod run;
+pub mod scheduler;
+pub mod settings;
+pub mod store;
+pub mod turn;
+pub mod whatsapp;

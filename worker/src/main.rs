@@ -1,1 +1,29 @@
-fn main() {}
+//! The worker binary: reads its command line, runs it, says what went wrong.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use shared::settings::EXIT_CONFIG;
+use worker::command::{Arguments, Failure, execute};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    shared::install_tls_provider();
+    match execute(arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => report(&failure),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the last words of a process, for the terminal and for `docker logs`")]
+fn report(failure: &Failure) -> ExitCode {
+    eprintln!("worker: {failure}");
+    match failure {
+        Failure::Configuration(_) => ExitCode::from(EXIT_CONFIG),
+        Failure::Other(_) => ExitCode::FAILURE,
+    }
+}

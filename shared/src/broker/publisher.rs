@@ -145,10 +145,11 @@ async fn usable_session(sessions: &mut watch::Receiver<Option<Arc<Session>>>) ->
         match current {
             Some(session) if !session.failed.is_cancelled() => {
                 let mut blocked = session.blocked.clone();
+                // The block drops the channel's read guard, which must not be held (nor sent) across an await.
+                let free = async { blocked.wait_for(|blocked| !blocked).await.is_ok() };
                 tokio::select! {
-                    free = blocked.wait_for(|blocked| !blocked) => {
-                        if free.is_ok() && !session.failed.is_cancelled() {
-                            drop(free);
+                    free = free => {
+                        if free && !session.failed.is_cancelled() {
                             return Some(session);
                         }
                         sessions.changed().await.ok()?;

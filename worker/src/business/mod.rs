@@ -1,0 +1,102 @@
+//! Businesses: who owns a number, with which token it speaks, and how its companion should sound.
+
+mod companion_settings;
+mod registry;
+mod token;
+
+use jiff::Timestamp;
+use secrecy::SecretString;
+use shared::ids::{PhoneNumberId, Subdomain, WabaId};
+
+pub use companion_settings::CompanionSettings;
+pub use registry::{Lookup, Registry};
+pub use token::{TokenCipher, TokenError};
+
+use crate::{conversation::BusinessId, store::BusinessRecord};
+
+/// A business that can be served.
+#[derive(Debug, Clone)]
+pub struct Business {
+    /// Its `_id`.
+    pub id: BusinessId,
+    /// Its subdomain; none for the fallback business.
+    pub subdomain: Option<Subdomain>,
+    /// Its name, for the prompt.
+    pub name: String,
+    /// Its WhatsApp Business Account.
+    pub waba_id: Option<WabaId>,
+    /// Its numbers.
+    pub phone_number_ids: Vec<PhoneNumberId>,
+    /// The decrypted access token, or why there is none.
+    pub token: Result<SecretString, TokenError>,
+    /// When the token ends, where that is known.
+    pub token_expires_at: Option<Timestamp>,
+    /// How its companion should be.
+    pub companion: CompanionSettings,
+}
+
+impl Business {
+    /// A business from its record.
+    ///
+    /// # Errors
+    /// Why it cannot be served, in a word for a dead letter and a sentence for the operator.
+    pub fn from_record(record: &BusinessRecord, cipher: &TokenCipher) -> Result<Self, Unserved> {
+        if !record.whatsapp_enabled || !record.is_active {
+            return Err(Unserved::Disabled);
+        }
+        let Some(subdomain) = record.subdomain.as_deref().and_then(|text| Subdomain::parse(text).ok()) else {
+            return Err(Unserved::Invalid(
+                "its subDomain is missing or holds other than letters, digits, '.', '_', '-'",
+            ));
+        };
+        let token = match &record.access_token {
+            Some(stored) => cipher.decrypt(stored),
+            None => Err(TokenError::Missing),
+        };
+        Ok(Self {
+            id: BusinessId(record.id.clone()),
+            name: record.name.clone().unwrap_or_else(|| subdomain.expose().to_owned()),
+            subdomain: Some(subdomain),
+            waba_id: record.waba_id.as_deref().and_then(|text| WabaId::parse(text).ok()),
+            phone_number_ids: record.phone_number_ids.iter().filter_map(|id| PhoneNumberId::parse(id).ok()).collect(),
+            token,
+            token_expires_at: record.token_expires_at,
+            companion: CompanionSettings::read(&record.companion),
+        })
+    }
+}
+
+/// Why a business cannot be served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unserved {
+    /// No business has the number.
+    Unknown,
+    /// `whatsappEnabled` or `isActive` is off.
+    Disabled,
+    /// More than one enabled business claims the number: answering for either could mix up two tenants.
+    Ambiguous,
+    /// The document cannot be used; says why.
+    Invalid(&'static str),
+}
+
+impl Unserved {
+    /// The reason of a dead letter.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown_business",
+            Self::Disabled => "business_disabled",
+            Self::Ambiguous => "ambiguous_business",
+            Self::Invalid(_) => "invalid_business",
+        }
+    }
+
+    /// What the operator should know.
+    pub fn detail(self) -> &'static str {
+        match self {
+            Self::Unknown => "no business lists this phone number id; it is replayed when one does",
+            Self::Disabled => "whatsappEnabled or isActive is off; it is replayed if that changes within a day",
+            Self::Ambiguous => "several enabled businesses list this phone number id; keep it in one of them",
+            Self::Invalid(problem) => problem,
+        }
+    }
+}

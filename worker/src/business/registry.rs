@@ -1,0 +1,173 @@
+//! The business of a number, from the database through a cache.
+//!
+//! A known business is cached for a minute, an unknown number for ten seconds, and concurrent questions about one
+//! number are one query. Errors are not cached.
+
+use std::{sync::Arc, time::Duration};
+
+use moka::{Expiry, future::Cache};
+use secrecy::ExposeSecret;
+use shared::ids::PhoneNumberId;
+
+use super::{Business, CompanionSettings, TokenCipher, Unserved};
+use crate::{
+    conversation::BusinessId,
+    settings::FallbackSettings,
+    store::{BusinessRecord, Store, StoreError},
+};
+
+const KNOWN_FOR: Duration = Duration::from_secs(60);
+const UNKNOWN_FOR: Duration = Duration::from_secs(10);
+const MOST_CACHED: u64 = 100_000;
+
+/// What a number leads to.
+#[derive(Debug, Clone)]
+pub enum Lookup {
+    /// A business that can be served.
+    Served(Arc<Business>),
+    /// None, and why.
+    Unserved(Unserved),
+}
+
+/// Finds businesses. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Registry {
+    store: Store,
+    cipher: TokenCipher,
+    fallback: Option<Arc<Business>>,
+    cache: Cache<PhoneNumberId, Lookup>,
+}
+
+struct ByOutcome;
+
+impl Expiry<PhoneNumberId, Lookup> for ByOutcome {
+    fn expire_after_create(&self, _: &PhoneNumberId, lookup: &Lookup, _: std::time::Instant) -> Option<Duration> {
+        Some(match lookup {
+            Lookup::Served(_) => KNOWN_FOR,
+            Lookup::Unserved(_) => UNKNOWN_FOR,
+        })
+    }
+}
+
+impl Registry {
+    /// A registry over a store.
+    pub fn new(store: Store, cipher: TokenCipher, fallback: Option<&FallbackSettings>) -> Self {
+        let cache = Cache::builder().max_capacity(MOST_CACHED).expire_after(ByOutcome).build();
+        Self { store, cipher, fallback: fallback.map(|settings| Arc::new(fallback_business(settings))), cache }
+    }
+
+    /// The business of a number.
+    ///
+    /// # Errors
+    /// The database is not available.
+    pub async fn lookup(&self, number: &PhoneNumberId) -> Result<Lookup, Arc<StoreError>> {
+        self.cache.try_get_with(number.clone(), self.load(number)).await
+    }
+
+    /// Drops what is known of a number, for a token that Meta refused, and reads it again.
+    ///
+    /// # Errors
+    /// The database is not available.
+    pub async fn lookup_fresh(&self, number: &PhoneNumberId) -> Result<Lookup, Arc<StoreError>> {
+        self.cache.invalidate(number).await;
+        self.lookup(number).await
+    }
+
+    async fn load(&self, number: &PhoneNumberId) -> Result<Lookup, StoreError> {
+        let records = self.store.businesses_with_number(number).await?;
+        let lookup = choose(&records, &self.cipher);
+        if let (Lookup::Unserved(Unserved::Unknown), Some(fallback)) = (&lookup, &self.fallback)
+            && fallback.phone_number_ids.contains(number)
+        {
+            return Ok(Lookup::Served(Arc::clone(fallback)));
+        }
+        if let Lookup::Served(business) = &lookup
+            && let Err(error) = &business.token
+        {
+            tracing::error!(subdomain = ?business.subdomain, %error, "a business's token cannot be used; its messages wait");
+            metrics::counter!("switchboard_token_decrypt_failures_total").increment(1);
+        }
+        Ok(lookup)
+    }
+}
+
+fn choose(records: &[BusinessRecord], cipher: &TokenCipher) -> Lookup {
+    let mut served = Vec::new();
+    let mut unserved = Unserved::Unknown;
+    for record in records {
+        match Business::from_record(record, cipher) {
+            Ok(business) => served.push(business),
+            Err(why) => unserved = why,
+        }
+    }
+    match (served.pop(), served.is_empty()) {
+        (Some(business), true) => Lookup::Served(Arc::new(business)),
+        (Some(_), false) => Lookup::Unserved(Unserved::Ambiguous),
+        (None, _) => Lookup::Unserved(unserved),
+    }
+}
+
+/// The business of the environment: no subdomain, so its sessions are the bare customers.
+fn fallback_business(settings: &FallbackSettings) -> Business {
+    Business {
+        id: BusinessId("fallback".to_owned()),
+        subdomain: None,
+        name: "our business".to_owned(),
+        waba_id: None,
+        phone_number_ids: vec![settings.phone_number_id.clone()],
+        token: Ok(settings.token.expose_secret().into()),
+        token_expires_at: None,
+        companion: CompanionSettings::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::SecretString;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::settings::EncryptionSettings;
+
+    fn record(id: &str, enabled: bool) -> BusinessRecord {
+        BusinessRecord {
+            id: id.to_owned(),
+            name: Some("Acme".to_owned()),
+            subdomain: Some("acme".to_owned()),
+            waba_id: None,
+            phone_number_ids: vec!["1".to_owned()],
+            access_token: None,
+            has_refresh_token: false,
+            token_expires_at: None,
+            whatsapp_enabled: enabled,
+            is_active: true,
+            companion: Value::Null,
+        }
+    }
+
+    fn chosen(records: &[BusinessRecord]) -> Lookup {
+        let current = SecretString::from("secret");
+        choose(records, &TokenCipher::new(&EncryptionSettings { current, previous: None }))
+    }
+
+    #[test]
+    fn a_number_of_two_enabled_businesses_is_answered_for_neither() {
+        let lookup = chosen(&[record("a", true), record("b", true)]);
+        assert!(matches!(lookup, Lookup::Unserved(Unserved::Ambiguous)), "{lookup:?}");
+    }
+
+    #[test]
+    fn a_disabled_business_does_not_stand_in_the_way_of_an_enabled_one() {
+        let lookup = chosen(&[record("a", false), record("b", true)]);
+        assert!(matches!(lookup, Lookup::Served(business) if business.id.0 == "b"));
+        assert!(matches!(chosen(&[record("a", false)]), Lookup::Unserved(Unserved::Disabled)));
+        assert!(matches!(chosen(&[]), Lookup::Unserved(Unserved::Unknown)));
+    }
+
+    #[test]
+    fn a_business_whose_name_cannot_be_part_of_a_session_is_not_served() {
+        let mut odd = record("a", true);
+        odd.subdomain = Some("ac:me".to_owned());
+        assert!(matches!(chosen(&[odd]), Lookup::Unserved(Unserved::Invalid(_))));
+    }
+}

@@ -1,0 +1,176 @@
+//! The businesses' access tokens, as the back end encrypts them: hex of a Fernet token, key =
+//! base64url(SHA-256(secret)). Hex of the Fernet token's decoded bytes is read too.
+//!
+//! A value that does not decrypt is an error, never a token: sending an undecrypted value to Meta would leak it.
+
+use std::fmt;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE};
+use fernet::Fernet;
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+
+use crate::settings::EncryptionSettings;
+
+/// The first byte of a decoded Fernet token (Fernet spec, "version").
+const FERNET_VERSION: u8 = 0x80;
+
+/// Why a stored token cannot be used. Never holds any of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// The business has none.
+    #[error("the business has no whatsappAccessToken")]
+    Missing,
+    /// It is not even hexadecimal: plain text, perhaps.
+    #[error("the stored token is not hexadecimal, so it was not encrypted by the back end; store it encrypted")]
+    NotHex,
+    /// Hexadecimal of something else, or cut off.
+    #[error("the stored token is not a whole Fernet token; it was cut off or encrypted differently")]
+    NotFernet,
+    /// A Fernet token, but not by these secrets.
+    #[error("the stored token was encrypted with another secret than ENCRYPTION_SECRET (or was changed since)")]
+    WrongSecret,
+    /// What came out is not a token.
+    #[error("the stored token decrypts to something that cannot be an access token")]
+    NotAToken,
+}
+
+/// Encrypts and decrypts tokens.
+#[derive(Clone)]
+pub struct TokenCipher {
+    current: Fernet,
+    previous: Option<Fernet>,
+}
+
+impl fmt::Debug for TokenCipher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenCipher")
+    }
+}
+
+impl TokenCipher {
+    /// A cipher with the configured secrets.
+    pub fn new(settings: &EncryptionSettings) -> Self {
+        Self { current: key(&settings.current), previous: settings.previous.as_ref().map(key) }
+    }
+
+    /// The form in which the back end stores a token: hex of the Fernet token's text.
+    pub fn encrypt(&self, token: &SecretString) -> String {
+        hex::encode(self.current.encrypt(token.expose_secret().as_bytes()))
+    }
+
+    /// The token behind a stored value.
+    ///
+    /// # Errors
+    /// [`TokenError`].
+    pub fn decrypt(&self, stored: &SecretString) -> Result<SecretString, TokenError> {
+        let bytes = hex::decode(stored.expose_secret().trim()).map_err(|_| TokenError::NotHex)?;
+        let text = match bytes.first() {
+            Some(&FERNET_VERSION) => URL_SAFE.encode(&bytes),
+            _ => String::from_utf8(bytes).map_err(|_| TokenError::NotFernet)?,
+        };
+        // Told apart here, because the library has one error for everything.
+        if !is_fernet(&text) {
+            return Err(TokenError::NotFernet);
+        }
+        // Without a time limit: these are secrets at rest.
+        let keys = std::iter::once(&self.current).chain(&self.previous);
+        let plain = keys.into_iter().find_map(|key| key.decrypt(&text).ok()).ok_or(TokenError::WrongSecret)?;
+        let token = String::from_utf8(plain).map_err(|_| TokenError::NotAToken)?;
+        let usable = !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic());
+        if usable { Ok(SecretString::from(token)) } else { Err(TokenError::NotAToken) }
+    }
+}
+
+/// Version, 8 bytes of time, 16 of IV, blocks of 16, 32 of MAC.
+fn is_fernet(text: &str) -> bool {
+    let decoded = URL_SAFE.decode(text);
+    decoded.is_ok_and(|bytes| {
+        let cipher_text = bytes.len().checked_sub(1 + 8 + 16 + 32);
+        bytes.first() == Some(&FERNET_VERSION) && cipher_text.is_some_and(|n| n >= 16 && n % 16 == 0)
+    })
+}
+
+fn key(secret: &SecretString) -> Fernet {
+    let digest = Sha256::digest(secret.expose_secret().as_bytes());
+    Fernet::new(&URL_SAFE.encode(digest)).expect("32 bytes in URL-safe base64 are a Fernet key")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Made with Python's `cryptography` (Fernet, key = base64url(sha256(b"guide-secret"))), token `EAAtestTOKEN123`.
+    const BY_PYTHON: &str =
+        "gAAAAABrA0rXm7YUYE67R2m_fU4IeLyA5RHevaeXY1_htoIQNheKPsxkoa2Y2AA_lwuN6g5eY0QErlNe5020_Dtwcb3T88EvXA==";
+
+    fn cipher(current: &str, previous: Option<&str>) -> TokenCipher {
+        TokenCipher::new(&EncryptionSettings {
+            current: SecretString::from(current),
+            previous: previous.map(SecretString::from),
+        })
+    }
+
+    fn hex_of_text() -> SecretString {
+        SecretString::from(hex::encode(BY_PYTHON))
+    }
+
+    fn hex_of_bytes() -> SecretString {
+        SecretString::from(hex::encode(URL_SAFE.decode(BY_PYTHON).expect("base64")))
+    }
+
+    #[test]
+    fn both_stored_forms_of_another_implementation_decrypt() {
+        for stored in [hex_of_text(), hex_of_bytes()] {
+            let token = cipher("guide-secret", None).decrypt(&stored).expect("decrypts");
+            assert_eq!(token.expose_secret(), "EAAtestTOKEN123");
+            let upper = SecretString::from(stored.expose_secret().to_uppercase());
+            assert!(cipher("guide-secret", None).decrypt(&upper).is_ok(), "hexadecimal has no case");
+        }
+    }
+
+    #[test]
+    fn the_previous_secret_still_decrypts() {
+        assert!(cipher("new", Some("guide-secret")).decrypt(&hex_of_text()).is_ok());
+        assert_eq!(cipher("new", None).decrypt(&hex_of_text()).expect_err("wrong"), TokenError::WrongSecret);
+    }
+
+    #[test]
+    fn what_we_encrypt_we_read_and_it_has_the_stored_form() {
+        let cipher = cipher("one", None);
+        let stored = SecretString::from(cipher.encrypt(&SecretString::from("EAA123")));
+        assert!(stored.expose_secret().starts_with("6741414141"), "hex of a text that begins with gAAAA");
+        assert_eq!(cipher.decrypt(&stored).expect("decrypts").expose_secret(), "EAA123");
+    }
+
+    #[test]
+    fn anything_else_is_an_error_and_never_a_token() {
+        let cipher = cipher("guide-secret", None);
+        let decrypt = |text: &str| cipher.decrypt(&SecretString::from(text)).expect_err("no token");
+        assert_eq!(decrypt("EAAGplaintextTOKEN"), TokenError::NotHex);
+        assert_eq!(decrypt(BY_PYTHON), TokenError::NotHex);
+        assert_eq!(decrypt(&hex::encode("EAAGplaintextTOKEN")), TokenError::NotFernet);
+        assert_eq!(decrypt(""), TokenError::NotFernet);
+        for stored in [hex_of_text(), hex_of_bytes()] {
+            for cut in [2, 20, 64] {
+                let text = stored.expose_secret();
+                let cut = text.get(..text.len() - cut).expect("ASCII");
+                assert_eq!(decrypt(cut), TokenError::NotFernet, "cut off: {}", cut.len());
+            }
+        }
+        let mut changed = URL_SAFE.decode(BY_PYTHON).expect("base64");
+        changed[30] ^= 1;
+        assert_eq!(decrypt(&hex::encode(&changed)), TokenError::WrongSecret);
+        // A forged time at the end of the range must not overflow.
+        changed[1..9].fill(0xff);
+        assert_eq!(decrypt(&hex::encode(&changed)), TokenError::WrongSecret);
+        let blank = cipher.encrypt(&SecretString::from("two words"));
+        assert_eq!(decrypt(&blank), TokenError::NotAToken);
+    }
+
+    #[test]
+    fn no_error_prints_any_of_the_value() {
+        let text = cipher("a", None).decrypt(&SecretString::from("EAAGsecret")).expect_err("not hex").to_string();
+        assert!(!text.contains("EAAG"));
+    }
+}

@@ -1,0 +1,171 @@
+//! `worker business list|show|import`.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
+use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value};
+
+use crate::{
+    business::{TokenCipher, TokenError},
+    store::{BusinessRecord, Store},
+};
+
+/// Characters of a token that are shown, so that two can be told apart.
+const PREFIX: usize = 6;
+
+/// Prints every business that has WhatsApp.
+///
+/// # Errors
+/// MongoDB is not reachable.
+pub(super) async fn list(store: &Store, cipher: &TokenCipher) -> anyhow::Result<()> {
+    let businesses = store.businesses().await?;
+    if businesses.is_empty() {
+        say(
+            "No business has WhatsApp. The back end writes them into the collection `businesses`; `worker business import FILE` does too.",
+        );
+        return Ok(());
+    }
+    let mut table = Table::new();
+    table.load_style(UTF8_HORIZONTAL_ONLY).set_header([
+        "SUBDOMAIN",
+        "NAME",
+        "NUMBER IDS",
+        "SERVED",
+        "TOKEN",
+        "EXPIRES",
+    ]);
+    for business in &businesses {
+        table.add_row([
+            or_dash(business.subdomain.as_deref()),
+            or_dash(business.name.as_deref()),
+            or_dash(Some(&business.phone_number_ids.join(", "))),
+            served(business).to_owned(),
+            token(business, cipher).0,
+            expires(business),
+        ]);
+    }
+    say(&table.to_string());
+    Ok(())
+}
+
+/// Prints what is known of one business; fails where it cannot be served.
+///
+/// # Errors
+/// MongoDB is not reachable, or there is no such business.
+pub(super) async fn show(store: &Store, cipher: &TokenCipher, subdomain: &str) -> anyhow::Result<()> {
+    let businesses = store.businesses_with_subdomain(subdomain).await?;
+    if businesses.is_empty() {
+        bail!("no business has the subdomain `{subdomain}`; `worker business list` shows those that there are");
+    }
+    for business in &businesses {
+        let (state, prefix) = token(business, cipher);
+        let mut table = Table::new();
+        table.load_style(UTF8_HORIZONTAL_ONLY);
+        let rows = [
+            ("Name", or_dash(business.name.as_deref())),
+            ("Subdomain", or_dash(business.subdomain.as_deref())),
+            ("Id", business.id.clone()),
+            ("WABA", or_dash(business.waba_id.as_deref())),
+            ("Number ids", or_dash(Some(&business.phone_number_ids.join("\n")))),
+            ("Enabled", format!("whatsappEnabled {}, isActive {}", business.whatsapp_enabled, business.is_active)),
+            ("Served", served(business).to_owned()),
+            ("Access token", prefix.map_or(state.clone(), |prefix| format!("{state}, {prefix}"))),
+            ("Expires", expires(business)),
+            ("Refresh token", if business.has_refresh_token { "present" } else { "none" }.to_owned()),
+            ("Companion", if business.companion.is_object() { "configured" } else { "defaults" }.to_owned()),
+        ];
+        for (name, value) in rows {
+            table.add_row([name.to_owned(), value]);
+        }
+        say(&table.to_string());
+    }
+    if businesses.len() > 1 {
+        bail!("{} businesses have this subdomain; it must be one", businesses.len());
+    }
+    Ok(())
+}
+
+/// Adds or changes businesses from a file: one JSON object or an array of them, with the back end's field names.
+/// A token in `whatsappAccessToken` that is not encrypted yet is encrypted.
+///
+/// # Errors
+/// The file cannot be read, an entry has no subdomain or is disputed, or MongoDB is not reachable.
+pub(super) async fn import(store: &Store, cipher: &TokenCipher, path: &Path) -> anyhow::Result<()> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+    let parsed: Value = serde_json::from_str(&text).with_context(|| format!("{} is not JSON", path.display()))?;
+    let entries = if let Value::Array(entries) = parsed { entries } else { vec![parsed] };
+    let entries = entries
+        .into_iter()
+        .enumerate()
+        .map(|(at, entry)| checked(entry, cipher).with_context(|| format!("entry {}", at + 1)));
+    // All are checked before the first is written.
+    for (subdomain, fields) in entries.collect::<anyhow::Result<Vec<_>>>()? {
+        let added = store.put_business(&subdomain, &fields).await?;
+        say(&format!("{} {subdomain}", if added { "added" } else { "changed" }));
+    }
+    Ok(())
+}
+
+fn checked(entry: Value, cipher: &TokenCipher) -> anyhow::Result<(String, Map<String, Value>)> {
+    let Value::Object(mut fields) = entry else { bail!("it is not a JSON object") };
+    let subdomain = fields.get("subDomain").and_then(Value::as_str).context("it has no subDomain")?.to_owned();
+    shared::ids::Subdomain::parse(&subdomain).with_context(|| format!("subDomain `{subdomain}`"))?;
+    for name in ["whatsappAccessToken", "whatsappRefreshToken"] {
+        let Some(given) = fields.get(name).and_then(Value::as_str) else { continue };
+        let given = SecretString::from(given);
+        match cipher.decrypt(&given) {
+            Ok(_) => {}
+            Err(TokenError::NotHex) => {
+                let stored = cipher.encrypt(&given);
+                fields.insert(name.to_owned(), Value::String(stored));
+            }
+            Err(error) => return Err(error).with_context(|| format!("{name} of {subdomain}")),
+        }
+    }
+    Ok((subdomain, fields))
+}
+
+fn served(business: &BusinessRecord) -> &'static str {
+    match (business.whatsapp_enabled && business.is_active, business.phone_number_ids.is_empty()) {
+        (false, _) => "no: disabled",
+        (true, true) => "no: no number id",
+        (true, false) => "yes",
+    }
+}
+
+/// A word on the token, and its beginning where it decrypts.
+fn token(business: &BusinessRecord, cipher: &TokenCipher) -> (String, Option<String>) {
+    let Some(stored) = &business.access_token else { return ("none".to_owned(), None) };
+    match cipher.decrypt(stored) {
+        Ok(token) => ("decrypts".to_owned(), Some(prefix(&token))),
+        Err(error) => (format!("unusable: {error}"), None),
+    }
+}
+
+/// The beginning of a token and its length.
+pub(super) fn prefix(token: &SecretString) -> String {
+    let text = token.expose_secret();
+    // Half of a short one would be too much.
+    let shown: String = text.chars().take(PREFIX.min(text.len() / 4)).collect();
+    format!("{shown}… ({} characters)", text.chars().count())
+}
+
+fn expires(business: &BusinessRecord) -> String {
+    let Some(at) = business.token_expires_at else { return "unknown".to_owned() };
+    let days = at.duration_since(Timestamp::now()).as_hours() / 24;
+    let date = at.strftime("%Y-%m-%d %H:%M UTC");
+    if at < Timestamp::now() { format!("{date} (EXPIRED)") } else { format!("{date} (in {days} days)") }
+}
+
+fn or_dash(text: Option<&str>) -> String {
+    text.filter(|text| !text.is_empty()).unwrap_or("–").to_owned()
+}
+
+/// The command line's own output.
+#[expect(clippy::print_stdout, reason = "this is the output of a command")]
+pub(super) fn say(text: &str) {
+    println!("{text}");
+}

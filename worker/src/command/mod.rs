@@ -1,0 +1,139 @@
+//! The worker's command line.
+
+mod business;
+mod token;
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use shared::{
+    admin,
+    settings::{Problems, Reader, SHARED_VARIABLES, Variable},
+};
+
+use crate::{
+    business::TokenCipher,
+    settings::{EncryptionSettings, Settings, StoreSettings, VARIABLES, metrics_addr},
+    store::Store,
+};
+
+/// Answers the WhatsApp messages of many businesses.
+#[derive(Debug, Parser)]
+#[command(name = "worker", version, after_help = environment())]
+pub struct Arguments {
+    /// What to do; `run` where nothing is said.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What the worker can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Consume and answer messages (the default)
+    Run,
+    /// Ask the worker on this machine whether it is alive, for a container's health check
+    Healthcheck {
+        /// Ask whether everything that it needs is there, too
+        #[arg(long)]
+        ready: bool,
+    },
+    /// Look after businesses
+    #[command(subcommand)]
+    Business(BusinessCommand),
+    /// Encrypt and check access tokens; the value comes from standard input
+    #[command(subcommand)]
+    Token(TokenCommand),
+}
+
+/// `worker business …`
+#[derive(Debug, Subcommand)]
+pub enum BusinessCommand {
+    /// Every business that has WhatsApp
+    List,
+    /// What is known of one business
+    Show {
+        /// Its `subDomain`
+        subdomain: String,
+    },
+    /// Add or change businesses from a JSON file with the back end's field names; plain tokens are encrypted
+    Import {
+        /// One object, or an array of them
+        file: PathBuf,
+    },
+}
+
+/// `worker token …`
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Print the form in which a token is stored
+    Encrypt,
+    /// Say whether a stored token decrypts
+    Check,
+}
+
+/// Why a command failed, as far as the exit code tells.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The configuration is wrong: exit code 64.
+    #[error(transparent)]
+    Configuration(#[from] Problems),
+    /// Anything else: exit code 1.
+    #[error("{0:#}")]
+    Other(#[from] anyhow::Error),
+}
+
+/// Runs a command to its end.
+///
+/// # Errors
+/// [`Failure`].
+pub async fn execute(arguments: Arguments) -> Result<(), Failure> {
+    let mut reader = Reader::from_environment();
+    match arguments.command.unwrap_or(Command::Run) {
+        Command::Run => {
+            let settings = Settings::read(reader)?;
+            settings.telemetry.install_logs();
+            Ok(crate::run::run(settings).await?)
+        }
+        Command::Healthcheck { ready } => {
+            let addr = metrics_addr(&mut reader).addr;
+            reader.finish()?;
+            let path = if ready { "/readyz" } else { "/healthz" };
+            Ok(admin::check(addr, path).await.with_context(|| format!("ask {addr}{path}"))?)
+        }
+        Command::Business(command) => {
+            let (store, encryption) = (StoreSettings::read(&mut reader), EncryptionSettings::read(&mut reader));
+            reader.finish()?;
+            let (Some(store), Some(encryption)) = (store, encryption) else {
+                unreachable!("what is missing was noted, and ended the reading");
+            };
+            let (store, cipher) = (Store::open(&store).await?, TokenCipher::new(&encryption));
+            let done = match command {
+                BusinessCommand::List => business::list(&store, &cipher).await,
+                BusinessCommand::Show { subdomain } => business::show(&store, &cipher, &subdomain).await,
+                BusinessCommand::Import { file } => business::import(&store, &cipher, &file).await,
+            };
+            store.close().await;
+            Ok(done?)
+        }
+        Command::Token(command) => {
+            let encryption = EncryptionSettings::read(&mut reader);
+            reader.finish()?;
+            let cipher = TokenCipher::new(&encryption.expect("a missing one was noted, and ended the reading"));
+            match command {
+                TokenCommand::Encrypt => token::encrypt(&cipher)?,
+                TokenCommand::Check => token::check(&cipher)?,
+            }
+            Ok(())
+        }
+    }
+}
+
+fn environment() -> String {
+    let line = |variable: &Variable| {
+        let file = if variable.secret { " (or NAME_FILE)" } else { "" };
+        format!("  {:<27} {} [{}]{file}", variable.name, variable.meaning, variable.default)
+    };
+    let lines: Vec<String> = SHARED_VARIABLES.iter().chain(VARIABLES).map(line).collect();
+    format!("Environment (a .env file is read too):\n{}", lines.join("\n"))
+}

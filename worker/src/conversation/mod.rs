@@ -1,0 +1,164 @@
+//! A conversation: the unit of order, exclusivity, retry, exactly-once and memory.
+//!
+//! One customer's talk with one business is one stored document. These are its parts in domain words; how they
+//! are kept and changed atomically is the store's business, and what a turn does with them is the turn's.
+
+mod rules;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use shared::ids::{MessageId, PhoneNumberId, SessionId, Subdomain, UserId, WaId};
+
+pub use rules::next_run;
+pub(crate) use rules::sort_by_customers_order;
+
+/// The business's `_id` in the database, as text.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BusinessId(pub String);
+
+/// What is known of the customer. At least one of the two ids is there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Customer {
+    /// The phone number, where the customer shows it.
+    pub wa_id: Option<WaId>,
+    /// The business-scoped user id, where Meta sends one.
+    pub user_id: Option<UserId>,
+    /// The name in the customer's own profile: untrusted text.
+    pub name: Option<String>,
+}
+
+/// A message that has landed and is not answered yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MailboxItem {
+    /// Meta's id, or one that ingest made up where Meta sent none.
+    pub id: MessageId,
+    /// The number that the customer wrote to.
+    pub phone_number_id: PhoneNumberId,
+    /// Meta's time of sending, to the second.
+    pub timestamp: Timestamp,
+    /// When ingest read the webhook.
+    pub received_at: Timestamp,
+    /// The position in the webhook's body.
+    pub index: u32,
+    /// The message as Meta sent it, as JSON text: numbers, key order and odd keys survive only so. None where it
+    /// was too large for the mailbox and lies in the transcript.
+    pub message: Option<String>,
+}
+
+/// A reply that was decided on, and how far it has been sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outbox {
+    /// Fresh for each reply.
+    pub reply_id: String,
+    /// The number that it is sent from.
+    pub phone_number_id: PhoneNumberId,
+    /// The messages that it answers.
+    pub answers: Vec<MessageId>,
+    /// The messages that it is made of, in order.
+    pub parts: Vec<Part>,
+}
+
+/// One message of a reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// What is sent.
+    pub body: String,
+    /// How far it is.
+    pub state: PartState,
+    /// Meta's id, once it is known.
+    pub wamid: Option<MessageId>,
+    /// How often it was tried.
+    pub tries: u32,
+    /// When the last try began, by the database's clock.
+    pub last_try_at: Option<Timestamp>,
+}
+
+/// How far a part is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PartState {
+    /// Not sent, for certain.
+    Waiting,
+    /// A try was begun, and may have reached Meta.
+    Sending,
+    /// Meta has it.
+    Sent,
+}
+
+/// Who said a remembered line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Speaker {
+    /// The customer.
+    Customer,
+    /// The companion.
+    Companion,
+    /// A person of the business.
+    Person,
+}
+
+/// One remembered line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemoryTurn {
+    /// Who.
+    pub speaker: Speaker,
+    /// What.
+    pub text: String,
+}
+
+/// A conversation as a turn sees it, read when its lease was taken.
+#[derive(Debug, Clone)]
+pub struct Conversation {
+    /// The session id.
+    pub id: SessionId,
+    /// Whose it is.
+    pub business_id: BusinessId,
+    /// The business's subdomain when the session began; none for the fallback business.
+    pub subdomain: Option<Subdomain>,
+    /// Who the customer is.
+    pub customer: Customer,
+    /// Landed, not yet answered; in the customer's order.
+    pub mailbox: Vec<MailboxItem>,
+    /// A reply under way.
+    pub outbox: Option<Outbox>,
+    /// The last lines, oldest first.
+    pub turns: Vec<MemoryTurn>,
+    /// Failed tries since the last success.
+    pub attempts: u32,
+    /// Leases that expired in a row: processes that died with this conversation in hand.
+    pub takeovers: u32,
+    /// Since when the AI fails for these messages.
+    pub ai_failing_since: Option<Timestamp>,
+    /// A person has the conversation until then.
+    pub handed_over_until: Option<Timestamp>,
+    /// The database's clock when the lease was taken.
+    pub claimed_at: Timestamp,
+}
+
+/// The right to work on a conversation. A write under an epoch that is no longer the conversation's matches nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct LeaseKey {
+    /// Which conversation.
+    pub session: SessionId,
+    /// Which taking of the lease; only ever counts up.
+    pub epoch: i64,
+}
+
+/// How long to wait for more messages before a conversation is due.
+#[derive(Debug, Clone, Copy)]
+pub struct QuietTime {
+    /// After the last message.
+    pub quiet: Duration,
+    /// After the first one, at most.
+    pub ceiling: Duration,
+}
+
+impl QuietTime {
+    /// People send a thought in several messages, but nobody waits for ever: the ceiling is five seconds, or
+    /// four times the quiet time where that is longer.
+    pub fn new(quiet: Duration) -> Self {
+        Self { quiet, ceiling: (quiet * 4).max(Duration::from_secs(5)) }
+    }
+}

@@ -1,0 +1,34 @@
+//! The HTTP client for everything that the worker calls.
+
+use std::time::Duration;
+
+use reqwest::{
+    Certificate, Client,
+    header::{HeaderMap, RETRY_AFTER},
+    redirect::Policy,
+};
+
+/// A client that trusts the system's and Mozilla's roots (an image without a certificate store has none of its
+/// own), follows no redirect, so that no bearer token travels to another host, and repeats nothing by itself.
+/// Every request sets its own timeout; the client's is the last resort.
+///
+/// # Errors
+/// TLS could not be set up.
+pub fn client() -> reqwest::Result<Client> {
+    let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|root| Certificate::from_der(root));
+    Client::builder()
+        .tls_certs_merge(roots.collect::<reqwest::Result<Vec<_>>>()?)
+        .user_agent(concat!("switchboard/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(Duration::from_secs(5))
+        .timeout(Duration::from_secs(120))
+        .pool_idle_timeout(Duration::from_secs(30))
+        .redirect(Policy::none())
+        .retry(reqwest::retry::never())
+        .build()
+}
+
+/// `Retry-After` in seconds, at most an hour. Its form with a date is not used by the APIs that we call.
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds: f64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    (seconds >= 0.0).then(|| Duration::from_secs_f64(seconds.min(3_600.0)))
+}

@@ -1,0 +1,97 @@
+//! What is no customer's message: people of the business who write, news of the account, and the rest.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use shared::ids::MessageId;
+
+use super::{Intake, IntakeError, Update};
+use crate::{
+    business::Business,
+    message::{Sender, Treatment, text, treatment},
+    store::Outbound,
+};
+
+/// How long a conversation is a person's after they wrote from the business's own phone.
+const HAND_OVER: Duration = Duration::from_secs(12 * 60 * 60);
+
+impl Intake {
+    /// A person answered from the business's phone: the conversation is theirs for a while.
+    pub(super) async fn take_echo(&self, update: &Update) -> Result<(), IntakeError> {
+        let envelope = &update.envelope;
+        let Some(number) = &envelope.phone_number_id else {
+            return Err(IntakeError::unhandled("no_phone_number_id", "the echo names no business number"));
+        };
+        let business = self.served(number).await?;
+        let echo: Value = serde_json::from_str(envelope.payload.get()).unwrap_or(Value::Null);
+        let customer = Sender::from_values([text(&echo, "to").as_deref(), text(&echo, "to_user_id").as_deref()]);
+        if let Some(session) = self.identities.find(&business, &customer).await? {
+            let words = match treatment(&echo) {
+                Treatment::Answer(words) | Treatment::Remember(words) => Some(words),
+                Treatment::Record => None,
+            };
+            if let Some(wamid) = text(&echo, "id").and_then(|id| MessageId::parse(&id).ok()) {
+                let body = words.as_deref().unwrap_or_default();
+                let (session, business_id) = (&session, &business.id);
+                let outbound = Outbound { session, business_id, number, wamid: &wamid, reply_id: None, body };
+                self.store.record_outbound(&outbound).await?;
+            }
+            self.store.hand_over(&session, HAND_OVER, words.as_deref()).await?;
+            tracing::info!(%session, "a person of the business wrote: the companion is quiet for a while");
+        }
+        Ok(())
+    }
+
+    pub(super) async fn take_account(&self, update: &Update) -> Result<(), IntakeError> {
+        let change: Value = serde_json::from_str(update.envelope.payload.get()).unwrap_or(Value::Null);
+        let field = text(&change, "field").unwrap_or_default().into_owned();
+        if field == "user_id_update" {
+            self.rename_customers(update, &change).await?;
+        }
+        self.record(update, &field).await
+    }
+
+    /// Customers whose ids changed, of every business of the account.
+    async fn rename_customers(&self, update: &Update, change: &Value) -> Result<(), IntakeError> {
+        let mut businesses: Vec<std::sync::Arc<Business>> = Vec::new();
+        if let Some(waba_id) = &update.envelope.waba_id {
+            for record in self.store.businesses_of_account(waba_id.expose()).await? {
+                let numbers = record.phone_number_ids.iter();
+                for number in numbers.filter_map(|id| shared::ids::PhoneNumberId::parse(id).ok()).take(1) {
+                    businesses.extend(self.served(&number).await.ok());
+                }
+            }
+        }
+        let updates = change.pointer("/value/user_id_update").and_then(Value::as_array).into_iter().flatten();
+        for customer in updates {
+            let phone = text(customer, "wa_id");
+            let id = |which: &str| customer.pointer(&format!("/user_id/{which}")).and_then(Value::as_str);
+            let old = Sender::from_values([phone.as_deref(), id("previous")]);
+            let new = Sender::from_values([phone.as_deref(), id("current")]);
+            for business in &businesses {
+                self.identities.rename(business, &old, &new).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything else. A `messages` change that ingest could not take apart is somebody's message all the same.
+    pub(super) async fn take_other(&self, update: &Update) -> Result<(), IntakeError> {
+        let change: Value = serde_json::from_str(update.envelope.payload.get()).unwrap_or(Value::Null);
+        let field = text(&change, "field").unwrap_or_default().into_owned();
+        let value = change.get("value");
+        let has = |name: &str| value.is_some_and(|value| value.get(name).is_some_and(|found| !found.is_null()));
+        if (field == "messages" || field.is_empty()) && (has("messages") || has("statuses") || !has("errors")) {
+            return Err(IntakeError::unhandled("malformed_update", "ingest could not take it apart"));
+        }
+        self.record(update, &field).await
+    }
+
+    async fn record(&self, update: &Update, field: &str) -> Result<(), IntakeError> {
+        let waba_id = update.envelope.waba_id.as_ref().map(|id| id.expose());
+        let payload = update.envelope.payload.get();
+        self.store.record_event(&update.message_id, field, waba_id, payload).await?;
+        tracing::info!(field, waba_id, "an account event was recorded");
+        Ok(())
+    }
+}

@@ -1,0 +1,164 @@
+//! A customer's message: whose it is, which conversation, into the mailbox.
+
+use jiff::Timestamp;
+use serde_json::Value;
+use shared::ids::{MessageId, PhoneNumberId, REPLAY_MARK, SessionId};
+
+use super::{Intake, IntakeError, Update};
+use crate::{
+    business::{Business, Lookup, Unserved},
+    conversation::{Customer, MailboxItem, QuietTime},
+    message::{Sender, Treatment, contact_name, kind, sender, text, timestamp, treatment},
+    store::{Inbound, Landed, Landing, ReplayPolicy, StoreError},
+};
+
+/// A larger message leaves its content in the transcript, so that a document stays far below MongoDB's 16 MiB.
+const CONTENT_MOST: usize = 32 * 1024;
+/// Tombstones that are followed; more would be a loop.
+const MOVES_MOST: usize = 5;
+
+impl Intake {
+    pub(super) async fn take_message(&self, update: &Update) -> Result<(), IntakeError> {
+        let envelope = &update.envelope;
+        let Some(number) = &envelope.phone_number_id else {
+            return Err(IntakeError::unhandled("no_phone_number_id", "the update names no business number"));
+        };
+        let business = self.served(number).await?;
+        let message: Value = serde_json::from_str(envelope.payload.get())
+            .map_err(|error| IntakeError::unhandled("malformed_message", error.to_string()))?;
+        let contact: Option<Value> = envelope.contact.as_ref().and_then(|raw| serde_json::from_str(raw.get()).ok());
+        if treatment(&message) == Treatment::Record {
+            return self.record_only(update, &business, &message).await;
+        }
+        let sender = sender(&message, contact.as_ref());
+        let Some(session) = self.identities.resolve(&business, &sender).await? else {
+            return Err(IntakeError::unhandled(
+                "no_customer",
+                "the message names neither a phone number nor a user id",
+            ));
+        };
+        let customer = Customer { wa_id: sender.wa_id, user_id: sender.user_id, name: contact_name(contact.as_ref()) };
+        let item = item(update, number, &message)?;
+        self.land(&business, session, &customer, item, &message).await
+    }
+
+    /// The business of a number.
+    pub(super) async fn served(&self, number: &PhoneNumberId) -> Result<std::sync::Arc<Business>, IntakeError> {
+        let lookup = self.registry.lookup(number).await.map_err(|error| match std::sync::Arc::try_unwrap(error) {
+            Ok(error) => error,
+            Err(shared) => StoreError::Corrupt { what: "business", problem: shared.to_string() },
+        });
+        let why = match lookup? {
+            Lookup::Served(business) => return Ok(business),
+            Lookup::Unserved(why) => why,
+        };
+        let replay = match why {
+            Unserved::Disabled => ReplayPolicy::WhenServedWithinADay,
+            Unserved::Unknown | Unserved::Ambiguous | Unserved::Invalid(_) => ReplayPolicy::WhenServed,
+        };
+        Err(IntakeError::Unhandled { reason: why.reason(), detail: why.detail().to_owned(), replay })
+    }
+
+    async fn land(
+        &self,
+        business: &Business,
+        session: SessionId,
+        customer: &Customer,
+        mut item: MailboxItem,
+        message: &Value,
+    ) -> Result<(), IntakeError> {
+        let quiet = QuietTime::new(business.companion.quiet.unwrap_or(self.settings.quiet));
+        let (mut session, mut looked_up, mut moves) = (session, false, 0);
+        if item.message.as_ref().is_some_and(|content| content.len() > CONTENT_MOST) {
+            self.keep_content_apart(business, &session, &mut item, message).await?;
+        }
+        loop {
+            let landing = Landing {
+                session: &session,
+                business_id: &business.id,
+                subdomain: business.subdomain.as_ref(),
+                customer,
+                item: &item,
+                quiet,
+                looked_up,
+            };
+            match self.store.land(&landing).await? {
+                Landed::New { due_in } => {
+                    tracing::debug!(%session, message = %item.id, "landed");
+                    count("new");
+                    let lag = Timestamp::now().duration_since(item.received_at).as_secs_f64();
+                    metrics::histogram!("switchboard_queue_age_seconds").record(lag.max(0.0));
+                    self.waker.wake(business.subdomain.as_ref(), &session, due_in);
+                    return Ok(());
+                }
+                Landed::Duplicate => {
+                    count("duplicate");
+                    return Ok(());
+                }
+                Landed::AskTranscript if self.store.was_answered(&item.phone_number_id, &item.id).await? => {
+                    count("duplicate");
+                    return Ok(());
+                }
+                Landed::AskTranscript => looked_up = true,
+                Landed::NoRoomForContent => self.keep_content_apart(business, &session, &mut item, message).await?,
+                Landed::Moved(target) if moves < MOVES_MOST => (session, moves) = (target, moves + 1),
+                Landed::Moved(_) => {
+                    return Err(IntakeError::unhandled("merge_loop", "the conversation's tombstones lead in a circle"));
+                }
+            }
+        }
+    }
+
+    async fn keep_content_apart(
+        &self,
+        business: &Business,
+        session: &SessionId,
+        item: &mut MailboxItem,
+        message: &Value,
+    ) -> Result<(), StoreError> {
+        let (business_id, kind) = (&business.id, &kind(message));
+        self.store.record_inbound(&Inbound { session, business_id, item, kind, answered: false }).await?;
+        item.message = None;
+        Ok(())
+    }
+
+    /// A group's message, or a note of the system about the customer.
+    async fn record_only(&self, update: &Update, business: &Business, message: &Value) -> Result<(), IntakeError> {
+        let system = message.get("system").unwrap_or(&Value::Null);
+        if let Some("user_changed_number" | "user_changed_user_id") = text(system, "type").as_deref() {
+            let old = Sender::from_values([text(message, "from").as_deref(), text(message, "from_user_id").as_deref()]);
+            let new = Sender::from_values([text(system, "wa_id").as_deref(), text(system, "user_id").as_deref()]);
+            self.identities.rename(business, &old, &new).await?;
+        }
+        let waba_id = update.envelope.waba_id.as_ref().map(|id| id.expose());
+        let field = if message.get("group_id").is_some() { "group_message" } else { "system" };
+        self.store.record_event(&update.message_id, field, waba_id, update.envelope.payload.get()).await?;
+        Ok(())
+    }
+}
+
+fn count(outcome: &'static str) {
+    metrics::counter!("switchboard_landed_total", "outcome" => outcome).increment(1);
+}
+
+fn item(update: &Update, number: &PhoneNumberId, message: &Value) -> Result<MailboxItem, IntakeError> {
+    let own = text(message, "id").and_then(|id| MessageId::parse(&id).ok());
+    let id = match own {
+        Some(id) => id,
+        None => MessageId::parse(&update.message_id)
+            .map_err(|error| IntakeError::unhandled("malformed_message", error.to_string()))?,
+    };
+    let id = match update.replay {
+        Some(replay) => MessageId::parse(&format!("{}{REPLAY_MARK}{replay}", id.expose())).unwrap_or(id),
+        None => id,
+    };
+    let received_at = Timestamp::from_millisecond(update.envelope.received_at).unwrap_or(Timestamp::UNIX_EPOCH);
+    Ok(MailboxItem {
+        id,
+        phone_number_id: number.clone(),
+        timestamp: timestamp(message).unwrap_or(received_at),
+        received_at,
+        index: update.envelope.index,
+        message: Some(update.envelope.payload.get().to_owned()),
+    })
+}

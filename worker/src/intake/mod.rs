@@ -1,0 +1,248 @@
+//! Lands each delivery and acknowledges it.
+//!
+//! Deliveries of one customer stay in the order of their queue; those of different customers are landed in
+//! parallel. While MongoDB is away, a delivery waits here, unacknowledged, and RabbitMQ holds the rest. One that
+//! can never be landed ends in the dead letters: nothing is lost, and nothing blocks its queue.
+
+mod account;
+mod dead;
+mod land;
+mod revive;
+mod status;
+
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    time::Duration,
+};
+
+use sha2::{Digest, Sha256};
+use shared::{
+    broker::{Delivery, QueueRole, Settlement},
+    envelope::{Envelope, Kind},
+    retry::Delays,
+    shutdown::Shutdown,
+};
+use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
+
+pub use revive::revive;
+
+use crate::{
+    business::Registry,
+    identity::Identities,
+    message::sender,
+    scheduler::Waker,
+    settings::TurnSettings,
+    store::{DeadLetter, ReplayPolicy, Store, StoreError},
+};
+
+/// Landings in parallel.
+const LANES: u64 = 64;
+/// Deliveries that wait in each.
+const LANE_LENGTH: usize = 8;
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_MOST: Duration = Duration::from_secs(5);
+
+/// What landing needs. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Intake {
+    /// Conversations and the rest.
+    pub store: Store,
+    /// Businesses.
+    pub registry: Registry,
+    /// Customers.
+    pub identities: Identities,
+    /// The scheduler's.
+    pub waker: Waker,
+    /// Times and bounds.
+    pub settings: TurnSettings,
+}
+
+/// Why a delivery is not handled.
+#[derive(Debug, thiserror::Error)]
+pub enum IntakeError {
+    /// Later, perhaps.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Never: the reason of the dead letter, and what the operator should know.
+    #[error("{reason}: {detail}")]
+    Unhandled {
+        /// A closed word.
+        reason: &'static str,
+        /// Without message text.
+        detail: String,
+        /// Whether it comes back by itself.
+        replay: ReplayPolicy,
+    },
+}
+
+impl IntakeError {
+    fn unhandled(reason: &'static str, detail: impl Into<String>) -> Self {
+        Self::Unhandled { reason, detail: detail.into(), replay: ReplayPolicy::ByHand }
+    }
+}
+
+/// A decoded delivery.
+#[derive(Debug)]
+pub(crate) struct Update {
+    pub(crate) envelope: Envelope,
+    /// Meta's id, or the one that ingest made up.
+    pub(crate) message_id: String,
+    /// The number of a replay, for one that comes from the dead letters.
+    pub(crate) replay: Option<i64>,
+}
+
+impl Update {
+    pub(crate) fn decode(body: &[u8], message_id: Option<&str>) -> Result<Self, shared::envelope::DecodeError> {
+        let envelope = Envelope::decode(body)?;
+        let message_id =
+            message_id.map_or_else(|| format!("{}{}", shared::ids::MADE_UP_PREFIX, fingerprint(body)), str::to_owned);
+        Ok(Self { envelope, message_id, replay: None })
+    }
+}
+
+/// Hands deliveries to their lanes.
+#[derive(Debug, Clone)]
+pub struct Lanes {
+    senders: Vec<mpsc::Sender<Delivery>>,
+}
+
+impl Lanes {
+    /// Starts the lanes. They end, after what they hold, when the last clone is dropped, or when the drain begins
+    /// and the database is away.
+    pub fn start(intake: &Intake, tasks: &TaskTracker, shutdown: &Shutdown) -> Self {
+        let lane = |_| {
+            let (sender, receiver) = mpsc::channel(LANE_LENGTH);
+            tasks.spawn(run_lane(intake.clone(), receiver, shutdown.clone()));
+            sender
+        };
+        Self { senders: (0..LANES).map(lane).collect() }
+    }
+
+    /// Passes a delivery on; waits while its lane is full.
+    pub async fn dispatch(&self, delivery: Delivery) {
+        let lane = usize::try_from(lane_of(&delivery) % LANES).unwrap_or(0);
+        if let Some(sender) = self.senders.get(lane) {
+            // A lane that ended drops the delivery, which returns it to its queue.
+            drop(sender.send(delivery).await);
+        }
+    }
+}
+
+/// The same lane for everything of one customer, so that it is landed in order.
+fn lane_of(delivery: &Delivery) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    match Envelope::decode(&delivery.body) {
+        Ok(envelope) => {
+            envelope.phone_number_id.hash(&mut hasher);
+            let parse = |json: &str| serde_json::from_str(json).unwrap_or_default();
+            let payload: serde_json::Value = parse(envelope.payload.get());
+            let contact: Option<serde_json::Value> = envelope.contact.as_ref().map(|contact| parse(contact.get()));
+            if envelope.kind == Kind::Message {
+                // The user id where there is one: a number may be shown in one message and hidden in the next.
+                let sender = sender(&payload, contact.as_ref());
+                match sender.user_id {
+                    Some(user_id) => user_id.hash(&mut hasher),
+                    None => sender.wa_id.hash(&mut hasher),
+                }
+            } else {
+                delivery.message_id.hash(&mut hasher);
+            }
+        }
+        Err(_) => delivery.body.hash(&mut hasher),
+    }
+    hasher.finish()
+}
+
+async fn run_lane(intake: Intake, mut deliveries: mpsc::Receiver<Delivery>, shutdown: Shutdown) {
+    while let Some(delivery) = deliveries.recv().await {
+        let mut delays = Delays::new(RETRY_FIRST, RETRY_MOST);
+        loop {
+            match intake.handle(&delivery).await {
+                Ok(settlement) => {
+                    delivery.settle(settlement).await;
+                    break;
+                }
+                Err(error) => {
+                    tracing::warn!(queue = delivery.source.queue, %error, "a delivery waits");
+                    metrics::counter!("switchboard_intake_retries_total").increment(1);
+                }
+            }
+            tokio::select! {
+                // What waits returns to its queue, for a worker that goes on.
+                () = shutdown.draining.cancelled() => return,
+                () = tokio::time::sleep(delays.next_delay()) => {}
+            }
+        }
+    }
+}
+
+impl Intake {
+    /// Handles one delivery to its end; an error means that it has to be handled again.
+    async fn handle(&self, delivery: &Delivery) -> Result<Settlement, StoreError> {
+        let update = Update::decode(&delivery.body, delivery.message_id.as_deref());
+        match (delivery.source.role, update) {
+            (QueueRole::Dead, update) => self.take_dead_letter(delivery, update.ok()).await?,
+            (QueueRole::Inbound | QueueRole::Status, Ok(update)) => self.take(&update, &delivery.body).await?,
+            (QueueRole::Inbound | QueueRole::Status, Err(error)) => {
+                tracing::error!(queue = delivery.source.queue, %error, "a delivery cannot be decoded");
+                return Ok(Settlement::DeadLetter);
+            }
+        }
+        Ok(Settlement::Acknowledge)
+    }
+
+    /// Handles an update; what cannot be handled becomes a dead letter.
+    pub(crate) async fn take(&self, update: &Update, body: &[u8]) -> Result<(), StoreError> {
+        let kind = update.envelope.kind;
+        let taken = match kind {
+            Kind::Message => self.take_message(update).await,
+            Kind::Status => self.take_status(update).await,
+            Kind::Echo => self.take_echo(update).await,
+            Kind::Account => self.take_account(update).await,
+            Kind::Other => self.take_other(update).await,
+        };
+        metrics::counter!("switchboard_updates_total", "kind" => kind.name()).increment(1);
+        let (reason, detail, replay) = match taken {
+            Ok(()) => return Ok(()),
+            Err(IntakeError::Unhandled { reason, detail, replay }) => (reason, detail, replay),
+            // A write that MongoDB refuses for what it is would be refused for ever.
+            Err(IntakeError::Store(error @ (StoreError::Refused(_) | StoreError::Corrupt { .. }))) => {
+                ("unlandable", error.to_string(), ReplayPolicy::ByHand)
+            }
+            Err(IntakeError::Store(error @ StoreError::Unavailable(_))) => return Err(error),
+        };
+        self.bury(update, body, reason, detail, replay).await
+    }
+
+    async fn bury(
+        &self,
+        update: &Update,
+        body: &[u8],
+        reason: &'static str,
+        detail: String,
+        replay: ReplayPolicy,
+    ) -> Result<(), StoreError> {
+        let number = &update.envelope.phone_number_id;
+        tracing::warn!(reason, detail, phone_number_id = ?number, "a message became a dead letter");
+        metrics::counter!("switchboard_dead_letters_total", "reason" => reason).increment(1);
+        let scope = number.as_ref().map_or("none", |number| number.expose());
+        let letter = DeadLetter {
+            id: format!("{scope}:{}", update.message_id),
+            reason,
+            detail,
+            phone_number_id: number.clone(),
+            business_id: None,
+            session: None,
+            message_id: Some(update.message_id.clone()),
+            body: body.to_vec(),
+            replay,
+        };
+        self.store.bury(&letter).await
+    }
+}
+
+/// A name for bytes that have none.
+pub(crate) fn fingerprint(body: &[u8]) -> String {
+    hex::encode(Sha256::digest(body))
+}

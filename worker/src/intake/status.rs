@@ -1,0 +1,54 @@
+//! A status: evidence that a send happened, a step on the transcript, or a failure to file.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{Intake, IntakeError, Update};
+use crate::{message::Status, store::StatusUpdate, whatsapp::Callback};
+
+impl Intake {
+    pub(super) async fn take_status(&self, update: &Update) -> Result<(), IntakeError> {
+        let envelope = &update.envelope;
+        let payload: Value = serde_json::from_str(envelope.payload.get()).unwrap_or(Value::Null);
+        let (Some(number), Some(status)) = (&envelope.phone_number_id, Status::read(&payload)) else {
+            return Err(IntakeError::unhandled("malformed_status", "the status names no number or no message"));
+        };
+        metrics::counter!("switchboard_statuses_total", "rank" => rank_name(status.rank())).increment(1);
+        // Evidence first: somebody may be waiting for it. A failure proves that Meta had the message, too.
+        if let Some(callback) = status.callback.as_deref().and_then(Callback::decode)
+            && (status.proves_acceptance() || status.is_failure())
+            && self.store.evidence(&callback.session, number, &callback.reply_id, callback.part, &status.wamid).await?
+        {
+            tracing::info!(session = %callback.session, part = callback.part, "a status proved a send");
+            metrics::counter!("switchboard_sends_in_doubt_total", "resolved" => "status").increment(1);
+        }
+        let received_at = Timestamp::from_millisecond(envelope.received_at).unwrap_or(Timestamp::UNIX_EPOCH);
+        let recorded = StatusUpdate {
+            number,
+            wamid: &status.wamid,
+            status: &status.status,
+            rank: status.rank(),
+            at: status.at.unwrap_or(received_at),
+            pricing: status.pricing.as_deref(),
+            error_code: status.error.as_ref().map(|(code, _)| *code),
+        };
+        self.store.record_status(&recorded).await?;
+        if status.is_failure() {
+            let (code, title) = status.error.unwrap_or((0, "no error given".to_owned()));
+            return Err(IntakeError::unhandled("delivery_failed", format!("error {code}: {title}")));
+        }
+        Ok(())
+    }
+}
+
+/// A closed word for metrics.
+fn rank_name(rank: i32) -> &'static str {
+    match rank {
+        0 => "failed",
+        1 => "sent",
+        2 => "delivered",
+        3 => "read",
+        4 => "played",
+        _ => "other",
+    }
+}

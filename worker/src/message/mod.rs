@@ -1,0 +1,42 @@
+//! Meta's objects as they come: read field by field, leniently, because any field may be missing, empty or of
+//! another type tomorrow, and no message may be lost over that.
+
+mod sender;
+mod status;
+mod words;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+pub use sender::{Sender, contact_name, sender};
+pub use status::Status;
+pub use words::{Treatment, treatment};
+
+/// Text from outside, bounded before it reaches a prompt or a document.
+const TEXT_MOST: usize = 8_000;
+
+/// A field that holds text which is not blank. A number counts as its digits.
+pub fn text<'a>(object: &'a Value, name: &str) -> Option<std::borrow::Cow<'a, str>> {
+    match object.get(name)? {
+        Value::String(text) if !text.trim().is_empty() => Some(text.as_str().into()),
+        Value::Number(number) => Some(number.to_string().into()),
+        Value::Null | Value::Bool(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// `timestamp` in seconds since the Unix epoch, as text or number.
+pub fn timestamp(object: &Value) -> Option<Timestamp> {
+    let seconds: i64 = text(object, "timestamp")?.parse().ok()?;
+    // Zero and negative ones are no times of messages.
+    (seconds > 0).then(|| Timestamp::from_second(seconds).ok()).flatten()
+}
+
+/// Meta's word for what a message is.
+pub fn kind(message: &Value) -> String {
+    text(message, "type").map_or_else(|| "unknown".to_owned(), |kind| bounded(&kind, 64))
+}
+
+/// At most that many characters, without control characters other than line breaks.
+fn bounded(text: &str, most: usize) -> String {
+    text.chars().filter(|c| !c.is_control() || *c == '\n').take(most).collect::<String>().trim().to_owned()
+}

@@ -1,0 +1,198 @@
+//! Starts a turn for every conversation that is due, fairly over the businesses.
+//!
+//! A conversation comes from this worker's own intake, which knows when it will be due, or from a scan of the
+//! database twice a second, which finds retries and what dead workers left. What does not fit stays in the
+//! database, for whoever has room.
+
+mod fair;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use futures_util::StreamExt;
+use shared::{
+    ids::{SessionId, Subdomain},
+    shutdown::Shutdown,
+};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
+use tokio_util::time::{DelayQueue, delay_queue};
+
+use self::fair::FairQueue;
+use crate::turn::{self, Outcome, SharedTurns};
+
+const SCAN_EVERY: Duration = Duration::from_millis(500);
+/// Conversations that a scan takes of each business.
+const SCANNED_EACH: i64 = 8;
+/// Wakes that wait for the scheduler; beyond, the scan finds the conversation.
+const WAKES_MOST: usize = 10_000;
+
+/// A conversation that will be due.
+#[derive(Debug)]
+struct Wake {
+    subdomain: Option<Subdomain>,
+    session: SessionId,
+    due_in: Duration,
+}
+
+/// Tells the scheduler of a conversation. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Waker(mpsc::Sender<Wake>);
+
+impl Waker {
+    /// The conversation will be due in that time. Never waits: a wake that is lost is found by the scan.
+    pub fn wake(&self, subdomain: Option<&Subdomain>, session: &SessionId, due_in: Duration) {
+        let wake = Wake { subdomain: subdomain.cloned(), session: session.clone(), due_in };
+        drop(self.0.try_send(wake));
+    }
+}
+
+/// The scheduler of one worker.
+#[derive(Debug)]
+pub struct Scheduler {
+    turns: SharedTurns,
+    wakes: mpsc::Receiver<Wake>,
+}
+
+type Waiting = (Option<Subdomain>, SessionId);
+
+struct State {
+    turns: SharedTurns,
+    fair: FairQueue,
+    later: DelayQueue<Waiting>,
+    later_keys: HashMap<SessionId, delay_queue::Key>,
+    running: JoinSet<(Waiting, Outcome)>,
+}
+
+impl Scheduler {
+    /// A scheduler and what wakes it.
+    pub fn new(turns: SharedTurns) -> (Self, Waker) {
+        let (sender, wakes) = mpsc::channel(WAKES_MOST);
+        (Self { turns, wakes }, Waker(sender))
+    }
+
+    /// Runs turns until `shutdown`: in the drain the turns under way go on; when it is over they are dropped, as
+    /// if the process had died, and their leases are given back.
+    pub async fn run(mut self, shutdown: Shutdown) {
+        let max = self.turns.settings.max_conversations;
+        let mut state = State {
+            turns: Arc::clone(&self.turns),
+            fair: FairQueue::new(max),
+            later: DelayQueue::new(),
+            later_keys: HashMap::new(),
+            running: JoinSet::new(),
+        };
+        let (room, room_seen) = watch::channel(true);
+        let (found_sender, mut found) = mpsc::channel(1);
+        let scanner = tokio::spawn(scan(Arc::clone(&self.turns), room_seen, found_sender));
+        while !shutdown.draining.is_cancelled() {
+            tokio::select! {
+                () = shutdown.draining.cancelled() => break,
+                Some(wake) = self.wakes.recv() => state.wake_later(wake),
+                Some(expired) = state.later.next(), if !state.later.is_empty() => {
+                    let (subdomain, session) = expired.into_inner();
+                    state.later_keys.remove(&session);
+                    state.fair.push(subdomain, session);
+                }
+                Some(due) = found.recv() => {
+                    for (subdomain, sessions) in due {
+                        sessions.into_iter().for_each(|session| state.fair.push(subdomain.clone(), session));
+                    }
+                }
+                Some(ended) = state.running.join_next(), if !state.running.is_empty() => state.ended(ended),
+            }
+            state.start_what_fits();
+            room.send_replace(state.fair.has_room());
+            metrics::gauge!("switchboard_turns_running").set(state.running.len() as f64);
+        }
+        scanner.abort();
+        state.drain(&shutdown).await;
+    }
+}
+
+impl State {
+    fn wake_later(&mut self, wake: Wake) {
+        let Wake { subdomain, session, due_in } = wake;
+        // A little late rather than a little early: an early claim finds nothing due.
+        let due_in = due_in + Duration::from_millis(2);
+        match self.later_keys.get(&session) {
+            Some(key) => self.later.reset(key, due_in),
+            None => {
+                let key = self.later.insert((subdomain, session.clone()), due_in);
+                self.later_keys.insert(session, key);
+            }
+        }
+    }
+
+    fn start_what_fits(&mut self) {
+        while let Some((subdomain, session)) = self.fair.next() {
+            let turns = Arc::clone(&self.turns);
+            self.running.spawn(async move {
+                let outcome = turn::run(&turns, &session).await;
+                ((subdomain, session), outcome)
+            });
+        }
+    }
+
+    fn ended(&mut self, ended: Result<(Waiting, Outcome), tokio::task::JoinError>) {
+        match ended {
+            Ok(((subdomain, session), outcome)) => {
+                self.fair.finished(subdomain.as_ref(), &session);
+                if let Outcome::Settled { due_in: Some(due_in) } = outcome {
+                    self.wake_later(Wake { subdomain, session, due_in });
+                }
+            }
+            Err(error) => {
+                // Which one is unknown; its lease runs out, and counts as a takeover.
+                tracing::error!(%error, "a turn panicked");
+                metrics::counter!("switchboard_turn_panics_total").increment(1);
+            }
+        }
+    }
+
+    async fn drain(mut self, shutdown: &Shutdown) {
+        tracing::info!(turns = self.running.len(), "finishing turns");
+        loop {
+            tokio::select! {
+                ended = self.running.join_next() => match ended {
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => tracing::error!(%error, "a turn panicked"),
+                    None => break,
+                },
+                () = shutdown.aborting.cancelled() => {
+                    self.running.shutdown().await;
+                    break;
+                }
+            }
+        }
+        let worker_id = self.turns.leases.worker_id();
+        match self.turns.store.release_all(worker_id).await {
+            Ok(0) => {}
+            Ok(leases) => tracing::info!(leases, "gave leases back"),
+            Err(error) => tracing::warn!(%error, "leases could not be given back; they run out"),
+        }
+    }
+}
+
+/// Looks for due conversations as long as there is room for them.
+async fn scan(turns: SharedTurns, room: watch::Receiver<bool>, found: mpsc::Sender<crate::store::DueBusinesses>) {
+    let businesses = turns.settings.max_conversations.max(16);
+    let mut ticks = tokio::time::interval(SCAN_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if !*room.borrow() {
+            continue;
+        }
+        match turns.store.due(businesses, SCANNED_EACH).await {
+            Ok(due) if due.is_empty() => {}
+            Ok(due) => {
+                if found.send(due).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => tracing::warn!(%error, "the scan for due conversations failed"),
+        }
+    }
+}

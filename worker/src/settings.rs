@@ -1,0 +1,305 @@
+//! The worker's configuration, read and checked as a whole.
+
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use shared::{
+    ids::PhoneNumberId,
+    settings::{BrokerSettings, ListenAddr, Problems, Reader, Variable},
+    telemetry::TelemetrySettings,
+};
+
+/// The variables that the worker reads besides the shared ones.
+pub const VARIABLES: &[Variable] = &[
+    variable("METRICS_ADDR", "127.0.0.1:9101", "serves `/metrics`, `/healthz`, `/readyz`"),
+    secret("MONGODB_URI", "required", "`mongodb://` or `mongodb+srv://`; a replica set, of one member at least"),
+    variable("MONGODB_DB_NAME", "switchboard", "the database"),
+    secret("ENCRYPTION_SECRET", "required", "encrypts and decrypts the businesses' tokens; the back end's own"),
+    secret("ENCRYPTION_SECRET_PREVIOUS", "unset", "decrypts tokens that were encrypted before a rotation"),
+    variable("WHATSAPP_PHONE_NUMBER_ID", "unset", "fallback: the number id that is answered without a business"),
+    secret("WHATSAPP_TOKEN", "unset", "fallback: its access token"),
+    variable("GRAPH_API_URL", "https://graph.facebook.com/v25.0", "Meta's Graph API, with a version"),
+    variable("AI_API_URL", "https://api.groq.com/openai/v1", "an OpenAI-compatible API"),
+    secret("GROQ_API_KEY", "unset", "its key (`AI_API_KEY` is read too); required for Groq"),
+    variable("AI_CHAT_MODEL", "openai/gpt-oss-120b", "the model that answers"),
+    variable("MAX_CONVERSATIONS", "256", "turns at once, 1 to 10000"),
+    variable("QUIET_MILLIS", "800", "how long to wait for more messages before answering"),
+    variable("LEASE_SECS", "30", "how long a dead worker's conversation stays untouched"),
+    variable("SEND_EVIDENCE_SECS", "30", "how long to wait for a status before a send in doubt is repeated"),
+    variable("AI_GIVE_UP_SECS", "120", "AI trouble after which the customer gets an apology"),
+];
+
+const fn variable(name: &'static str, default: &'static str, meaning: &'static str) -> Variable {
+    Variable { name, default, secret: false, meaning }
+}
+
+const fn secret(name: &'static str, default: &'static str, meaning: &'static str) -> Variable {
+    Variable { name, default, secret: true, meaning }
+}
+
+const GROQ: &str = "https://api.groq.com/openai/v1";
+
+/// Which database.
+#[derive(Debug, Clone)]
+pub struct StoreSettings {
+    /// `mongodb://…`, with the password.
+    pub uri: SecretString,
+    /// The database's name.
+    pub database: String,
+}
+
+/// How tokens are encrypted.
+#[derive(Debug, Clone)]
+pub struct EncryptionSettings {
+    /// Encrypts and decrypts.
+    pub current: SecretString,
+    /// Only decrypts.
+    pub previous: Option<SecretString>,
+}
+
+/// A number that is answered without a business in the database.
+#[derive(Debug, Clone)]
+pub struct FallbackSettings {
+    /// The number's id.
+    pub phone_number_id: PhoneNumberId,
+    /// Its access token.
+    pub token: SecretString,
+}
+
+/// The AI provider.
+#[derive(Debug, Clone)]
+pub struct AiSettings {
+    /// The API's base, without a slash at its end.
+    pub base_url: String,
+    /// The key, where the provider needs one.
+    pub key: Option<SecretString>,
+    /// The chat model.
+    pub chat_model: String,
+}
+
+/// Times and bounds of the conversation protocol.
+#[derive(Debug, Clone, Copy)]
+pub struct TurnSettings {
+    /// Turns at once.
+    pub max_conversations: usize,
+    /// Silence before an answer.
+    pub quiet: Duration,
+    /// How long a lease lasts.
+    pub lease: Duration,
+    /// How long evidence of a send is waited for.
+    pub send_evidence: Duration,
+    /// How long AI trouble may last before the apology.
+    pub ai_give_up: Duration,
+}
+
+/// Everything that `worker run` needs.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Logs.
+    pub telemetry: TelemetrySettings,
+    /// Where operators ask.
+    pub metrics_addr: ListenAddr,
+    /// RabbitMQ.
+    pub broker: BrokerSettings,
+    /// MongoDB.
+    pub store: StoreSettings,
+    /// Tokens.
+    pub encryption: EncryptionSettings,
+    /// The fallback business.
+    pub fallback: Option<FallbackSettings>,
+    /// The Graph API's base, with a version and without a slash at its end.
+    pub graph_url: String,
+    /// The AI provider.
+    pub ai: AiSettings,
+    /// The protocol.
+    pub turn: TurnSettings,
+    /// How long a stopping worker may finish its work.
+    pub stop_timeout: Duration,
+}
+
+impl Settings {
+    /// Reads everything.
+    ///
+    /// # Errors
+    /// Every problem at once.
+    pub fn read(mut reader: Reader) -> Result<Self, Problems> {
+        let r = &mut reader;
+        let telemetry = TelemetrySettings::read(r);
+        let metrics_addr = metrics_addr(r);
+        let broker = BrokerSettings::read(r);
+        let store = StoreSettings::read(r);
+        let encryption = EncryptionSettings::read(r);
+        let fallback = FallbackSettings::read(r);
+        let graph_url = r.base_url("GRAPH_API_URL", "https://graph.facebook.com/v25.0");
+        let ai = AiSettings::read(r);
+        let turn = TurnSettings::read(r);
+        let stop_timeout = r.seconds("STOP_TIMEOUT_SECS", 40.0, 0.0, 3_600.0);
+        reader.finish()?;
+        let (Some(broker), Some(store), Some(encryption)) = (broker, store, encryption) else {
+            unreachable!("what is missing was noted, and ended the reading");
+        };
+        Ok(Self { telemetry, metrics_addr, broker, store, encryption, fallback, graph_url, ai, turn, stop_timeout })
+    }
+}
+
+/// Reads `METRICS_ADDR`.
+pub fn metrics_addr(reader: &mut Reader) -> ListenAddr {
+    ListenAddr::read(reader, "METRICS_ADDR", "127.0.0.1:9101")
+}
+
+impl StoreSettings {
+    /// Reads `MONGODB_URI` and `MONGODB_DB_NAME`.
+    pub fn read(reader: &mut Reader) -> Option<Self> {
+        let uri = reader.required_secret("MONGODB_URI");
+        let database = reader.text("MONGODB_DB_NAME").unwrap_or_else(|| "switchboard".to_owned());
+        if database.len() > 63 || database.contains(['/', '\\', '.', ' ', '"', '$', '\0']) {
+            reader.problem("MONGODB_DB_NAME", "must be at most 63 bytes without / \\ . \" $ or spaces");
+        }
+        let uri = uri?;
+        let text = uri.expose_secret();
+        if !text.starts_with("mongodb://") && !text.starts_with("mongodb+srv://") {
+            reader.problem("MONGODB_URI", "must begin with `mongodb://` or `mongodb+srv://`");
+            return None;
+        }
+        Some(Self { uri, database })
+    }
+}
+
+impl EncryptionSettings {
+    /// Reads `ENCRYPTION_SECRET` and `ENCRYPTION_SECRET_PREVIOUS`.
+    pub fn read(reader: &mut Reader) -> Option<Self> {
+        let (current, previous) =
+            (reader.required_secret("ENCRYPTION_SECRET"), reader.secret("ENCRYPTION_SECRET_PREVIOUS"));
+        Some(Self { current: current?, previous })
+    }
+}
+
+impl FallbackSettings {
+    fn read(reader: &mut Reader) -> Option<Self> {
+        let number = reader.text("WHATSAPP_PHONE_NUMBER_ID");
+        let token = reader.secret("WHATSAPP_TOKEN");
+        match (number, token) {
+            (Some(number), Some(token)) => match PhoneNumberId::parse(&number) {
+                Ok(phone_number_id) => Some(Self { phone_number_id, token }),
+                Err(_) => {
+                    reader.problem(
+                        "WHATSAPP_PHONE_NUMBER_ID",
+                        "must be the number's id at Meta: letters and digits only",
+                    );
+                    None
+                }
+            },
+            (Some(_), None) => {
+                reader.problem("WHATSAPP_TOKEN", "is required where WHATSAPP_PHONE_NUMBER_ID is set");
+                None
+            }
+            (None, Some(_)) => {
+                reader.problem("WHATSAPP_PHONE_NUMBER_ID", "is required where WHATSAPP_TOKEN is set");
+                None
+            }
+            (None, None) => None,
+        }
+    }
+}
+
+impl AiSettings {
+    fn read(reader: &mut Reader) -> Self {
+        let base_url = reader.base_url("AI_API_URL", GROQ);
+        let key = reader.secret("GROQ_API_KEY");
+        let alias = reader.secret("AI_API_KEY");
+        let key = key.or(alias);
+        if key.is_none() && base_url == GROQ {
+            reader.problem("GROQ_API_KEY", "is required, unless AI_API_URL names a provider that needs no key");
+        }
+        let chat_model = reader.text("AI_CHAT_MODEL").unwrap_or_else(|| "openai/gpt-oss-120b".to_owned());
+        Self { base_url, key, chat_model }
+    }
+}
+
+impl TurnSettings {
+    fn read(reader: &mut Reader) -> Self {
+        let max_conversations = reader.count("MAX_CONVERSATIONS", 256, 1, 10_000);
+        let quiet = reader.count("QUIET_MILLIS", 800, 0, 60_000);
+        Self {
+            max_conversations: usize::try_from(max_conversations).unwrap_or(usize::MAX),
+            quiet: Duration::from_millis(u64::from(quiet)),
+            lease: reader.seconds("LEASE_SECS", 30.0, 0.5, 600.0),
+            send_evidence: reader.seconds("SEND_EVIDENCE_SECS", 30.0, 0.1, 3_600.0),
+            ai_give_up: reader.seconds("AI_GIVE_UP_SECS", 120.0, 0.0, 24.0 * 3_600.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::settings::SHARED_VARIABLES;
+
+    use super::*;
+
+    const REQUIRED: [(&str, &str); 4] = [
+        ("RABBITMQ_URL", "amqp://localhost"),
+        ("MONGODB_URI", "mongodb://localhost"),
+        ("ENCRYPTION_SECRET", "s3cret-one"),
+        ("GROQ_API_KEY", "s3cret-two"),
+    ];
+
+    #[test]
+    fn every_problem_comes_at_once() {
+        let wrong = [
+            ("MONGODB_URI", "postgres://localhost"),
+            ("LEASE_SECS", "0"),
+            ("GRAPH_API_URL", "graph.facebook.com"),
+            ("WHATSAPP_TOKEN", "EAA"),
+            ("MAX_CONVERSATIONS", "-1"),
+        ];
+        let text = Settings::read(Reader::from_pairs(wrong)).expect_err("wrong").to_string();
+        for name in [
+            "RABBITMQ_URL",
+            "MONGODB_URI",
+            "ENCRYPTION_SECRET",
+            "LEASE_SECS",
+            "GRAPH_API_URL",
+            "WHATSAPP_PHONE_NUMBER_ID",
+            "MAX_CONVERSATIONS",
+            "GROQ_API_KEY",
+        ] {
+            assert!(text.contains(name), "{name} is missing: {text}");
+        }
+        assert!(!text.contains("EAA"));
+    }
+
+    #[test]
+    fn the_required_variables_are_enough_and_no_secret_prints() {
+        let settings = Settings::read(Reader::from_pairs(REQUIRED)).expect("valid");
+        assert_eq!(settings.turn.quiet, Duration::from_millis(800));
+        assert_eq!(settings.metrics_addr.addr.port(), 9101);
+        assert!(!format!("{settings:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn a_provider_of_ones_own_needs_no_key() {
+        let pairs = REQUIRED.into_iter().filter(|(name, _)| *name != "GROQ_API_KEY");
+        let settings = Settings::read(Reader::from_pairs(pairs.chain([("AI_API_URL", "http://localhost:11434/v1/")])));
+        assert_eq!(settings.expect("valid").ai.base_url, "http://localhost:11434/v1");
+    }
+
+    #[test]
+    fn the_table_names_what_is_read() {
+        let mut reader = Reader::from_pairs(REQUIRED);
+        drop(TelemetrySettings::read(&mut reader));
+        metrics_addr(&mut reader);
+        BrokerSettings::read(&mut reader);
+        StoreSettings::read(&mut reader);
+        EncryptionSettings::read(&mut reader);
+        FallbackSettings::read(&mut reader);
+        reader.base_url("GRAPH_API_URL", "http://x");
+        drop(AiSettings::read(&mut reader));
+        TurnSettings::read(&mut reader);
+        reader.seconds("STOP_TIMEOUT_SECS", 40.0, 0.0, 3_600.0);
+        let mut asked: Vec<_> = reader.asked().iter().filter(|name| **name != "AI_API_KEY").collect();
+        let mut listed: Vec<_> = SHARED_VARIABLES.iter().chain(VARIABLES).map(|v| &v.name).collect();
+        asked.sort();
+        listed.sort();
+        assert_eq!(asked, listed);
+    }
+}

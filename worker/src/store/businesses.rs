@@ -1,0 +1,151 @@
+//! Businesses as the back end writes them. Its field names and types are not ours to change; we read leniently,
+//! and write single fields only, so that what we do not know survives.
+
+use jiff::Timestamp;
+use mongodb::bson::{Bson, Document, deserialize_from_bson, doc, oid::ObjectId, serialize_to_bson};
+use secrecy::SecretString;
+use shared::ids::PhoneNumberId;
+
+use super::{Result, Store, from_bson, to_bson};
+
+/// A business's document, read without judging it.
+#[derive(Debug, Clone)]
+pub struct BusinessRecord {
+    /// `_id`, as text.
+    pub id: String,
+    /// `name`.
+    pub name: Option<String>,
+    /// `subDomain`.
+    pub subdomain: Option<String>,
+    /// `wabaId`.
+    pub waba_id: Option<String>,
+    /// `whatsappPhoneNumberIds`.
+    pub phone_number_ids: Vec<String>,
+    /// `whatsappAccessToken`, encrypted.
+    pub access_token: Option<SecretString>,
+    /// Whether there is a `whatsappRefreshToken`.
+    pub has_refresh_token: bool,
+    /// `whatsappTokenExpiresAt`.
+    pub token_expires_at: Option<Timestamp>,
+    /// `whatsappEnabled`.
+    pub whatsapp_enabled: bool,
+    /// `isActive`.
+    pub is_active: bool,
+    /// `companion`, as JSON.
+    pub companion: serde_json::Value,
+}
+
+impl Store {
+    /// Every business that claims this number, enabled or not.
+    ///
+    /// # Errors
+    /// [`super::StoreError`].
+    pub async fn businesses_with_number(&self, number: &PhoneNumberId) -> Result<Vec<BusinessRecord>> {
+        // An id of digits may have been stored as a number.
+        let mut forms = vec![Bson::from(number.expose())];
+        forms.extend(number.expose().parse::<i64>().ok().map(Bson::Int64));
+        self.find_businesses(doc! { "whatsappPhoneNumberIds": { "$in": forms } }).await
+    }
+
+    /// The businesses of a WhatsApp Business Account.
+    ///
+    /// # Errors
+    /// [`super::StoreError`].
+    pub async fn businesses_of_account(&self, waba_id: &str) -> Result<Vec<BusinessRecord>> {
+        self.find_businesses(doc! { "wabaId": waba_id }).await
+    }
+
+    /// The businesses of that subdomain: one, unless the back end is at fault.
+    ///
+    /// # Errors
+    /// [`super::StoreError`].
+    pub async fn businesses_with_subdomain(&self, subdomain: &str) -> Result<Vec<BusinessRecord>> {
+        self.find_businesses(doc! { "subDomain": subdomain }).await
+    }
+
+    /// Every business that has WhatsApp, by subdomain.
+    ///
+    /// # Errors
+    /// [`super::StoreError`].
+    pub async fn businesses(&self) -> Result<Vec<BusinessRecord>> {
+        self.find_businesses(doc! { "$or": [
+            { "whatsappPhoneNumberIds.0": { "$exists": true } },
+            { "whatsappEnabled": true },
+            { "whatsappAccessToken": { "$exists": true } },
+        ] })
+        .await
+    }
+
+    async fn find_businesses(&self, filter: Document) -> Result<Vec<BusinessRecord>> {
+        let businesses = self.db.collection::<Document>("businesses");
+        let mut cursor = businesses.find(filter).sort(doc! { "subDomain": 1, "_id": 1 }).await?;
+        let mut found = Vec::new();
+        while cursor.advance().await? {
+            found.push(read(&cursor.deserialize_current()?));
+        }
+        Ok(found)
+    }
+
+    /// Adds a business, or changes the given fields of the one with that subdomain. True where it was added.
+    ///
+    /// # Errors
+    /// [`super::StoreError`].
+    pub async fn put_business(
+        &self,
+        subdomain: &str,
+        fields: &serde_json::Map<String, serde_json::Value>,
+    ) -> Result<bool> {
+        let mut set = Document::new();
+        for (name, value) in fields.iter().filter(|(name, _)| *name != "_id" && *name != "subDomain") {
+            let value = match (name.as_str(), value.as_str().and_then(|text| text.parse::<Timestamp>().ok())) {
+                ("whatsappTokenExpiresAt", Some(time)) => Bson::DateTime(to_bson(time)),
+                _ => serialize_to_bson(value).map_err(|error| super::StoreError::Corrupt {
+                    what: "business",
+                    problem: format!("{name}: {error}"),
+                })?,
+            };
+            set.insert(name, value);
+        }
+        let businesses = self.db.collection::<Document>("businesses");
+        let update = doc! { "$set": set, "$setOnInsert": { "_id": ObjectId::new() } };
+        let updated = businesses.update_one(doc! { "subDomain": subdomain }, update).upsert(true).await?;
+        Ok(updated.upserted_id.is_some())
+    }
+}
+
+fn read(document: &Document) -> BusinessRecord {
+    let text = |name: &str| document.get(name).and_then(text_of).filter(|text| !text.trim().is_empty());
+    let numbers = document.get_array("whatsappPhoneNumberIds").into_iter().flatten();
+    BusinessRecord {
+        id: document.get("_id").and_then(text_of).unwrap_or_default(),
+        name: text("name"),
+        subdomain: text("subDomain"),
+        waba_id: text("wabaId"),
+        phone_number_ids: numbers.filter_map(text_of).collect(),
+        access_token: text("whatsappAccessToken").map(SecretString::from),
+        has_refresh_token: text("whatsappRefreshToken").is_some(),
+        token_expires_at: match document.get("whatsappTokenExpiresAt") {
+            Some(Bson::DateTime(time)) => Some(from_bson(*time)),
+            Some(Bson::String(text)) => text.parse().ok(),
+            _ => None,
+        },
+        whatsapp_enabled: document.get_bool("whatsappEnabled").unwrap_or(false),
+        is_active: document.get_bool("isActive").unwrap_or(false),
+        companion: document
+            .get("companion")
+            .map_or(serde_json::Value::Null, |companion| deserialize_from_bson(companion.clone()).unwrap_or_default()),
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "BSON's types are a foreign enum; any other holds no text")]
+fn text_of(value: &Bson) -> Option<String> {
+    match value {
+        Bson::String(text) => Some(text.trim().to_owned()),
+        Bson::ObjectId(id) => Some(id.to_hex()),
+        Bson::Int32(number) => Some(number.to_string()),
+        Bson::Int64(number) => Some(number.to_string()),
+        // JavaScript writes whole numbers above 2^31 as doubles.
+        Bson::Double(number) if number.fract() == 0.0 => Some(format!("{number:.0}")),
+        _ => None,
+    }
+}

@@ -1,0 +1,212 @@
+//! The database: conversations, businesses, identities, the transcript and the dead letters, on MongoDB.
+//!
+//! Every change of a conversation is one atomic update of one document, with majority and journal, guarded by the
+//! lease's epoch where the writer must own the conversation. Callers see domain types and [`StoreError`] only.
+
+mod businesses;
+mod conversation_document;
+mod conversations;
+mod dead_letters;
+mod events;
+mod identities;
+mod pipeline;
+mod transcript;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use mongodb::{
+    Client, Collection, Database, IndexModel,
+    bson::{Bson, DateTime, Document, doc},
+    error::{ErrorKind, WriteFailure},
+    options::{Acknowledgment, ClientOptions, IndexOptions, WriteConcern},
+};
+use secrecy::ExposeSecret;
+use shared::{retry::Delays, shutdown::Shutdown};
+
+pub use businesses::BusinessRecord;
+pub use conversations::{Claim, CommitOutcome, DueBusinesses, Landed, Landing, Memory, Postponement, Renewed, Settled};
+pub use dead_letters::{DeadLetter, ReplayPolicy, WaitingLetter};
+pub use identities::Alias;
+pub use transcript::{Inbound, Outbound, StatusUpdate};
+
+use crate::settings::StoreSettings;
+
+/// Why the database did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Not reachable, no primary, or the outcome is unknown: the same guarded call may be repeated.
+    #[error("MongoDB is not available: {0}")]
+    Unavailable(#[source] mongodb::error::Error),
+    /// This very write can never work.
+    #[error("MongoDB refused the write: {0}")]
+    Refused(#[source] mongodb::error::Error),
+    /// A stored document does not have the shape that it must have.
+    #[error("a stored {what} cannot be read: {problem}")]
+    Corrupt {
+        /// Which kind of document.
+        what: &'static str,
+        /// What is wrong with it, without its content.
+        problem: String,
+    },
+}
+
+pub(crate) type Result<T> = std::result::Result<T, StoreError>;
+
+/// Codes with which MongoDB refuses a document for what it is (`error_codes.yml` of the server).
+const PERMANENT_CODES: &[i32] = &[2, 9, 14, 16, 17, 52, 53, 56, 57, 121, 10334, 17280, 17419, 17420, 40415];
+const DUPLICATE_KEY: i32 = 11000;
+
+impl From<mongodb::error::Error> for StoreError {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the driver's errors are a foreign enum that grows; an unknown one may pass"
+    )]
+    fn from(error: mongodb::error::Error) -> Self {
+        let permanent = match error.kind.as_ref() {
+            ErrorKind::Write(WriteFailure::WriteError(write)) => PERMANENT_CODES.contains(&write.code),
+            ErrorKind::Command(command) => PERMANENT_CODES.contains(&command.code),
+            ErrorKind::BsonDeserialization(_) | ErrorKind::BsonSerialization(_) | ErrorKind::InvalidArgument { .. } => {
+                true
+            }
+            _ => false,
+        };
+        if permanent { Self::Refused(error) } else { Self::Unavailable(error) }
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the driver's errors are a foreign enum that grows")]
+fn is_duplicate_key(error: &mongodb::error::Error) -> bool {
+    match error.kind.as_ref() {
+        ErrorKind::Write(WriteFailure::WriteError(write)) => write.code == DUPLICATE_KEY,
+        ErrorKind::Command(command) => command.code == DUPLICATE_KEY,
+        _ => false,
+    }
+}
+
+/// The database of one installation. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    client: Client,
+    db: Database,
+}
+
+impl Store {
+    /// Prepares a client. It connects when it is first used.
+    ///
+    /// # Errors
+    /// `MONGODB_URI` cannot be parsed (its options are read only here; its scheme was checked with the settings).
+    pub async fn open(settings: &StoreSettings) -> anyhow::Result<Self> {
+        let mut options = ClientOptions::parse(settings.uri.expose_secret()).await.map_err(|error| {
+            // The driver's message names the faulty option, but never the password.
+            anyhow::anyhow!("MONGODB_URI cannot be used: {}", error.kind)
+        })?;
+        options.app_name.get_or_insert_with(|| "switchboard-worker".to_owned());
+        options.server_selection_timeout.get_or_insert(Duration::from_secs(5));
+        options.connect_timeout.get_or_insert(Duration::from_secs(5));
+        options.max_pool_size.get_or_insert(64);
+        // Set even though it is the default of today's servers: an acknowledged write must survive a crash.
+        options.write_concern = Some(WriteConcern::builder().w(Acknowledgment::Majority).journal(true).build());
+        let client = Client::with_options(options)?;
+        let db = client.database(&settings.database);
+        Ok(Self { client, db })
+    }
+
+    /// Waits, visibly, until MongoDB answers and every index is there; false when a stop came first.
+    pub async fn wait_until_ready(&self, shutdown: &Shutdown) -> bool {
+        let mut delays = Delays::new(Duration::from_millis(250), Duration::from_secs(5));
+        loop {
+            let prepared = tokio::select! {
+                () = shutdown.draining.cancelled() => return false,
+                prepared = self.prepare() => prepared,
+            };
+            match prepared {
+                Ok(()) => return true,
+                Err(error) => tracing::warn!(%error, "MongoDB is not ready; trying again"),
+            }
+            tokio::select! {
+                () = shutdown.draining.cancelled() => return false,
+                () = tokio::time::sleep(delays.next_delay()) => {}
+            }
+        }
+    }
+
+    /// Checks the server and creates the indexes. Idempotent.
+    ///
+    /// # Errors
+    /// MongoDB is not reachable, or is a single server without a replica set, whose writes cannot be retried.
+    pub async fn prepare(&self) -> anyhow::Result<()> {
+        let hello = self.db.run_command(doc! { "hello": 1 }).await?;
+        anyhow::ensure!(
+            hello.contains_key("setName") || hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid"),
+            "it runs without a replica set, which safe retries of writes need: start it with --replSet (one member is enough)"
+        );
+        let due = doc! { "due_at": { "$exists": true } };
+        self.index("conversations", doc! { "due_at": 1, "subdomain": 1 }, partial(&due)).await?;
+        self.index("conversations", doc! { "subdomain": 1, "due_at": 1 }, partial(&due)).await?;
+        let leased = doc! { "lease": { "$exists": true } };
+        self.index("conversations", doc! { "lease.worker": 1 }, partial(&leased)).await?;
+        self.index("businesses", doc! { "whatsappPhoneNumberIds": 1 }, IndexOptions::default()).await?;
+        self.index("identities", doc! { "conversation": 1 }, IndexOptions::default()).await?;
+        self.index("messages", doc! { "conversation": 1, "timestamp": 1 }, IndexOptions::default()).await?;
+        self.index("dead_letters", doc! { "replay": 1, "phone_number_id": 1 }, IndexOptions::default()).await?;
+        for collection in ["messages", "dead_letters", "account_events"] {
+            let ttl = IndexOptions::builder().expire_after(Duration::ZERO).build();
+            self.index(collection, doc! { "expire_at": 1 }, ttl).await?;
+        }
+        Ok(())
+    }
+
+    async fn index(&self, collection: &str, keys: Document, options: IndexOptions) -> anyhow::Result<()> {
+        let model = IndexModel::builder().keys(keys).options(options).build();
+        self.db.collection::<Document>(collection).create_index(model).await?;
+        Ok(())
+    }
+
+    /// Whether MongoDB answers now.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn ping(&self) -> Result<()> {
+        self.db.run_command(doc! { "ping": 1 }).await?;
+        Ok(())
+    }
+
+    /// Deletes the database, for tests.
+    ///
+    /// # Errors
+    /// MongoDB is not reachable.
+    pub async fn drop_database(&self) -> Result<()> {
+        Ok(self.db.drop().await?)
+    }
+
+    /// Ends the connections.
+    pub async fn close(self) {
+        self.client.shutdown().await;
+    }
+
+    fn conversations(&self) -> Collection<Document> {
+        self.db.collection("conversations")
+    }
+}
+
+fn partial(filter: &Document) -> IndexOptions {
+    IndexOptions::builder().partial_filter_expression(filter.clone()).build()
+}
+
+fn to_bson(time: Timestamp) -> DateTime {
+    DateTime::from_millis(time.as_millisecond())
+}
+
+fn from_bson(time: DateTime) -> Timestamp {
+    // BSON dates reach further than jiff's years; what is beyond is nobody's message.
+    Timestamp::from_millisecond(time.timestamp_millis()).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+fn millis(duration: Duration) -> Bson {
+    Bson::Int64(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn corrupt(what: &'static str) -> impl Fn(mongodb::bson::error::Error) -> StoreError {
+    move |error| StoreError::Corrupt { what, problem: error.to_string() }
+}

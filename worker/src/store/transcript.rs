@@ -1,0 +1,178 @@
+//! The transcript: every message in and out, `_id` = `phone_number_id:wamid`.
+//!
+//! It serves people, analytics and one promise: a message older than its conversation remembers is known to be
+//! answered by it. Upserts merge, so that what comes twice or in another order changes nothing, and a status
+//! that comes before its message leaves a shell.
+
+use jiff::Timestamp;
+use mongodb::bson::{Bson, DateTime, Document, doc};
+use shared::ids::{MessageId, PhoneNumberId, SessionId};
+
+use super::{Result, Store, pipeline::literal, to_bson};
+use crate::conversation::{BusinessId, MailboxItem};
+
+/// How long a message is kept. Meta redelivers for seven days, so a shell must outlive that by far.
+const KEPT_MS: i64 = 90 * 24 * 60 * 60 * 1_000;
+
+/// A message from a customer.
+#[derive(Debug)]
+pub struct Inbound<'a> {
+    /// Which conversation.
+    pub session: &'a SessionId,
+    /// Whose it is.
+    pub business_id: &'a BusinessId,
+    /// The message.
+    pub item: &'a MailboxItem,
+    /// Meta's type, such as `text`.
+    pub kind: &'a str,
+    /// Whether its turn is over: it will not be answered again.
+    pub answered: bool,
+}
+
+/// A message to a customer.
+#[derive(Debug)]
+pub struct Outbound<'a> {
+    /// Which conversation.
+    pub session: &'a SessionId,
+    /// Whose it is.
+    pub business_id: &'a BusinessId,
+    /// The number that it was sent from.
+    pub number: &'a PhoneNumberId,
+    /// Meta's id.
+    pub wamid: &'a MessageId,
+    /// The reply that it is part of; none where a person sent it.
+    pub reply_id: Option<&'a str>,
+    /// The text.
+    pub body: &'a str,
+}
+
+/// What became of a message to a customer.
+#[derive(Debug)]
+pub struct StatusUpdate<'a> {
+    /// The number that it was sent from.
+    pub number: &'a PhoneNumberId,
+    /// Meta's id of the message.
+    pub wamid: &'a MessageId,
+    /// Meta's word.
+    pub status: &'a str,
+    /// Its place in `sent < delivered < read < played`; a lower one never replaces a higher one.
+    pub rank: i32,
+    /// Meta's time.
+    pub at: Timestamp,
+    /// `pricing`, as JSON text.
+    pub pricing: Option<&'a str>,
+    /// For `failed`: Meta's error code.
+    pub error_code: Option<i64>,
+}
+
+impl Store {
+    /// Records a customer's message.
+    ///
+    /// # Errors
+    /// [`super::StoreError`].
+    pub async fn record_inbound(&self, inbound: &Inbound<'_>) -> Result<()> {
+        let item = inbound.item;
+        let mut set = doc! {
+            "direction": "in",
+            "conversation": inbound.session.expose(),
+            "business_id": inbound.business_id.0.as_str(),
+            "phone_number_id": item.phone_number_id.expose(),
+            "id": item.id.expose(),
+            "type": inbound.kind,
+            "timestamp": to_bson(item.timestamp),
+            "received_at": to_bson(item.received_at),
+            "expire_at": expiry(),
+        };
+        // A reference from the mailbox must not wipe out the content that it refers to.
+        if let Some(message) = &item.message {
+            set.insert("message", message.as_str());
+        }
+        if inbound.answered {
+            set.insert("answered_at", DateTime::now());
+        }
+        self.merge(&key(&item.phone_number_id, &item.id), set).await
+    }
+
+    /// Records a message to a customer.
+    ///
+    /// # Errors
+    /// [`super::StoreError`].
+    pub async fn record_outbound(&self, outbound: &Outbound<'_>) -> Result<()> {
+        let mut set = doc! {
+            "direction": "out",
+            "conversation": outbound.session.expose(),
+            "business_id": outbound.business_id.0.as_str(),
+            "phone_number_id": outbound.number.expose(),
+            "id": outbound.wamid.expose(),
+            "body": outbound.body,
+            "timestamp": DateTime::now(),
+            "expire_at": expiry(),
+        };
+        if let Some(reply_id) = outbound.reply_id {
+            set.insert("reply_id", reply_id);
+        }
+        self.merge(&key(outbound.number, outbound.wamid), set).await
+    }
+
+    async fn merge(&self, key: &str, set: Document) -> Result<()> {
+        let messages = self.db.collection::<Document>("messages");
+        messages.update_one(doc! { "_id": key }, doc! { "$set": set }).upsert(true).await?;
+        Ok(())
+    }
+
+    /// Records a status; the transcript's own only ever moves forward.
+    ///
+    /// # Errors
+    /// [`super::StoreError`].
+    pub async fn record_status(&self, update: &StatusUpdate<'_>) -> Result<()> {
+        let forward = doc! { "$lt": [{ "$ifNull": ["$status_rank", -1] }, update.rank] };
+        let advance = |field: &str, value: Bson| {
+            doc! { "$cond": ["$forward", value, { "$ifNull": [format!("${field}"), "$$REMOVE"] }] }
+        };
+        let pricing = update.pricing.map_or(Bson::Null, Bson::from);
+        let mut set = doc! {
+            "status": advance("status", literal(update.status)),
+            "status_at": advance("status_at", Bson::DateTime(to_bson(update.at))),
+            "status_rank": advance("status_rank", Bson::Int32(update.rank)),
+            "phone_number_id": literal(update.number.expose()),
+            "id": literal(update.wamid.expose()),
+            "pricing": { "$ifNull": ["$pricing", { "$ifNull": [literal(pricing), "$$REMOVE"] }] },
+            "expire_at": { "$ifNull": ["$expire_at", expiry()] },
+            "forward": "$$REMOVE",
+        };
+        if let Some(code) = update.error_code {
+            set.insert("error_code", code);
+        }
+        let pipeline = vec![doc! { "$set": { "forward": forward } }, doc! { "$set": set }];
+        let messages = self.db.collection::<Document>("messages");
+        messages.update_one(doc! { "_id": key(update.number, update.wamid) }, pipeline).upsert(true).await?;
+        Ok(())
+    }
+
+    /// Whether a message was answered, or deliberately not.
+    ///
+    /// # Errors
+    /// [`super::StoreError`].
+    pub async fn was_answered(&self, number: &PhoneNumberId, id: &MessageId) -> Result<bool> {
+        let filter = doc! { "_id": key(number, id), "answered_at": { "$exists": true } };
+        Ok(self.db.collection::<Document>("messages").find_one(filter).projection(doc! { "_id": 1 }).await?.is_some())
+    }
+
+    /// The content of a message that was too large for its mailbox, as JSON text.
+    ///
+    /// # Errors
+    /// [`super::StoreError`].
+    pub async fn message_content(&self, number: &PhoneNumberId, id: &MessageId) -> Result<Option<String>> {
+        let messages = self.db.collection::<Document>("messages");
+        let found = messages.find_one(doc! { "_id": key(number, id) }).projection(doc! { "message": 1 }).await?;
+        Ok(found.and_then(|document| document.get_str("message").ok().map(str::to_owned)))
+    }
+}
+
+fn key(number: &PhoneNumberId, id: &MessageId) -> String {
+    format!("{}:{}", number.expose(), id.expose())
+}
+
+fn expiry() -> DateTime {
+    DateTime::from_millis(DateTime::now().timestamp_millis().saturating_add(KEPT_MS))
+}

@@ -1,0 +1,145 @@
+//! The leases that this worker holds, and their renewal.
+//!
+//! Only leases of turns that really run are renewed. A holder reckons its lease from *before* the request that
+//! took or prolonged it was sent, so that it never believes in a lease longer than the database does.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use shared::ids::SessionId;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    conversation::LeaseKey,
+    store::{Store, StoreError},
+};
+
+/// The leases of one worker. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Leases {
+    store: Store,
+    worker_id: Arc<str>,
+    length: Duration,
+    held: Arc<Mutex<HashMap<SessionId, Held>>>,
+}
+
+#[derive(Debug)]
+struct Held {
+    epoch: i64,
+    valid_until: Instant,
+    lost: CancellationToken,
+}
+
+/// The right to work on a conversation, for as long as this value lives and the renewals succeed.
+#[derive(Debug)]
+pub struct Hold {
+    key: LeaseKey,
+    leases: Leases,
+    lost: CancellationToken,
+}
+
+impl Leases {
+    /// `worker_id` must be new at every start of the process.
+    pub fn new(store: Store, worker_id: &str, length: Duration) -> Self {
+        Self { store, worker_id: worker_id.into(), length, held: Arc::default() }
+    }
+
+    /// Who this worker is in a lease.
+    pub fn worker_id(&self) -> &str {
+        &self.worker_id
+    }
+
+    /// Begins to renew a lease that was taken by a request sent at `asked_at`.
+    pub fn hold(&self, key: LeaseKey, asked_at: Instant) -> Hold {
+        let lost = CancellationToken::new();
+        let held = Held { epoch: key.epoch, valid_until: asked_at + self.length, lost: lost.clone() };
+        self.lock().insert(key.session.clone(), held);
+        Hold { key, leases: self.clone(), lost }
+    }
+
+    /// Renews what is held, three times a lease, until `stop`. Must outlive the turns.
+    pub async fn renew_until(&self, stop: CancellationToken) {
+        let mut ticks = tokio::time::interval(self.length / 3);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            let keys: Vec<LeaseKey> = self
+                .lock()
+                .iter()
+                .map(|(session, held)| LeaseKey { session: session.clone(), epoch: held.epoch })
+                .collect();
+            // A renewal that hangs must not keep the next one from being tried.
+            match tokio::time::timeout(self.length / 3, self.renew(&keys)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, leases = keys.len(), "leases could not be renewed"),
+                Err(_) => tracing::warn!(leases = keys.len(), "renewing leases took too long"),
+            }
+        }
+    }
+
+    async fn renew(&self, keys: &[LeaseKey]) -> Result<(), StoreError> {
+        let asked_at = Instant::now();
+        let renewed = self.store.renew(keys, &self.worker_id, self.length).await?;
+        let mut held = self.lock();
+        for key in keys {
+            let Some(mine) = held.get_mut(&key.session).filter(|mine| mine.epoch == key.epoch) else { continue };
+            if renewed.iter().any(|renewed| renewed.lease == *key) {
+                mine.valid_until = asked_at + self.length;
+            } else {
+                tracing::warn!(session = %key.session, "a lease was lost");
+                metrics::counter!("switchboard_leases_lost_total").increment(1);
+                mine.lost.cancel();
+            }
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, Held>> {
+        self.held.lock().expect("no code panics while it holds this lock")
+    }
+}
+
+impl Hold {
+    /// For guarded operations.
+    pub fn key(&self) -> &LeaseKey {
+        &self.key
+    }
+
+    /// Resolves when the lease is somebody else's.
+    pub async fn lost(&self) {
+        self.lost.cancelled().await;
+    }
+
+    /// Whether the lease lasts that long from now; renews it where it does not.
+    ///
+    /// # Errors
+    /// The renewal failed: the lease must be taken for lost.
+    pub async fn outlasts(&self, length: Duration) -> Result<bool, StoreError> {
+        if self.remaining() > length {
+            return Ok(true);
+        }
+        self.leases.renew(std::slice::from_ref(&self.key)).await?;
+        Ok(!self.lost.is_cancelled() && self.remaining() > length)
+    }
+
+    fn remaining(&self) -> Duration {
+        let held = self.leases.lock();
+        let mine = held.get(&self.key.session).filter(|held| held.epoch == self.key.epoch);
+        mine.map_or(Duration::ZERO, |held| held.valid_until.saturating_duration_since(Instant::now()))
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let mut held = self.leases.lock();
+        if held.get(&self.key.session).is_some_and(|held| held.epoch == self.key.epoch) {
+            held.remove(&self.key.session);
+        }
+    }
+}

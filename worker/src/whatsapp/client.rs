@@ -1,0 +1,234 @@
+//! The Graph API: sending a text, and showing that somebody reads and writes.
+//!
+//! Only this module can tell whether a request had left, so it is the one that classifies a failure. It never
+//! repeats a send: Meta has no idempotency key, and the same request twice is two messages.
+
+use std::time::Duration;
+
+use reqwest::{Client, RequestBuilder};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+use shared::ids::{MessageId, PhoneNumberId, SessionId, UserId, WaId};
+
+use super::error::{ErrorClass, GraphError};
+use crate::http::retry_after;
+
+/// Read receipts and typing are a courtesy; they must not hold up anything.
+const COURTESY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Whom a message goes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recipient {
+    /// By phone number. Sent with a leading `+`: without it Meta may take the number for a local one.
+    Phone(WaId),
+    /// By business-scoped user id, for a customer who hides the number.
+    User(UserId),
+}
+
+/// What identifies a try of a part of a reply in the statuses that come back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Callback {
+    /// Which conversation.
+    pub session: SessionId,
+    /// Which reply.
+    pub reply_id: String,
+    /// Which part, from 0.
+    pub part: usize,
+    /// Which try, from 1.
+    pub attempt: u32,
+}
+
+/// A text to send.
+#[derive(Debug, Clone)]
+pub struct Text<'a> {
+    /// The number that it is sent from.
+    pub from: &'a PhoneNumberId,
+    /// To whom.
+    pub to: &'a Recipient,
+    /// WhatsApp markup, 1 to 4,096 UTF-16 units.
+    pub body: &'a str,
+    /// The message that it quotes.
+    pub quotes: Option<&'a MessageId>,
+    /// Comes back in every status.
+    pub callback: &'a Callback,
+}
+
+/// Why a send did not yield a message id.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// Meta answered with an error; its class says whether the message can have gone out.
+    #[error(transparent)]
+    Answered(#[from] GraphError),
+    /// No connection was made: certainly not sent.
+    #[error("no connection to the Graph API: {0}")]
+    NotConnected(String),
+    /// The request had left, and no answer came: it may have been sent.
+    #[error("no answer from the Graph API: {0}")]
+    NoAnswer(String),
+}
+
+impl SendError {
+    /// Whether the message can have gone out.
+    pub fn is_ambiguous(&self) -> bool {
+        match self {
+            Self::Answered(error) => error.class == ErrorClass::Ambiguous,
+            Self::NotConnected(_) => false,
+            Self::NoAnswer(_) => true,
+        }
+    }
+}
+
+impl Callback {
+    /// The form that travels. Meta allows 512 characters.
+    pub fn encode(&self) -> String {
+        format!("v1:{}:{}:{}:{}", self.session.expose(), self.reply_id, self.part, self.attempt)
+    }
+
+    /// Reads the form that travels; none for what others have put there.
+    pub fn decode(text: &str) -> Option<Self> {
+        // A session id may hold colons, the rest may not.
+        let mut fields = text.strip_prefix("v1:")?.rsplitn(4, ':');
+        let (attempt, part) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        let (reply_id, session) = (fields.next()?.to_owned(), fields.next()?);
+        (!session.is_empty()).then(|| Self { session: SessionId::from_stored(session), reply_id, part, attempt })
+    }
+}
+
+/// A client of the Graph API. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Graph {
+    client: Client,
+    base_url: String,
+    send_timeout: Duration,
+}
+
+impl Graph {
+    /// `base_url` with a version and without a slash at its end; `send_timeout` covers a whole send.
+    pub fn new(client: Client, base_url: impl Into<String>, send_timeout: Duration) -> Self {
+        Self { client, base_url: base_url.into(), send_timeout }
+    }
+
+    /// How long a send may take.
+    pub fn send_timeout(&self) -> Duration {
+        self.send_timeout
+    }
+
+    /// Sends a text, once.
+    ///
+    /// Cancellation: the message may go out all the same.
+    ///
+    /// # Errors
+    /// [`SendError`] tells whether the message can have gone out.
+    pub async fn send_text(&self, token: &SecretString, text: &Text<'_>) -> Result<MessageId, SendError> {
+        let mut body = json!({
+            "messaging_product": "whatsapp",
+            "recipient_type": "individual",
+            "type": "text",
+            "text": { "preview_url": false, "body": text.body },
+            "biz_opaque_callback_data": text.callback.encode(),
+        });
+        match text.to {
+            Recipient::Phone(number) => insert(&mut body, "to", json!(format!("+{}", number.expose()))),
+            Recipient::User(user) => insert(&mut body, "recipient", json!(user.expose())),
+        }
+        if let Some(quoted) = text.quotes {
+            insert(&mut body, "context", json!({ "message_id": quoted.expose() }));
+        }
+        let answer =
+            self.post(text.from, token, &body).timeout(self.send_timeout).send().await.map_err(not_answered)?;
+        let (status, retry_after) = (answer.status(), retry_after(answer.headers()));
+        let bytes = answer.bytes().await.map_err(|error| SendError::NoAnswer(cause(&error)))?;
+        if !status.is_success() {
+            return Err(GraphError::from_answer(status.as_u16(), &bytes, retry_after).into());
+        }
+        let answer: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        let id = answer.pointer("/messages/0/id").and_then(Value::as_str).and_then(|id| MessageId::parse(id).ok());
+        id.ok_or_else(|| SendError::NoAnswer("it was 2xx, without a message id".to_owned()))
+    }
+
+    /// Marks a message (and those before it) as read and shows the typing indicator, for at most 25 seconds
+    /// (Meta, "Typing indicators").
+    ///
+    /// # Errors
+    /// Nothing depends on it; the error is for the log.
+    pub async fn read_and_type(
+        &self,
+        token: &SecretString,
+        number: &PhoneNumberId,
+        message: &MessageId,
+    ) -> Result<(), SendError> {
+        let body = json!({
+            "messaging_product": "whatsapp",
+            "status": "read",
+            "message_id": message.expose(),
+            "typing_indicator": { "type": "text" },
+        });
+        let answer = self.post(number, token, &body).timeout(COURTESY_TIMEOUT).send().await.map_err(not_answered)?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(());
+        }
+        let bytes = answer.bytes().await.map_err(|error| SendError::NoAnswer(cause(&error)))?;
+        Err(GraphError::from_answer(status.as_u16(), &bytes, None).into())
+    }
+
+    fn post(&self, number: &PhoneNumberId, token: &SecretString, body: &Value) -> RequestBuilder {
+        let url = format!("{}/{}/messages", self.base_url, number.expose());
+        self.client.post(url).bearer_auth(token.expose_secret()).json(body)
+    }
+}
+
+fn insert(body: &mut Value, name: &str, value: Value) {
+    if let Value::Object(fields) = body {
+        fields.insert(name.to_owned(), value);
+    }
+}
+
+fn not_answered(error: reqwest::Error) -> SendError {
+    // A connection that never came about carried nothing; a builder error never reached the network.
+    if error.is_connect() || error.is_builder() {
+        SendError::NotConnected(cause(&error))
+    } else {
+        SendError::NoAnswer(cause(&error))
+    }
+}
+
+/// The innermost cause, without the URL, which names the number's id but might one day hold a secret.
+fn cause(error: &reqwest::Error) -> String {
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    if error.is_timeout() {
+        return "timed out".to_owned();
+    }
+    innermost.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_callback_comes_back_as_it_went(session in "[a-z:.]{1,20}:[0-9A-Z.]{1,140}", part in 0_usize..50, attempt in 1_u32..9) {
+            let callback = Callback {
+                session: SessionId::from_stored(session),
+                reply_id: uuid::Uuid::new_v4().simple().to_string(),
+                part,
+                attempt,
+            };
+            prop_assert!(callback.encode().len() <= 512);
+            prop_assert_eq!(Callback::decode(&callback.encode()), Some(callback));
+        }
+
+        #[test]
+        fn what_others_put_there_is_no_callback(text in "(v1:)?[a-z0-9:]{0,12}") {
+            if let Some(callback) = Callback::decode(&text) {
+                prop_assert_eq!(callback.encode(), text);
+            }
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! Turns the Markdown that language models write into WhatsApp's markup.
+//!
+//! WhatsApp knows `*bold*`, `_italic_`, `~struck~`, monospace, simple lists and quotes, only at word boundaries
+//! and within a line; it has no headings, links, tables or escapes (WhatsApp, "How to format your messages").
+
+use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
+
+/// The text with WhatsApp's markup. Plain text comes through as it is, except for its white space.
+pub fn from_markdown(markdown: &str) -> String {
+    let options = Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TABLES;
+    let mut writer = Writer { source: markdown, ..Writer::default() };
+    for (event, range) in Parser::new_ext(markdown, options).into_offset_iter() {
+        writer.event(event, range);
+    }
+    writer.finish()
+}
+
+#[derive(Default)]
+struct Writer<'a> {
+    source: &'a str,
+    out: String,
+    /// What closes each open inline format.
+    closers: Vec<&'static str>,
+    /// The next number of each open list; none for bullets.
+    lists: Vec<Option<u64>>,
+    /// Where the text of each open link begins in `out`, and where it leads.
+    links: Vec<(usize, String)>,
+    quotes: usize,
+    in_heading: bool,
+    in_code_block: bool,
+    table: Table,
+}
+
+#[derive(Default)]
+struct Table {
+    head: Vec<String>,
+    cells: Vec<String>,
+    in_head: bool,
+    /// Where the cell begins in `out`.
+    cell_start: usize,
+}
+
+impl Writer<'_> {
+    fn event(&mut self, event: Event<'_>, range: std::ops::Range<usize>) {
+        match event {
+            Event::Start(tag) => self.start(tag, &range),
+            Event::End(tag) => self.end(tag),
+            Event::Text(text) | Event::InlineMath(text) | Event::DisplayMath(text) => self.text(&text),
+            Event::Code(code) => self.out.push_str(&format!("`{code}`")),
+            Event::SoftBreak | Event::HardBreak => self.line_break(),
+            Event::InlineHtml(html) | Event::Html(html) => self.html(&html),
+            Event::FootnoteReference(_) | Event::Rule | Event::TaskListMarker(_) => {}
+        }
+    }
+
+    fn start(&mut self, tag: Tag<'_>, range: &std::ops::Range<usize>) {
+        match tag {
+            Tag::Strong => self.open(if self.in_heading { "" } else { "*" }, "**", range),
+            Tag::Emphasis => self.open("_", "*", range),
+            Tag::Strikethrough => self.open("~", "~~", range),
+            Tag::Heading { .. } => {
+                self.block();
+                self.out.push('*');
+                self.in_heading = true;
+            }
+            Tag::BlockQuote(_) => {
+                self.block();
+                self.quotes += 1;
+                if self.quotes == 1 {
+                    self.out.push_str("> ");
+                }
+            }
+            Tag::CodeBlock(_) => {
+                self.block();
+                self.out.push_str("```");
+                self.in_code_block = true;
+            }
+            Tag::List(first) => {
+                if self.lists.is_empty() {
+                    self.block();
+                }
+                self.lists.push(first);
+            }
+            Tag::Item => self.item(),
+            Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. } => {
+                self.links.push((self.out.len(), dest_url.into_string()));
+            }
+            Tag::Table(_) => {
+                self.block();
+                self.table = Table::default();
+            }
+            Tag::TableHead => self.table.in_head = true,
+            Tag::TableCell => self.table.cell_start = self.out.len(),
+            Tag::Paragraph => {
+                if !self.at_start_of_block() {
+                    self.block();
+                }
+            }
+            Tag::TableRow | Tag::HtmlBlock | Tag::FootnoteDefinition(_) | Tag::DefinitionList => {}
+            Tag::DefinitionListTitle | Tag::DefinitionListDefinition | Tag::MetadataBlock(_) => {}
+            Tag::Superscript | Tag::Subscript => {}
+        }
+    }
+
+    fn end(&mut self, tag: TagEnd) {
+        match tag {
+            TagEnd::Strong | TagEnd::Emphasis | TagEnd::Strikethrough => {
+                let closer = self.closers.pop().unwrap_or_default();
+                self.out.push_str(closer);
+            }
+            TagEnd::Heading(_) => {
+                self.out.push('*');
+                self.in_heading = false;
+            }
+            TagEnd::BlockQuote(_) => self.quotes = self.quotes.saturating_sub(1),
+            TagEnd::CodeBlock => {
+                self.out.truncate(self.out.trim_end().len());
+                self.out.push_str("```");
+                self.in_code_block = false;
+            }
+            TagEnd::List(_) => {
+                self.lists.pop();
+            }
+            TagEnd::Link | TagEnd::Image => self.link(),
+            TagEnd::TableHead => {
+                self.table.in_head = false;
+                self.table.head = std::mem::take(&mut self.table.cells);
+            }
+            TagEnd::TableCell => {
+                let cell = self.out.split_off(self.table.cell_start.min(self.out.len()));
+                self.table.cells.push(cell.trim().to_owned());
+            }
+            TagEnd::TableRow => self.table_row(),
+            TagEnd::Paragraph | TagEnd::Item | TagEnd::Table | TagEnd::HtmlBlock | TagEnd::FootnoteDefinition => {}
+            TagEnd::DefinitionList | TagEnd::DefinitionListTitle | TagEnd::DefinitionListDefinition => {}
+            TagEnd::MetadataBlock(_) | TagEnd::Superscript | TagEnd::Subscript => {}
+        }
+    }
+
+    /// Opens an inline format, or repeats the source's own mark where WhatsApp would not see one: in a word.
+    fn open(&mut self, mark: &'static str, source_mark: &'static str, range: &std::ops::Range<usize>) {
+        let before = self.source.get(..range.start).and_then(|text| text.chars().next_back());
+        let after = self.source.get(range.end..).and_then(|text| text.chars().next());
+        let in_a_word = [before, after].iter().any(|c| c.is_some_and(char::is_alphanumeric));
+        let mark = if in_a_word { source_mark } else { mark };
+        self.out.push_str(mark);
+        self.closers.push(mark);
+    }
+
+    fn text(&mut self, text: &str) {
+        if self.quotes > 0 && !self.in_code_block {
+            self.out.push_str(&text.replace('\n', "\n> "));
+        } else {
+            self.out.push_str(text);
+        }
+    }
+
+    /// People and models break lines on purpose; but a format does not reach over a break.
+    fn line_break(&mut self) {
+        if self.in_heading || !self.closers.is_empty() || !self.table.head.is_empty() {
+            self.out.push(' ');
+        } else {
+            self.out.push('\n');
+            if self.quotes > 0 {
+                self.out.push_str("> ");
+            }
+        }
+    }
+
+    fn html(&mut self, html: &str) {
+        if html.trim_start().to_ascii_lowercase().starts_with("<br") {
+            self.line_break();
+        }
+    }
+
+    fn item(&mut self) {
+        if !self.out.is_empty() && !self.out.ends_with('\n') {
+            self.out.push('\n');
+        }
+        match self.lists.last_mut() {
+            Some(Some(number)) => {
+                self.out.push_str(&format!("{number}. "));
+                *number += 1;
+            }
+            Some(None) | None => self.out.push_str("- "),
+        }
+    }
+
+    fn link(&mut self) {
+        let Some((start, url)) = self.links.pop() else { return };
+        let text = self.out.split_off(start.min(self.out.len()));
+        let bare = |text: &str| text.trim_start_matches("mailto:").trim_end_matches('/').to_owned();
+        if text.is_empty() || bare(&text) == bare(&url) {
+            self.out.push_str(url.trim_start_matches("mailto:"));
+        } else if url.is_empty() {
+            self.out.push_str(&text);
+        } else {
+            self.out.push_str(&format!("{text}: {url}"));
+        }
+    }
+
+    fn table_row(&mut self) {
+        let cells = std::mem::take(&mut self.table.cells);
+        let named = cells.iter().enumerate().filter(|(_, cell)| !cell.is_empty()).map(|(column, cell)| {
+            match self.table.head.get(column).filter(|head| !head.is_empty()) {
+                Some(head) => format!("{head}: {cell}"),
+                None => cell.clone(),
+            }
+        });
+        let line = named.collect::<Vec<_>>().join(", ");
+        if !self.out.is_empty() && !self.out.ends_with('\n') {
+            self.out.push('\n');
+        }
+        self.out.push_str(&format!("- {line}"));
+    }
+
+    /// A paragraph that opens an item or a quote stands behind its mark.
+    fn at_start_of_block(&self) -> bool {
+        let line = self.out.rsplit('\n').next().unwrap_or_default();
+        let numbered = line.strip_suffix(". ").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+        line == "- " || line == "> " || numbered
+    }
+
+    /// A blank line between blocks.
+    fn block(&mut self) {
+        self.out.truncate(self.out.trim_end_matches([' ', '\n']).len());
+        if !self.out.is_empty() {
+            self.out.push_str(if self.lists.is_empty() { "\n\n" } else { "\n" });
+            if self.quotes > 0 {
+                self.out.push_str("> ");
+            }
+        }
+    }
+
+    fn finish(self) -> String {
+        let lines: Vec<&str> = self.out.lines().map(str::trim_end).collect();
+        lines.join("\n").trim().to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn each_markdown_form_becomes_whatsapps() {
+        let cases = [
+            ("plain text", "plain text"),
+            ("**bold** and __bold__", "*bold* and *bold*"),
+            ("*italic* and _italic_", "_italic_ and _italic_"),
+            ("~~gone~~", "~gone~"),
+            ("***both***", "_*both*_"),
+            ("`code`", "`code`"),
+            ("```rust\nlet a = 1;\n```", "```let a = 1;```"),
+            ("# Title\n\ntext", "*Title*\n\ntext"),
+            ("## A **bold** title", "*A bold title*"),
+            ("- a\n- b", "- a\n- b"),
+            ("* a\n* b\n+ c", "- a\n- b\n\n- c"),
+            ("1. a\n2. b", "1. a\n2. b"),
+            ("intro:\n\n- a\n  - b\n- c", "intro:\n\n- a\n- b\n- c"),
+            ("- a\n\n- b", "- a\n- b"),
+            ("> quoted\n> more", "> quoted\n> more"),
+            ("[our site](https://a.example)", "our site: https://a.example"),
+            ("[https://a.example](https://a.example/)", "https://a.example/"),
+            ("<https://a.example>", "https://a.example"),
+            ("![a photo](https://a.example/p.jpg)", "a photo: https://a.example/p.jpg"),
+            ("a\n\n---\n\nb", "a\n\nb"),
+            ("line one\nline two", "line one\nline two"),
+            ("**over\ntwo lines**", "*over two lines*"),
+            ("2*3*4 = 24", "2*3*4 = 24"),
+            ("snake_case_name", "snake_case_name"),
+            ("a<br>b", "a\nb"),
+            ("AT&amp;T", "AT&T"),
+            (
+                "| Day | Hours |\n|---|---|\n| Mon | 9–17 |\n| Tue | 10–18 |",
+                "- Day: Mon, Hours: 9–17\n- Day: Tue, Hours: 10–18",
+            ),
+        ];
+        for (markdown, expected) in cases {
+            assert_eq!(from_markdown(markdown), expected, "{markdown:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_converted_and_no_word_is_lost(words in proptest::collection::vec("[a-z]{3,8}", 1..20), glue in "[ \n*_#>`-]{1,3}") {
+            let converted = from_markdown(&words.join(&glue));
+            for word in words {
+                prop_assert!(converted.contains(&word), "{} in {}", word, converted);
+            }
+        }
+
+        #[test]
+        fn no_input_panics(text in "\\PC{0,200}") {
+            from_markdown(&text);
+        }
+    }
+}
