@@ -1,0 +1,150 @@
+//! The stand-in for every AI provider: chat, transcription and models as OpenAI and Groq serve them, speech as
+//! ElevenLabs does.
+//!
+//! The end of the path tells what is asked for, so any base URL will do. Answers come from a closure of the test;
+//! without one every chat is answered `You said: …`, always the same to the same request. A client that goes away is
+//! recorded, because a call that nobody waits for costs money all the same.
+
+mod chat;
+mod routes;
+mod speech;
+
+use std::{
+    collections::HashMap,
+    fmt, io,
+    net::SocketAddr,
+    sync::{Arc, RwLock, atomic::AtomicU64},
+};
+
+use secrecy::{ExposeSecret, SecretString};
+
+pub use chat::{ChatReply, ChatRequest, ToolCall};
+pub use speech::silent_voice_note;
+
+use crate::{Journal, Seed, journal::Credential, serving::Serving};
+
+/// How a stand-in for the AI is started.
+#[derive(Debug, Clone)]
+pub struct AiOptions {
+    /// Where it listens; port 0 takes any free one.
+    pub addr: SocketAddr,
+    /// What a voice note says, until [`Ai::on_transcription`] is called.
+    pub transcript: String,
+    /// Decides ids.
+    pub seed: Seed,
+    /// Where everything is recorded.
+    pub journal: Journal,
+}
+
+impl Default for AiOptions {
+    fn default() -> Self {
+        Self {
+            addr: SocketAddr::from(([127, 0, 0, 1], 0)),
+            transcript: "Hello, do you deliver on Saturdays?".to_owned(),
+            seed: Seed(1),
+            journal: Journal::in_memory(),
+        }
+    }
+}
+
+impl AiOptions {
+    /// Everything is recorded here.
+    #[must_use]
+    pub fn with_journal(self, journal: &Journal) -> Self {
+        Self { journal: journal.clone(), ..self }
+    }
+}
+
+type Chat = Arc<dyn Fn(&ChatRequest) -> ChatReply + Send + Sync>;
+type Transcribe = Arc<dyn Fn(&[u8]) -> ChatReply + Send + Sync>;
+
+/// A running stand-in for the AI. Dropping it cuts every connection.
+#[derive(Debug)]
+pub struct Ai {
+    serving: Serving,
+    state: Arc<State>,
+}
+
+struct State {
+    options: AiOptions,
+    chat: RwLock<Chat>,
+    transcribe: RwLock<Transcribe>,
+    keys: RwLock<HashMap<String, String>>,
+    requests: AtomicU64,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl Ai {
+    /// Binds the address and serves.
+    ///
+    /// # Errors
+    /// The address cannot be bound.
+    pub async fn start(options: AiOptions) -> io::Result<Self> {
+        let transcript = options.transcript.clone();
+        let addr = options.addr;
+        let state = Arc::new(State {
+            options,
+            chat: RwLock::new(Arc::new(chat::echo)),
+            transcribe: RwLock::new(Arc::new(move |_| ChatReply::Text(transcript.clone()))),
+            keys: RwLock::default(),
+            requests: AtomicU64::new(0),
+        });
+        let router = routes::router(state.clone());
+        Ok(Self { serving: Serving::start(addr, |_, _, _| router).await?, state })
+    }
+
+    /// The base URL of chat, transcription and models.
+    pub fn url(&self) -> String {
+        format!("http://{}/openai/v1", self.serving.addr)
+    }
+
+    /// The base URL of speech.
+    pub fn speech_url(&self) -> String {
+        format!("http://{}", self.serving.addr)
+    }
+
+    /// Where everything is recorded.
+    pub fn journal(&self) -> &Journal {
+        &self.state.options.journal
+    }
+
+    /// From now on chats are answered by this closure. It must not block.
+    pub fn on_chat(&self, respond: impl Fn(&ChatRequest) -> ChatReply + Send + Sync + 'static) {
+        *self.state.chat.write().expect("no code panics while it holds this lock") = Arc::new(respond);
+    }
+
+    /// From now on recordings are transcribed by this closure, which gets the file.
+    pub fn on_transcription(&self, respond: impl Fn(&[u8]) -> ChatReply + Send + Sync + 'static) {
+        *self.state.transcribe.write().expect("no code panics while it holds this lock") = Arc::new(respond);
+    }
+
+    /// Makes a key known under a name. As long as none is known, every key will do; then the others get 401.
+    pub fn add_key(&self, name: impl Into<String>, key: &SecretString) {
+        let mut keys = self.state.keys.write().expect("no code panics while it holds this lock");
+        keys.insert(key.expose_secret().to_owned(), name.into());
+    }
+
+    /// Cuts every connection and waits until all has ended.
+    pub async fn stop(&self) {
+        self.serving.stop().await;
+    }
+}
+
+impl State {
+    fn credential(&self, key: Option<&str>) -> Credential {
+        let keys = self.keys.read().expect("no code panics while it holds this lock");
+        match key {
+            None => Credential::Missing,
+            Some(key) => keys.get(key).map_or(Credential::Unknown, |name| Credential::Of(name.clone())),
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        self.keys.read().expect("no code panics while it holds this lock").is_empty()
+    }
+}

@@ -1,0 +1,93 @@
+//! A request, read: which of the few things that Graph is asked for, by whom, with what.
+
+use std::collections::HashMap;
+
+use axum::{
+    body::Bytes,
+    extract::Query,
+    http::{Method, header, request::Parts},
+};
+
+/// A request with its body.
+#[derive(Debug)]
+pub(super) struct Request {
+    /// Joins the journal's events of this request.
+    pub(super) number: u64,
+    pub(super) parts: Parts,
+    pub(super) query: HashMap<String, String>,
+    pub(super) token: Option<String>,
+    pub(super) body: Bytes,
+    pub(super) target: Target,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Target {
+    Messages(String),
+    Upload(String),
+    /// A number or a file: Graph's ids share one name space.
+    Node(String),
+    Delete(String),
+    Download(String),
+    ExchangeToken,
+    DebugToken,
+    Unknown,
+}
+
+impl Request {
+    pub(super) fn read(number: u64, parts: Parts, body: Bytes) -> Self {
+        let query = Query::try_from_uri(&parts.uri).map(|Query(query): Query<HashMap<_, _>>| query).unwrap_or_default();
+        let target = Target::read(&parts.method, parts.uri.path());
+        let bearer = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let bearer = bearer.and_then(|value| value.strip_prefix("Bearer ")).map(str::to_owned);
+        // Graph takes the token from the query as well.
+        let token = bearer.or_else(|| query.get("access_token").cloned());
+        Self { number, parts, query, token, body, target }
+    }
+
+    /// The path as the journal shows it.
+    pub(super) fn path(&self) -> String {
+        segments(self.parts.uri.path()).join("/")
+    }
+
+    pub(super) fn query(&self, name: &str) -> Option<&str> {
+        self.query.get(name).map(String::as_str)
+    }
+}
+
+impl Target {
+    fn read(method: &Method, path: &str) -> Self {
+        let segments = segments(path);
+        let own = |id: &&str| (*id).to_owned();
+        match (method.as_str(), segments.as_slice()) {
+            ("POST", [id, "messages"]) => Self::Messages(own(id)),
+            ("POST", [id, "media"]) => Self::Upload(own(id)),
+            ("GET", ["oauth", "access_token"]) => Self::ExchangeToken,
+            ("GET", ["debug_token"]) => Self::DebugToken,
+            ("GET", ["media-download", id]) => Self::Download(own(id)),
+            ("GET", [id]) => Self::Node(own(id)),
+            ("DELETE", [id]) => Self::Delete(own(id)),
+            _ => Self::Unknown,
+        }
+    }
+
+    /// The number whose token is needed, where the URL names one.
+    pub(super) fn phone_number_id(&self) -> Option<&str> {
+        match self {
+            Self::Messages(id) | Self::Upload(id) => Some(id),
+            Self::Node(_) | Self::Delete(_) | Self::Download(_) => None,
+            Self::ExchangeToken | Self::DebugToken | Self::Unknown => None,
+        }
+    }
+}
+
+/// The parts of a path behind its version, if it has one.
+fn segments(path: &str) -> Vec<&str> {
+    let is_version =
+        |part: &&str| part.strip_prefix('v').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    let mut parts: Vec<_> = path.split('/').filter(|part| !part.is_empty()).collect();
+    if parts.first().is_some_and(is_version) {
+        parts.remove(0);
+    }
+    parts
+}

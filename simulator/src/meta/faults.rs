@@ -1,0 +1,193 @@
+//! Faults on demand: which request goes wrong, and how.
+//!
+//! A rule looks at every request that was let in (the token fits, the number is known) and may name a [`Fault`].
+//! Rules are asked in the order they were added, the first that names one wins; a rule made by [`Faults::next`] is
+//! used up by it. Rules may be added and cleared while requests run.
+
+use std::{
+    fmt,
+    sync::{Mutex, MutexGuard},
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use super::{Refusal, routes::Answer};
+
+/// What goes wrong with a request.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fault {
+    /// An error of Meta's, before anything was done.
+    Refuse(Refusal),
+    /// A refusal that is not JSON, as a proxy answers.
+    NonJson(u16),
+    /// Nothing is done and the connection is cut.
+    DropBeforeAccept,
+    /// Done, but the connection is cut instead of an answer.
+    AcceptThenDrop,
+    /// Done, but the answer comes late.
+    AcceptThenDelay(Duration),
+    /// Everything comes late.
+    Delay(Duration),
+    /// Done and answered; later a `failed` status says otherwise.
+    FailLater(Refusal),
+    /// Done and answered; no status is ever posted.
+    WithoutStatuses,
+}
+
+impl Fault {
+    /// The name in the journal.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Refuse(_) => "refuse",
+            Self::NonJson(_) => "non_json",
+            Self::DropBeforeAccept => "drop_before_accept",
+            Self::AcceptThenDrop => "accept_then_drop",
+            Self::AcceptThenDelay(_) => "accept_then_delay",
+            Self::Delay(_) => "delay",
+            Self::FailLater(_) => "fail_later",
+            Self::WithoutStatuses => "without_statuses",
+        }
+    }
+
+    /// The answer of a fault that keeps the request from being done.
+    pub(super) fn instead(&self) -> Option<Answer> {
+        match self {
+            Self::Refuse(refusal) => Some(Answer::Refused(refusal.clone())),
+            Self::NonJson(status) => Some(Answer::NonJson(*status)),
+            Self::DropBeforeAccept => Some(Answer::HangUp),
+            Self::AcceptThenDrop | Self::AcceptThenDelay(_) | Self::Delay(_) => None,
+            Self::FailLater(_) | Self::WithoutStatuses => None,
+        }
+    }
+}
+
+/// What a request wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Call {
+    /// To send a message.
+    Send,
+    /// To mark one as read, perhaps with the typing indicator.
+    Read,
+    /// To store, find, fetch or delete a file.
+    Media,
+    /// To exchange or inspect a token.
+    Token,
+    /// To know about a number, or something that this stand-in does not have.
+    Other,
+}
+
+/// A request as a rule sees it.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// What it wants.
+    pub call: Call,
+    /// The number in the URL; empty where there is none.
+    pub phone_number_id: String,
+    /// The customer that a message is for: the digits of `to`, else `recipient`; empty otherwise.
+    pub recipient: String,
+    /// The how manieth request for this call to this number, from 1.
+    pub nth: u64,
+    /// The body; `null` where there is none.
+    pub body: Value,
+}
+
+/// Which requests a rule is for. The default is every message to any customer.
+#[derive(Debug, Clone, Default)]
+pub struct Where {
+    call: Option<Call>,
+    phone_number_id: Option<String>,
+    recipient: Option<String>,
+    nth: Option<u64>,
+}
+
+impl Where {
+    /// Every message.
+    pub fn any() -> Self {
+        Self::default()
+    }
+
+    /// Requests that want this.
+    pub fn call(call: Call) -> Self {
+        Self { call: Some(call), ..Self::default() }
+    }
+
+    /// Only those of this number.
+    #[must_use]
+    pub fn from(self, phone_number_id: impl Into<String>) -> Self {
+        Self { phone_number_id: Some(phone_number_id.into()), ..self }
+    }
+
+    /// Only those for this customer (phone number without `+`, or user id).
+    #[must_use]
+    pub fn to(self, recipient: impl Into<String>) -> Self {
+        Self { recipient: Some(recipient.into()), ..self }
+    }
+
+    /// Only the n-th of each number, counted from 1.
+    #[must_use]
+    pub fn nth(self, nth: u64) -> Self {
+        Self { nth: Some(nth), ..self }
+    }
+
+    fn fits(&self, attempt: &Attempt) -> bool {
+        self.call.unwrap_or(Call::Send) == attempt.call
+            && self.phone_number_id.as_ref().is_none_or(|id| *id == attempt.phone_number_id)
+            && self.recipient.as_ref().is_none_or(|to| *to == attempt.recipient)
+            && self.nth.is_none_or(|nth| nth == attempt.nth)
+    }
+}
+
+type Rule = Box<dyn FnMut(&Attempt) -> Option<Fault> + Send>;
+
+/// The rules of one stand-in.
+#[derive(Default)]
+pub struct Faults(Mutex<Rules>);
+
+#[derive(Default)]
+struct Rules {
+    rules: Vec<Rule>,
+    counts: std::collections::HashMap<(Call, String), u64>,
+}
+
+impl fmt::Debug for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Faults({} rules)", self.lock().rules.len())
+    }
+}
+
+impl Faults {
+    /// The next request that fits goes wrong, once. Several calls make a queue.
+    pub fn next(&self, place: Where, fault: Fault) {
+        let mut fault = Some(fault);
+        self.rule(move |attempt| if place.fits(attempt) { fault.take() } else { None });
+    }
+
+    /// Every request that fits goes wrong.
+    pub fn always(&self, place: Where, fault: Fault) {
+        self.rule(move |attempt| place.fits(attempt).then(|| fault.clone()));
+    }
+
+    /// A rule of any kind. It must not add rules itself.
+    pub fn rule(&self, rule: impl FnMut(&Attempt) -> Option<Fault> + Send + 'static) {
+        self.lock().rules.push(Box::new(rule));
+    }
+
+    /// From now on nothing goes wrong.
+    pub fn clear(&self) {
+        self.lock().rules.clear();
+    }
+
+    /// Counts the request and asks the rules about it.
+    pub(super) fn choose(&self, attempt: &mut Attempt) -> Option<Fault> {
+        let mut rules = self.lock();
+        let count = rules.counts.entry((attempt.call, attempt.phone_number_id.clone())).or_default();
+        *count += 1;
+        attempt.nth = *count;
+        rules.rules.iter_mut().find_map(|rule| rule(attempt))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Rules> {
+        self.0.lock().expect("no rule panics")
+    }
+}

@@ -1,0 +1,143 @@
+//! Files: stored by an upload or by the test, found by id, fetched from a URL of this very server.
+//!
+//! A file belongs to the business of its number; nobody else's token finds it.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use axum::{
+    body::Body,
+    extract::{FromRequest, Multipart},
+    http::header,
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::{
+    Refusal, State,
+    call::Request,
+    routes::{Answer, unsupported},
+};
+use crate::{journal::Credential, webhook::Media};
+
+/// A file in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredMedia {
+    /// The number that it belongs to.
+    pub phone_number_id: String,
+    /// Such as `audio/ogg`.
+    pub mime_type: String,
+    /// The file itself.
+    pub bytes: Bytes,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Store(Mutex<HashMap<String, StoredMedia>>);
+
+impl Store {
+    pub(super) fn get(&self, id: &str) -> Option<StoredMedia> {
+        self.lock().get(id).cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, StoredMedia>> {
+        self.0.lock().expect("no code panics while it holds this lock")
+    }
+}
+
+impl State {
+    pub(super) fn store_media(&self, phone_number_id: &str, mime_type: &str, bytes: Bytes) -> Media {
+        let mut store = self.media.lock();
+        let number = self.options.seed.number("media", &store.len().to_string());
+        let id = format!("{}{:09}", 1_000_000 + store.len(), number % 1_000_000_000);
+        let sha256 = STANDARD.encode(Sha256::digest(&bytes));
+        let (phone_number_id, mime_type) = (phone_number_id.to_owned(), mime_type.to_owned());
+        store.insert(id.clone(), StoredMedia { phone_number_id, mime_type: mime_type.clone(), bytes });
+        Media { id, mime_type, sha256 }
+    }
+
+    /// Takes a form with `file`, as Meta does, or the bare bytes under their own content type.
+    pub(super) async fn upload(self: &Arc<Self>, phone_number_id: &str, request: &Request) -> Result<Answer, Refusal> {
+        let content_type = request.parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let (mime_type, bytes) = match content_type {
+            Some(form) if form.starts_with("multipart/form-data") => read_form(request).await?,
+            Some(mime_type) => (mime_type.to_owned(), request.body.clone()),
+            None => return Err(Refusal::code(100).message("The parameter file is required.")),
+        };
+        let media = self.store_media(phone_number_id, &mime_type, bytes);
+        Ok(Answer::Json(json!({"id": media.id})))
+    }
+
+    /// Answers for an id that is a number or a file.
+    pub(super) fn node(&self, id: &str, request: &Request, who: &Credential) -> Result<Answer, Refusal> {
+        if let Some(business) = self.registry.business(id) {
+            self.owned_by(&business.phone_number_id, who).ok_or_else(|| unsupported(id))?;
+            let number =
+                json!({"id": id, "display_phone_number": business.display_number, "verified_name": business.name});
+            return Ok(Answer::Json(number));
+        }
+        if self.options.open && self.media.get(id).is_none() {
+            return Ok(Answer::Json(json!({"id": id, "display_phone_number": id, "verified_name": "anybody"})));
+        }
+        let media = self.visible(id, who)?;
+        if request.query("phone_number_id").is_some_and(|number| number != media.phone_number_id) {
+            return Err(unsupported(id));
+        }
+        Ok(Answer::Json(json!({
+            "messaging_product": "whatsapp",
+            "url": format!("http://{}/media-download/{id}", self.addr),
+            "mime_type": media.mime_type,
+            "sha256": hex::encode(Sha256::digest(&media.bytes)),
+            "file_size": media.bytes.len().to_string(),
+            "id": id,
+        })))
+    }
+
+    pub(super) fn download(&self, id: &str, who: &Credential) -> Result<Answer, Refusal> {
+        // Meta's file server answers 404 to whatever it does not like.
+        let media = self.visible(id, who).map_err(|refusal| refusal.http(404))?;
+        Ok(Answer::File { mime_type: media.mime_type, bytes: media.bytes })
+    }
+
+    pub(super) fn delete_media(&self, id: &str, who: &Credential) -> Result<Answer, Refusal> {
+        self.visible(id, who)?;
+        self.media.lock().remove(id);
+        Ok(Answer::Json(json!({"success": true})))
+    }
+
+    fn visible(&self, id: &str, who: &Credential) -> Result<StoredMedia, Refusal> {
+        let media = self.media.get(id).ok_or_else(|| unsupported(id))?;
+        self.owned_by(&media.phone_number_id, who).ok_or_else(|| unsupported(id))?;
+        Ok(media)
+    }
+
+    fn owned_by(&self, phone_number_id: &str, who: &Credential) -> Option<()> {
+        let owner = self.registry.business(phone_number_id).map(|business| business.name);
+        (self.options.open || owner.as_deref() == who.owner()).then_some(())
+    }
+}
+
+/// The `file` of a form and its type: the part's own, or the field `type` where the part has none.
+async fn read_form(request: &Request) -> Result<(String, Bytes), Refusal> {
+    let broken = |_| Refusal::code(100).message("The form could not be read.");
+    let whole = axum::extract::Request::from_parts(request.parts.clone(), Body::from(request.body.clone()));
+    let mut form = Multipart::from_request(whole, &())
+        .await
+        .map_err(|_| Refusal::code(100).message("The form could not be read."))?;
+    let (mut file, mut file_type, mut named_type) = (None, None, None);
+    while let Some(field) = form.next_field().await.map_err(broken)? {
+        match field.name() {
+            Some("file") => {
+                file_type = field.content_type().map(str::to_owned);
+                file = Some(field.bytes().await.map_err(broken)?);
+            }
+            Some("type") => named_type = Some(field.text().await.map_err(broken)?),
+            _ => {}
+        }
+    }
+    let bytes = file.ok_or_else(|| Refusal::code(100).message("The parameter file is required."))?;
+    Ok((file_type.or(named_type).unwrap_or_else(|| "application/octet-stream".to_owned()), bytes))
+}

@@ -1,0 +1,74 @@
+//! Tokens: the exchange for a longer-lived one, and what Meta says about a token.
+//!
+//! As at Meta the old token keeps working after an exchange, and only a valid one can be exchanged.
+
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+use subtle::ConstantTimeEq;
+
+use super::{App, Refusal, State, call::Request, registry::Grant, routes::Answer};
+
+/// 60 days, as in Meta's sample.
+const LIFETIME_SECS: i64 = 5_183_944;
+
+impl State {
+    pub(super) fn exchange_token(&self, request: &Request) -> Result<Answer, Refusal> {
+        if request.query("grant_type") != Some("fb_exchange_token") {
+            return Err(Refusal::code(100).message("Missing or unknown grant_type"));
+        }
+        let named = request.query("client_id").and_then(|id| self.options.apps.iter().find(|app| app.id == id));
+        let secret = request.query("client_secret").unwrap_or_default();
+        if !self.options.open && !self.options.apps.is_empty() && !named.is_some_and(|app| is_secret_of(app, secret)) {
+            return Err(Refusal::code(1).message("Error validating client secret."));
+        }
+        let old = request.query("fb_exchange_token").unwrap_or_default();
+        let owner = self.known(old).ok_or_else(|| Refusal::code(190).http(400))?.owner;
+        let random = hex::encode(self.options.seed.bytes("token", &request.number.to_string()));
+        let token = SecretString::from(format!("EAAsim{random}"));
+        let expires_at = jiff::Timestamp::now().as_second() + LIFETIME_SECS;
+        self.registry.grant(&owner, &token, Some(expires_at));
+        let answer =
+            json!({"access_token": token.expose_secret(), "token_type": "bearer", "expires_in": LIFETIME_SECS});
+        Ok(Answer::Json(answer))
+    }
+
+    pub(super) fn debug_token(&self, request: &Request) -> Result<Answer, Refusal> {
+        let token = request
+            .query("input_token")
+            .ok_or_else(|| Refusal::code(100).message("The parameter input_token is required."))?;
+        let Some(grant) = self.known(token) else {
+            let error = json!({"code": 190, "message": "Invalid OAuth access token"});
+            return Ok(Answer::Json(json!({"data": {"is_valid": false, "error": error, "scopes": []}})));
+        };
+        let business = self.registry.business_named(&grant.owner);
+        let scopes = ["whatsapp_business_management", "whatsapp_business_messaging"];
+        let target = business.as_ref().map_or(Value::Null, |business| json!([business.waba_id]));
+        Ok(Answer::Json(json!({"data": {
+            "app_id": self.app(business.as_ref()).map_or("0", |app| &app.id),
+            "type": "SYSTEM_USER",
+            "application": "Simulator",
+            "data_access_expires_at": 0,
+            "expires_at": grant.expires_at.unwrap_or(0),
+            "is_valid": true,
+            "scopes": scopes,
+            "granular_scopes": scopes.map(|scope| json!({"scope": scope, "target_ids": target})),
+            "user_id": "100000000000001",
+        }})))
+    }
+
+    /// What a token is good for; in open mode any is good.
+    fn known(&self, token: &str) -> Option<Grant> {
+        let anybody = self.options.open.then(|| Grant { owner: "anybody".to_owned(), expires_at: None });
+        self.registry.grant_of(token).or(anybody)
+    }
+
+    /// Whether this is `app_id|app_secret` of one of the apps.
+    pub(super) fn is_app_token(&self, token: &str) -> bool {
+        let parts = token.split_once('|');
+        parts.is_some_and(|(id, secret)| self.options.apps.iter().any(|app| app.id == id && is_secret_of(app, secret)))
+    }
+}
+
+fn is_secret_of(app: &App, secret: &str) -> bool {
+    app.secret.expose_secret().as_bytes().ct_eq(secret.as_bytes()).into()
+}
