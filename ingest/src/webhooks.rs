@@ -1,0 +1,175 @@
+//! The whole promise on one screen: verify, parse, publish with confirm, answer.
+//!
+//! A webhook is answered with 200 when everything that it carries is confirmed by the broker, and only then.
+//!
+//! Cancellation: when the sender goes away, its request is dropped where it stands. Nothing is finished behind
+//! its back: what was published stays published, the rest is not, Meta has seen no 200 and sends the whole body
+//! again, and consumers drop what they know by its id. (Finishing in a task of its own would let requests that
+//! nobody waits for pile up beyond the bound on those in flight.)
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+use axum::{
+    Router,
+    extract::{ConnectInfo, Query, Request, State},
+    http::{HeaderMap, Uri, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use metrics::{counter, histogram};
+use secrecy::SecretString;
+use shared::broker::{PublishError, Publisher};
+use tokio::sync::Semaphore;
+
+use crate::{
+    batch::Batch,
+    body::{self, Unreadable},
+    handshake::Handshake,
+    outcome::{InFlight, Outcome},
+    rejections::Rejections,
+    signatures::{Signatures, Verified},
+};
+
+/// Requests whose body is being read or published. Meta sends its webhooks concurrently; what is beyond is told
+/// to come again rather than kept waiting.
+const MAX_IN_FLIGHT: usize = 512;
+
+/// What a webhook is handled with. One for the whole process.
+#[derive(Debug)]
+pub struct Webhooks {
+    verify_token: SecretString,
+    signatures: Signatures,
+    publisher: Publisher,
+    in_flight: Semaphore,
+    bodies: body::Reader,
+    rejections: Rejections,
+}
+
+impl Webhooks {
+    /// Ready to serve; the publisher may still be connecting.
+    pub fn new(verify_token: SecretString, signatures: Signatures, publisher: Publisher) -> Self {
+        Self {
+            verify_token,
+            signatures,
+            publisher,
+            in_flight: Semaphore::new(MAX_IN_FLIGHT),
+            bodies: body::Reader::new(),
+            rejections: Rejections::default(),
+        }
+    }
+
+    /// The paths for Meta. The server must put a [`ConnectInfo`] with the peer's address into every request.
+    pub fn router(self) -> Router {
+        let webhook = get(verify_address).post(deliver);
+        Router::new().route("/whatsapp_response", webhook.clone()).route("/webhook", webhook).with_state(Arc::new(self))
+    }
+
+    async fn take(&self, peer: IpAddr, request: Request) -> Outcome {
+        let Ok(_permit) = self.in_flight.try_acquire() else { return Outcome::Overloaded };
+        let _counted = InFlight::enter();
+        let announced = content_length(request.headers());
+        let Some(claim) = self.signatures.claim(request.headers()) else {
+            return self.refuse(peer, "there is no well-formed signature");
+        };
+        let body = match self.bodies.read(request.into_body(), announced).await {
+            Ok(body) => body,
+            Err(unreadable) => return unread(peer, unreadable),
+        };
+        match self.signatures.verify(&claim, &body.bytes) {
+            Some(signed) => self.publish(signed).await,
+            None => self.refuse(peer, "the signature fits no app secret"),
+        }
+    }
+
+    async fn publish(&self, signed: Verified<'_>) -> Outcome {
+        let batch = Batch::of(signed, self.publisher.topology(), SystemTime::now());
+        if batch.messages.is_empty() {
+            // An empty `entry`: a broker that is away must not make Meta repeat it.
+            return Outcome::Accepted;
+        }
+        let started = Instant::now();
+        if let Err(error) = self.publisher.publish(&batch.messages).await {
+            return unpublished(&batch, error);
+        }
+        histogram!("switchboard_ingest_publish_confirm_seconds").record(started.elapsed());
+        published(&batch, signed)
+    }
+
+    /// What is wrong with it is for the log only; whoever sent it learns nothing.
+    fn refuse(&self, peer: IpAddr, why: &'static str) -> Outcome {
+        if self.rejections.note(peer, Instant::now()) {
+            tracing::warn!(%peer, why, "refused a webhook");
+            Outcome::Unauthorized
+        } else {
+            Outcome::Limited
+        }
+    }
+}
+
+async fn deliver(
+    State(webhooks): State<Arc<Webhooks>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Outcome {
+    let started = Instant::now();
+    let outcome = webhooks.take(peer.ip(), request).await;
+    outcome.record(started.elapsed());
+    outcome
+}
+
+async fn verify_address(
+    State(webhooks): State<Arc<Webhooks>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    uri: Uri,
+) -> Response {
+    let parameters: Vec<_> = Query::try_from_uri(&uri).map(|Query(parameters)| parameters).unwrap_or_default();
+    let handshake = Handshake::judge(&webhooks.verify_token, &parameters);
+    let peer = peer.ip();
+    match &handshake {
+        Handshake::Passed { .. } => tracing::info!(%peer, "the webhook address was verified"),
+        Handshake::NoChallenge => tracing::warn!(%peer, "a verification came without a usable challenge"),
+        Handshake::Refused if webhooks.rejections.note(peer, Instant::now()) => {
+            tracing::warn!(%peer, "refused a verification of the webhook address");
+        }
+        Handshake::Refused => return Outcome::Limited.into_response(),
+    }
+    handshake.into_response()
+}
+
+fn content_length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn unread(peer: IpAddr, unreadable: Unreadable) -> Outcome {
+    // Anybody can cause these, so they are counted and not logged at the default level.
+    tracing::debug!(%peer, ?unreadable, "a body was not read");
+    match unreadable {
+        Unreadable::TooLarge => Outcome::TooLarge,
+        Unreadable::TooSlow => Outcome::Timeout,
+        Unreadable::BrokenOff => Outcome::BadRequest,
+        Unreadable::NoRoom => Outcome::Overloaded,
+    }
+}
+
+fn unpublished(batch: &Batch, error: PublishError) -> Outcome {
+    let (trace, updates) = (&batch.trace.trace_id, batch.messages.len());
+    tracing::warn!(%trace, updates, %error, "a webhook could not be published; Meta will send it again");
+    Outcome::Unavailable
+}
+
+fn published(batch: &Batch, signed: Verified<'_>) -> Outcome {
+    let (trace, bytes) = (&batch.trace.trace_id, signed.bytes().len());
+    if let Some(reason) = batch.dead {
+        tracing::error!(%trace, bytes, %reason, "a signed body is no webhook; it is kept among the dead letters");
+        return Outcome::Dead;
+    }
+    for message in &batch.messages {
+        counter!("switchboard_ingest_updates_total", "kind" => message.kind).increment(1);
+    }
+    tracing::debug!(%trace, bytes, updates = batch.messages.len(), "a webhook is durable");
+    Outcome::Accepted
+}

@@ -1,0 +1,77 @@
+//! 200 means durable, and a broker that is away costs nobody a message.
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    http::{post, until},
+    oracle::fixtures,
+    proxy::{Mode, Proxy},
+    queues::{Queues, carried},
+};
+
+fn text_message() -> Vec<u8> {
+    let text = fixtures().into_iter().find(|(kind, name, _)| kind == "message" && name == "text");
+    text.expect("a fixture").2
+}
+
+#[tokio::test]
+async fn a_broker_that_is_away_means_503_and_then_200() {
+    let (queues, proxy) = (Queues::new("away"), Proxy::start(Mode::Refuse).await);
+    let ingest = queues.settings(Some(&proxy.url())).with("PUBLISH_TIMEOUT_SECS", "0.5").start(&[]).await;
+    let body = text_message();
+    let started = Instant::now();
+    let refused = post(ingest.addr(), &body).await;
+    assert_eq!((refused.status, refused.body.as_str()), (503, ""));
+    assert!(refused.head.contains("retry-after: 5"), "{}", refused.head);
+    assert!(started.elapsed() >= Duration::from_millis(500), "it waits for a reconnection");
+    until(ingest.admin(), "/readyz", |answer| answer.body == "waiting for: rabbitmq\n").await;
+
+    proxy.set(Mode::Pass);
+    until(ingest.admin(), "/readyz", |answer| answer.status == 200).await;
+    assert_eq!(post(ingest.addr(), &body).await.status, 200);
+    let updates = queues.take_updates().await;
+    assert_eq!(updates.len(), 1, "what was refused was not published, what was accepted was");
+    assert!(updates[0].persistent);
+
+    proxy.set(Mode::Refuse);
+    until(ingest.admin(), "/readyz", |answer| answer.status == 503).await;
+    assert_eq!(post(ingest.addr(), &body).await.status, 503);
+    proxy.set(Mode::Pass);
+    until(ingest.admin(), "/readyz", |answer| answer.status == 200).await;
+    assert_eq!(post(ingest.addr(), &body).await.status, 200);
+    assert_eq!(queues.take_updates().await.len(), 1);
+}
+
+#[tokio::test]
+async fn confirms_that_never_come_mean_503_and_the_redelivery_has_the_same_ids() {
+    let (queues, proxy) = (Queues::new("stalled"), Proxy::start(Mode::Pass).await);
+    let ingest = queues.settings(Some(&proxy.url())).with("PUBLISH_TIMEOUT_SECS", "1").start(&[]).await;
+    until(ingest.admin(), "/readyz", |answer| answer.status == 200).await;
+    proxy.set(Mode::Stall);
+    let body = text_message();
+    let started = Instant::now();
+    assert_eq!(post(ingest.addr(), &body).await.status, 503);
+    assert!(started.elapsed() < Duration::from_secs(5));
+    proxy.set(Mode::Pass);
+    // The old connection is given up: what it would still say cannot be told from what a new one says.
+    let end = Instant::now() + Duration::from_secs(30);
+    while post(ingest.addr(), &body).await.status != 200 {
+        assert!(Instant::now() < end, "no recovery: {}", ingest.log());
+    }
+    let updates = queues.take_updates().await;
+    assert!(!updates.is_empty());
+    assert!(updates.iter().all(|update| update.message_id == updates[0].message_id), "{updates:?}");
+}
+
+#[tokio::test]
+async fn a_broker_that_comes_back_in_time_is_waited_for() {
+    let (queues, proxy) = (Queues::new("late"), Proxy::start(Mode::Refuse).await);
+    let ingest = queues.settings(Some(&proxy.url())).with("PUBLISH_TIMEOUT_SECS", "30").start(&[]).await;
+    let body = text_message();
+    let (answer, ()) = tokio::join!(post(ingest.addr(), &body), async {
+        until(ingest.admin(), "/metrics", |answer| answer.body.contains("switchboard_ingest_in_flight 1")).await;
+        proxy.set(Mode::Pass);
+    });
+    assert_eq!(answer.status, 200);
+    assert_eq!(carried(&queues.take_updates().await).len(), 1);
+}
