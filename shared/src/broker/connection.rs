@@ -72,6 +72,11 @@ pub(super) async fn connect(url: &SecretString, name: &str) -> Result<Link, Conn
                         tracing::info!("RabbitMQ accepts publishes again");
                         blocked_sender.send_replace(false);
                     }
+                    // A soft error ends its channel only, and whoever uses that channel hears of it; looking
+                    // for a queue that is not there is one.
+                    Some(Event::Error(error)) if error.is_amqp_soft_error() => {
+                        tracing::debug!(%error, "RabbitMQ closed a channel");
+                    }
                     Some(Event::Error(error)) => {
                         tracing::warn!(%error, "the connection to RabbitMQ failed");
                         return end.cancel();

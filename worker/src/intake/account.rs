@@ -8,7 +8,7 @@ use shared::ids::MessageId;
 use super::{Intake, IntakeError, Update};
 use crate::{
     business::Business,
-    message::{Sender, Treatment, text, treatment},
+    message::{Sender, Treatment, parse, text, treatment},
     store::Outbound,
 };
 
@@ -23,7 +23,7 @@ impl Intake {
             return Err(IntakeError::unhandled("no_phone_number_id", "the echo names no business number"));
         };
         let business = self.served(number).await?;
-        let echo: Value = serde_json::from_str(envelope.payload.get()).unwrap_or(Value::Null);
+        let echo = parse(envelope.payload.get()).unwrap_or_default();
         let customer = Sender::from_values([text(&echo, "to").as_deref(), text(&echo, "to_user_id").as_deref()]);
         if let Some(session) = self.identities.find(&business, &customer).await? {
             let words = match treatment(&echo) {
@@ -43,7 +43,7 @@ impl Intake {
     }
 
     pub(super) async fn take_account(&self, update: &Update) -> Result<(), IntakeError> {
-        let change: Value = serde_json::from_str(update.envelope.payload.get()).unwrap_or(Value::Null);
+        let change = parse(update.envelope.payload.get()).unwrap_or_default();
         let field = text(&change, "field").unwrap_or_default().into_owned();
         if field == "user_id_update" {
             self.rename_customers(update, &change).await?;
@@ -77,7 +77,7 @@ impl Intake {
 
     /// Everything else. A `messages` change that ingest could not take apart is somebody's message all the same.
     pub(super) async fn take_other(&self, update: &Update) -> Result<(), IntakeError> {
-        let change: Value = serde_json::from_str(update.envelope.payload.get()).unwrap_or(Value::Null);
+        let change = parse(update.envelope.payload.get()).unwrap_or_default();
         let field = text(&change, "field").unwrap_or_default().into_owned();
         let value = change.get("value");
         let has = |name: &str| value.is_some_and(|value| value.get(name).is_some_and(|found| !found.is_null()));

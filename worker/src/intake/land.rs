@@ -8,7 +8,7 @@ use super::{Intake, IntakeError, Update};
 use crate::{
     business::{Business, Lookup, Unserved},
     conversation::{Customer, MailboxItem, QuietTime},
-    message::{Sender, Treatment, contact_name, kind, sender, text, timestamp, treatment},
+    message::{Sender, Treatment, contact_name, kind, parse, sender, text, timestamp, treatment},
     store::{Inbound, Landed, Landing, ReplayPolicy, StoreError},
 };
 
@@ -24,9 +24,10 @@ impl Intake {
             return Err(IntakeError::unhandled("no_phone_number_id", "the update names no business number"));
         };
         let business = self.served(number).await?;
-        let message: Value = serde_json::from_str(envelope.payload.get())
-            .map_err(|error| IntakeError::unhandled("malformed_message", error.to_string()))?;
-        let contact: Option<Value> = envelope.contact.as_ref().and_then(|raw| serde_json::from_str(raw.get()).ok());
+        let Some(message) = parse(envelope.payload.get()) else {
+            return Err(IntakeError::unhandled("malformed_message", "its JSON is beyond what can be read"));
+        };
+        let contact = envelope.contact.as_ref().and_then(|contact| parse(contact.get()));
         if treatment(&message) == Treatment::Record {
             return self.record_only(update, &business, &message).await;
         }

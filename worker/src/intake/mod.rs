@@ -30,7 +30,7 @@ pub use revive::revive;
 use crate::{
     business::Registry,
     identity::Identities,
-    message::sender,
+    message::{parse, sender},
     scheduler::Waker,
     settings::TurnSettings,
     store::{DeadLetter, ReplayPolicy, Store, StoreError},
@@ -135,9 +135,8 @@ fn lane_of(delivery: &Delivery) -> u64 {
     match Envelope::decode(&delivery.body) {
         Ok(envelope) => {
             envelope.phone_number_id.hash(&mut hasher);
-            let parse = |json: &str| serde_json::from_str(json).unwrap_or_default();
-            let payload: serde_json::Value = parse(envelope.payload.get());
-            let contact: Option<serde_json::Value> = envelope.contact.as_ref().map(|contact| parse(contact.get()));
+            let payload = parse(envelope.payload.get()).unwrap_or_default();
+            let contact = envelope.contact.as_ref().and_then(|contact| parse(contact.get()));
             if envelope.kind == Kind::Message {
                 // The user id where there is one: a number may be shown in one message and hidden in the next.
                 let sender = sender(&payload, contact.as_ref());

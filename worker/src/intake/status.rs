@@ -1,15 +1,18 @@
 //! A status: evidence that a send happened, a step on the transcript, or a failure to file.
 
 use jiff::Timestamp;
-use serde_json::Value;
 
 use super::{Intake, IntakeError, Update};
-use crate::{message::Status, store::StatusUpdate, whatsapp::Callback};
+use crate::{
+    message::{Status, parse},
+    store::StatusUpdate,
+    whatsapp::Callback,
+};
 
 impl Intake {
     pub(super) async fn take_status(&self, update: &Update) -> Result<(), IntakeError> {
         let envelope = &update.envelope;
-        let payload: Value = serde_json::from_str(envelope.payload.get()).unwrap_or(Value::Null);
+        let payload = parse(envelope.payload.get()).unwrap_or_default();
         let (Some(number), Some(status)) = (&envelope.phone_number_id, Status::read(&payload)) else {
             return Err(IntakeError::unhandled("malformed_status", "the status names no number or no message"));
         };

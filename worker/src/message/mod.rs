@@ -1,6 +1,7 @@
 //! Meta's objects as they come: read field by field, leniently, because any field may be missing, empty or of
 //! another type tomorrow, and no message may be lost over that.
 
+mod parse;
 mod sender;
 mod status;
 mod words;
@@ -8,6 +9,7 @@ mod words;
 use jiff::Timestamp;
 use serde_json::Value;
 
+pub use parse::parse;
 pub use sender::{Sender, contact_name, sender};
 pub use status::Status;
 pub use words::{Treatment, treatment};

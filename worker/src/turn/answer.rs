@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
 use shared::{ids::MessageId, retry::full_jitter};
 use uuid::Uuid;
 
@@ -12,7 +11,7 @@ use crate::{
     business::{Business, Lookup, Unserved},
     companion::{ChatError, DEFAULT_APOLOGY},
     conversation::{MailboxItem, MemoryTurn, Outbox, Part, PartState, Speaker, next_run},
-    message::{Treatment, kind, treatment},
+    message::{Treatment, kind, parse, treatment},
     store::{CommitOutcome, Inbound, Memory, Postponement, ReplayPolicy, StoreError},
     whatsapp::{MESSAGE_UNITS, from_markdown, split},
 };
@@ -115,7 +114,7 @@ impl Turn<'_> {
                 None => self.turns.store.message_content(&item.phone_number_id, &item.id).await?,
             };
             let text = item.message.as_deref().or(stored.as_deref()).unwrap_or("null");
-            let message: Value = serde_json::from_str(text).unwrap_or(Value::Null);
+            let message = parse(text).unwrap_or_default();
             kinds.push(kind(&message));
             treatments.push(treatment(&message));
         }
