@@ -8,17 +8,17 @@
 
 #![warn(missing_docs)]
 
-pub mod admin;
-pub mod broker;
-pub mod envelope;
 pub mod ids;
-pub mod retry;
-pub mod settings;
-pub mod shutdown;
+pub mod envelope;
 pub mod signature;
-pub mod telemetry;
-pub mod testing;
 pub mod topology;
+pub mod broker;
+pub mod settings;
+pub mod telemetry;
+pub mod admin;
+pub mod shutdown;
+pub mod retry;
+pub mod testing;
 
 /// Installs rustls with ring as the TLS provider of the process.
 ///

@@ -5,17 +5,17 @@
 //! lease, asks the [`companion`], writes the outbox, sends through [`whatsapp`], and settles. What they share is
 //! the [`conversation`], kept by the [`store`]; [`business`] and [`identity`] say whose it is.
 
-pub mod business;
-pub mod command;
-pub mod companion;
-pub mod conversation;
-pub mod http;
-pub mod identity;
-pub mod intake;
-pub mod message;
 pub mod run;
-pub mod scheduler;
 pub mod settings;
-pub mod store;
+pub mod command;
+pub mod intake;
+pub mod scheduler;
 pub mod turn;
+pub mod companion;
 pub mod whatsapp;
+pub mod conversation;
+pub mod store;
+pub mod business;
+pub mod identity;
+pub mod message;
+pub mod http;

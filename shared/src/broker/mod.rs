@@ -6,8 +6,8 @@
 //! because a memory alarm stops all writes of a connection that published, acknowledgements too.
 
 mod connection;
-mod consumer;
 mod publisher;
+mod consumer;
 
 pub use connection::is_valid_url;
 pub use consumer::{Consumer, Delivery, QueueRole, Settlement, Source};

@@ -1,8 +1,8 @@
 //! Businesses: who owns a number, with which token it speaks, and how its companion should sound.
 
-mod companion_settings;
 mod registry;
 mod token;
+mod companion_settings;
 
 use jiff::Timestamp;
 use secrecy::SecretString;

@@ -1,7 +1,7 @@
 //! The companion: what is answered, in the business's voice.
 
-mod chat;
 mod prompt;
+mod chat;
 
 pub use chat::{Chat, ChatError, ChatMessage, ChatRole, Completion};
 pub use prompt::{GREETING_MOST, prompt};

@@ -4,11 +4,11 @@
 //! parallel. While MongoDB is away, a delivery waits here, unacknowledged, and RabbitMQ holds the rest. One that
 //! can never be landed ends in the dead letters: nothing is lost, and nothing blocks its queue.
 
+mod land;
+mod status;
 mod account;
 mod dead;
-mod land;
 mod revive;
-mod status;
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},

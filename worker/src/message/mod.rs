@@ -3,8 +3,8 @@
 
 mod parse;
 mod sender;
-mod status;
 mod words;
+mod status;
 
 use jiff::Timestamp;
 use serde_json::Value;

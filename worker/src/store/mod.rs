@@ -3,14 +3,14 @@
 //! Every change of a conversation is one atomic update of one document, with majority and journal, guarded by the
 //! lease's epoch where the writer must own the conversation. Callers see domain types and [`StoreError`] only.
 
-mod businesses;
-mod conversation_document;
 mod conversations;
-mod dead_letters;
-mod events;
-mod identities;
+mod conversation_document;
 mod pipeline;
 mod transcript;
+mod dead_letters;
+mod businesses;
+mod identities;
+mod events;
 
 use std::time::Duration;
 

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use shared::{ids::MessageId, retry::full_jitter};
 use uuid::Uuid;
 
-use super::{AbortOnDrop, Outcome, Turn, ids};
+use super::{Outcome, Turn, ids, typing::Typing};
 use crate::{
     business::{Business, Lookup, Unserved},
     companion::{ChatError, DEFAULT_APOLOGY},
@@ -20,8 +20,6 @@ use crate::{
 const RUN_MOST: usize = 50;
 /// Times that a reply is thought over again because of newer messages.
 const REGENERATIONS_MOST: u32 = 2;
-/// The typing indicator lasts 25 seconds (Meta, "Typing indicators").
-const TYPING_RENEWAL: Duration = Duration::from_secs(20);
 /// A service window lasts 24 hours; a message that waited with us for longer cannot be answered.
 const WINDOW: SignedDuration = SignedDuration::from_hours(24);
 const AI_RETRY_FIRST: Duration = Duration::from_millis(500);
@@ -86,7 +84,9 @@ impl Turn<'_> {
                 Ok(parts) => parts,
                 Err(error) => return self.ai_trouble(&business, &run, &error).await,
             };
-            drop(typing);
+            if let Some(typing) = typing {
+                typing.shown().await;
+            }
             let outbox = self.outbox(&run, parts);
             let insist = regenerations >= REGENERATIONS_MOST || run.items.len() == RUN_MOST;
             match self.turns.store.commit_reply(self.hold.key(), &outbox, insist).await? {
@@ -184,18 +184,10 @@ impl Turn<'_> {
 
     /// Read receipt and typing indicator, renewed while the answer is thought over. A courtesy: nothing waits for
     /// it, and nothing depends on it.
-    fn show_typing(&self, business: &Business, run: &Run) -> Option<AbortOnDrop> {
+    fn show_typing(&self, business: &Business, run: &Run) -> Option<Typing> {
         let newest = run.items.iter().rev().find_map(|item| real_id(&item.id))?;
         let number = run.items.first()?.phone_number_id.clone();
-        let (graph, token) = (self.turns.graph.clone(), business.token.clone().ok()?);
-        Some(AbortOnDrop(tokio::spawn(async move {
-            loop {
-                if let Err(error) = graph.read_and_type(&token, &number, &newest).await {
-                    tracing::debug!(%error, "the typing indicator was not shown");
-                }
-                tokio::time::sleep(TYPING_RENEWAL).await;
-            }
-        })))
+        Some(Typing::show(self.turns.graph.clone(), business.token.clone().ok()?, number, newest))
     }
 
     async fn think(&self, business: &Business, run: &Run) -> Result<Vec<String>, ChatError> {

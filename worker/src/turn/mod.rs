@@ -3,10 +3,11 @@
 //! A turn owns one conversation by its lease for as long as it lasts. It may be killed at any line: what it wrote
 //! before tells the next holder what to do. It ends in one [`Outcome`], and every way out passes [`run`].
 
-mod answer;
-mod bury;
-mod deliver;
 mod lease;
+mod answer;
+mod typing;
+mod deliver;
+mod bury;
 
 use std::{
     sync::Arc,
@@ -184,15 +185,6 @@ impl Turn<'_> {
 
 fn ids(items: &[MailboxItem]) -> Vec<MessageId> {
     items.iter().map(|item| item.id.clone()).collect()
-}
-
-/// Aborts the task that it holds when it goes out of scope.
-struct AbortOnDrop(tokio::task::JoinHandle<()>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 /// What several turns share without copying it.

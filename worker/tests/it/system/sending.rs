@@ -1,0 +1,139 @@
+//! What Meta and the AI may answer, and that the customer gets one answer all the same.
+
+use std::time::Duration;
+
+use mongodb::bson::doc;
+use simulator::{
+    ai::ChatReply,
+    meta::{Fault, Refusal, StatusPlan, Where},
+};
+
+use super::harness::{Options, System, acme, bolt, customer};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn throttles_and_broken_connections_are_tried_again_and_answered_once() {
+    let system = System::start(Options::default()).await;
+    let faults = [
+        Fault::Refuse(Refusal::code(130_429)),
+        Fault::Refuse(Refusal::code(131_056).retry_after(Duration::from_secs(1))),
+        Fault::Refuse(Refusal::code(4).http(429)),
+        Fault::NonJson(429),
+    ];
+    for (n, fault) in (0..).zip(faults) {
+        let who = customer(n);
+        system.meta.faults().next(Where::any().to(who.key()), fault);
+        system.write(&acme(), &who, "hello").await;
+    }
+    for n in 0..4 {
+        assert_eq!(system.answers(&acme(), &customer(n), 1).await, ["ANS hello"]);
+    }
+    system.settled().await;
+    assert_eq!(system.journal.accepted().len(), 4);
+    assert_eq!(system.journal.chats().len(), 4, "a send that waits costs no second AI call");
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_was_lost_after_acceptance_is_not_sent_again() {
+    let system = System::start(Options::default().with("SEND_EVIDENCE_SECS", "20")).await;
+    let ana = customer(1);
+    system.meta.faults().next(Where::any().to(ana.key()), Fault::AcceptThenDrop);
+    system.write(&acme(), &ana, "hello").await;
+    system.answers(&acme(), &ana, 1).await;
+    // The status proves it long before the evidence time is over.
+    system.settled().await;
+    system.write(&acme(), &ana, "more").await;
+    assert_eq!(system.answers(&acme(), &ana, 2).await, ["ANS hello", "ANS more"]);
+    system.settled().await;
+    assert_eq!(system.journal.accepted().len(), 2);
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_send_that_never_arrived_is_repeated_after_the_evidence_time() {
+    let system = System::start(Options::default().with("SEND_EVIDENCE_SECS", "1")).await;
+    let ana = customer(1);
+    for fault in [Fault::DropBeforeAccept, Fault::NonJson(502), Fault::Refuse(Refusal::code(131_000).http(500))] {
+        system.meta.faults().next(Where::any().to(ana.key()), fault);
+    }
+    system.write(&acme(), &ana, "hello").await;
+    assert_eq!(system.answers(&acme(), &ana, 1).await, ["ANS hello"]);
+    system.settled().await;
+    assert_eq!((system.journal.sends().len(), system.journal.accepted().len()), (4, 1));
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_permanent_refusal_becomes_a_dead_letter_and_stops_nobody() {
+    let system = System::start(Options::default()).await;
+    let (ana, eva) = (customer(1), customer(2));
+    system.meta.faults().next(Where::any().to(ana.key()), Fault::Refuse(Refusal::code(131_026)));
+    system.meta.faults().next(Where::any().to(eva.key()), Fault::Refuse(Refusal::code(131_047)));
+    system.write(&acme(), &ana, "hello").await;
+    system.write(&acme(), &eva, "hello").await;
+    for reason in ["refused", "window_closed"] {
+        let letter = system.wait_for_document("dead_letters", doc! { "reason": reason }).await;
+        assert!(letter.get_str("body").expect("the envelope").contains("hello"));
+    }
+    system.settled().await;
+    system.write(&acme(), &ana, "again").await;
+    assert_eq!(system.answers(&acme(), &ana, 1).await, ["ANS again"]);
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ai_trouble_is_tried_again_and_ends_in_one_apology() {
+    let system = System::start(Options::default().with("AI_GIVE_UP_SECS", "2")).await;
+    system.update_business(&bolt(), doc! { "companion": { "apology": "Bolt is sorry." } }).await;
+    let replies = std::sync::atomic::AtomicU32::new(0);
+    system.ai.on_chat(move |request| {
+        let n = replies.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        match request.last_user().as_str() {
+            "never" => ChatReply::status(503),
+            _ if n == 0 => ChatReply::Empty,
+            _ if n == 1 => ChatReply::Garbage,
+            other => ChatReply::text(format!("ANS {other}")),
+        }
+    });
+    let (ana, eva) = (customer(1), customer(2));
+    system.write(&acme(), &ana, "soon").await;
+    assert_eq!(system.answers(&acme(), &ana, 1).await, ["ANS soon"]);
+    system.write(&bolt(), &eva, "never").await;
+    assert_eq!(system.answers(&bolt(), &eva, 1).await, ["Bolt is sorry."]);
+    system.settled().await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(system.journal.texts_for(&bolt().phone_number_id, eva.key()).len(), 1, "once");
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_statuses_every_message_is_still_answered_once() {
+    let system = System::start(Options::default()).await;
+    system.meta.report(StatusPlan::silent());
+    for n in 0..5 {
+        system.write(&acme(), &customer(n), "hello").await;
+    }
+    for n in 0..5 {
+        assert_eq!(system.answers(&acme(), &customer(n), 1).await, ["ANS hello"]);
+    }
+    system.settled().await;
+    assert_eq!(system.journal.accepted().len(), 5);
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_that_come_while_the_model_thinks_are_taken_into_the_answer() {
+    let system = System::start(Options::default()).await;
+    system
+        .ai
+        .on_chat(|request| ChatReply::text(format!("ANS {}", request.last_user())).after(Duration::from_millis(1_500)));
+    let ana = customer(1);
+    system.write(&acme(), &ana, "one").await;
+    let thinking = system.journal.wait_until(|journal| !journal.chats().is_empty(), Duration::from_secs(30)).await;
+    thinking.expect("the AI is asked");
+    system.write(&acme(), &ana, "two").await;
+    assert_eq!(system.answers(&acme(), &ana, 1).await, ["ANS one\ntwo"]);
+    system.settled().await;
+    assert_eq!(system.journal.accepted().len(), 1);
+    system.stop().await;
+}
