@@ -24,7 +24,7 @@ use crate::{
     whatsapp::Graph,
 };
 
-/// A send may take this long, or half a lease where that is shorter: the lease must outlast it.
+/// A send may take this long, or six tenths of a lease where that is shorter: the lease must outlast it.
 const SEND_TIMEOUT: Duration = Duration::from_secs(15);
 const PING_EVERY: Duration = Duration::from_secs(5);
 
@@ -101,7 +101,7 @@ async fn serve(
 fn turns(settings: &Settings, store: &Store, worker_id: &str) -> anyhow::Result<Turns> {
     let client = http::client().context("set up the HTTP client")?;
     let cipher = TokenCipher::new(&settings.encryption);
-    let send_timeout = SEND_TIMEOUT.min(settings.turn.lease / 2);
+    let send_timeout = SEND_TIMEOUT.min(settings.turn.lease.mul_f64(0.6));
     let chat = Chat::new(client.clone(), settings.ai.base_url.clone(), settings.ai.key.clone());
     Ok(Turns {
         store: store.clone(),

@@ -62,7 +62,9 @@ struct State {
     fair: FairQueue,
     later: DelayQueue<Waiting>,
     later_keys: HashMap<SessionId, delay_queue::Key>,
-    running: JoinSet<(Waiting, Outcome)>,
+    running: JoinSet<Outcome>,
+    /// Which conversation a task runs, so that a panic frees its place too.
+    tasks: HashMap<tokio::task::Id, Waiting>,
 }
 
 impl Scheduler {
@@ -82,6 +84,7 @@ impl Scheduler {
             later: DelayQueue::new(),
             later_keys: HashMap::new(),
             running: JoinSet::new(),
+            tasks: HashMap::new(),
         };
         let (room, room_seen) = watch::channel(true);
         let (found_sender, mut found) = mpsc::channel(1);
@@ -100,7 +103,7 @@ impl Scheduler {
                         sessions.into_iter().for_each(|session| state.fair.push(subdomain.clone(), session));
                     }
                 }
-                Some(ended) = state.running.join_next(), if !state.running.is_empty() => state.ended(ended),
+                Some(ended) = state.running.join_next_with_id(), if !state.running.is_empty() => state.ended(ended),
             }
             state.start_what_fits();
             room.send_replace(state.fair.has_room());
@@ -128,24 +131,22 @@ impl State {
     fn start_what_fits(&mut self) {
         while let Some((subdomain, session)) = self.fair.next() {
             let turns = Arc::clone(&self.turns);
-            self.running.spawn(async move {
-                let outcome = turn::run(&turns, &session).await;
-                ((subdomain, session), outcome)
-            });
+            let running = session.clone();
+            let task = self.running.spawn(async move { turn::run(&turns, &running).await });
+            self.tasks.insert(task.id(), (subdomain, session));
         }
     }
 
-    fn ended(&mut self, ended: Result<(Waiting, Outcome), tokio::task::JoinError>) {
+    fn ended(&mut self, ended: Result<(tokio::task::Id, Outcome), tokio::task::JoinError>) {
+        let task = ended.as_ref().map_or_else(tokio::task::JoinError::id, |(task, _)| *task);
+        let Some((subdomain, session)) = self.tasks.remove(&task) else { return };
+        self.fair.finished(subdomain.as_ref(), &session);
         match ended {
-            Ok(((subdomain, session), outcome)) => {
-                self.fair.finished(subdomain.as_ref(), &session);
-                if let Outcome::Settled { due_in: Some(due_in) } = outcome {
-                    self.wake_later(Wake { subdomain, session, due_in });
-                }
-            }
+            Ok((_, Outcome::Settled { due_in: Some(due_in) })) => self.wake_later(Wake { subdomain, session, due_in }),
+            Ok(_) => {}
             Err(error) => {
-                // Which one is unknown; its lease runs out, and counts as a takeover.
-                tracing::error!(%error, "a turn panicked");
+                // Its lease runs out, and counts as a takeover: five in a row, and the messages are poison.
+                tracing::error!(%session, %error, "a turn panicked");
                 metrics::counter!("switchboard_turn_panics_total").increment(1);
             }
         }

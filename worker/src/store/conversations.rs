@@ -308,12 +308,11 @@ impl Store {
             ] },
         } }];
         update.extend(take_out(number, messages, quiet));
-        update.push(doc! { "$set": { "due_in": { "$subtract": ["$due_at", "$$NOW"] } } });
         let settled = self
             .conversations()
             .find_one_and_update(held_by(lease), update)
             .return_document(ReturnDocument::After)
-            .projection(doc! { "due_in": 1 })
+            .projection(doc! { "due_in": { "$subtract": ["$due_at", "$$NOW"] } })
             .await?;
         Ok(settled.map(|document| Settled { due_in: whole_millis(&document, "due_in") }))
     }

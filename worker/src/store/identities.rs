@@ -9,7 +9,7 @@ use mongodb::{
 };
 use shared::ids::{SessionId, UserId};
 
-use super::{Result, Store, StoreError, is_duplicate_key};
+use super::{Result, Store, StoreError, corrupt, is_duplicate_key};
 use crate::conversation::BusinessId;
 
 /// What an alias leads to.
@@ -100,9 +100,7 @@ fn key(business: &BusinessId, alias: &str) -> String {
 }
 
 fn read(document: &Document) -> Result<Alias> {
-    let session = document
-        .get_str("conversation")
-        .map_err(|error| StoreError::Corrupt { what: "identity", problem: error.to_string() })?;
+    let session = document.get_str("conversation").map_err(corrupt("identity"))?;
     let user_id = document.get_str("user_id").ok().and_then(|text| UserId::parse(text).ok());
     Ok(Alias { session: SessionId::from_stored(session), user_id })
 }

@@ -36,10 +36,10 @@ use crate::settings::StoreSettings;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Not reachable, no primary, or the outcome is unknown: the same guarded call may be repeated.
-    #[error("MongoDB is not available: {0}")]
+    #[error("MongoDB is not available: {}", describe(.0))]
     Unavailable(#[source] mongodb::error::Error),
     /// This very write can never work.
-    #[error("MongoDB refused the write: {0}")]
+    #[error("MongoDB refused the write: {}", describe(.0))]
     Refused(#[source] mongodb::error::Error),
     /// A stored document does not have the shape that it must have.
     #[error("a stored {what} cannot be read: {problem}")]
@@ -208,5 +208,28 @@ fn millis(duration: Duration) -> Bson {
 }
 
 fn corrupt(what: &'static str) -> impl Fn(mongodb::bson::error::Error) -> StoreError {
-    move |error| StoreError::Corrupt { what, problem: error.to_string() }
+    // The error's own text may hold the value that did not fit.
+    move |_| StoreError::Corrupt { what, problem: "a field is missing or of another type".to_owned() }
+}
+
+/// What went wrong, without the documents and keys that the driver's own text may repeat.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the driver's errors are a foreign enum that grows")]
+fn describe(error: &mongodb::error::Error) -> String {
+    match error.kind.as_ref() {
+        ErrorKind::Command(command) => format!("{} ({})", command.code_name, command.code),
+        ErrorKind::Write(WriteFailure::WriteError(write)) => format!("write error {}", write.code),
+        ErrorKind::Write(WriteFailure::WriteConcernError(concern)) => {
+            format!("{} ({}), the outcome is unknown", concern.code_name, concern.code)
+        }
+        ErrorKind::Io(io) => format!("the connection failed: {io}"),
+        ErrorKind::ServerSelection { message, .. } | ErrorKind::ConnectionPoolCleared { message, .. } => {
+            message.clone()
+        }
+        ErrorKind::Authentication { .. } => "authentication failed".to_owned(),
+        ErrorKind::InvalidTlsConfig { message, .. } | ErrorKind::DnsResolve { message, .. } => message.clone(),
+        ErrorKind::BsonSerialization(_) | ErrorKind::BsonDeserialization(_) | ErrorKind::Bson(_) => {
+            "a document does not have the expected shape".to_owned()
+        }
+        _ => "an error of the driver".to_owned(),
+    }
 }

@@ -10,7 +10,7 @@ use super::{Outcome, Turn, ids, typing::Typing};
 use crate::{
     business::{Business, Lookup, Unserved},
     companion::{ChatError, DEFAULT_APOLOGY},
-    conversation::{MailboxItem, MemoryTurn, Outbox, Part, PartState, Speaker, next_run},
+    conversation::{MailboxItem, MemoryTurn, Outbox, Part, PartState, QuietTime, Speaker, next_run},
     message::{Treatment, kind, parse, treatment},
     store::{CommitOutcome, Inbound, Memory, Postponement, ReplayPolicy, StoreError},
     whatsapp::{MESSAGE_UNITS, from_markdown, split},
@@ -66,7 +66,7 @@ impl Turn<'_> {
             let number = first.phone_number_id.clone();
             let business = match self.business_of(&number).await? {
                 Ok(business) => business,
-                Err(outcome) => return self.bury_unserved(&run, outcome).await,
+                Err(why) => return self.bury_unserved(&run, why).await,
             };
             if run.said().is_empty() || self.is_handed_over() {
                 return self.settle_without_reply(&run).await;
@@ -124,12 +124,15 @@ impl Turn<'_> {
     /// The business of a number, if it is still this conversation's. A number that moved to another business
     /// must not be answered from this one's memory.
     pub(super) async fn business_of(
-        &self,
+        &mut self,
         number: &shared::ids::PhoneNumberId,
     ) -> Result<Result<Arc<Business>, Unserved>, StoreError> {
         let lookup = self.turns.registry.lookup(number).await.map_err(super::bury::shared_error)?;
         Ok(match lookup {
-            Lookup::Served(business) if business.id == self.conversation.business_id => Ok(business),
+            Lookup::Served(business) if business.id == self.conversation.business_id => {
+                self.quiet = QuietTime::new(business.companion.quiet.unwrap_or(self.turns.settings.quiet));
+                Ok(business)
+            }
             Lookup::Served(_) => Err(Unserved::Unknown),
             Lookup::Unserved(why) => Err(why),
         })
@@ -140,7 +143,7 @@ impl Turn<'_> {
     }
 
     /// By the time of arrival here: Meta may deliver late, and then Meta's own answer decides.
-    fn waited_too_long(&self, run: &Run) -> bool {
+    pub(super) fn waited_too_long(&self, run: &Run) -> bool {
         let newest = run.items.iter().map(|item| item.received_at.max(item.timestamp)).max();
         newest.is_some_and(|newest| self.conversation.claimed_at.duration_since(newest) > WINDOW)
     }
@@ -171,7 +174,7 @@ impl Turn<'_> {
         messages: &[MessageId],
         memory: &Memory,
     ) -> Result<Outcome, StoreError> {
-        let settled = self.turns.store.settle(self.hold.key(), number, messages, memory, self.quiet()).await?;
+        let settled = self.turns.store.settle(self.hold.key(), number, messages, memory, self.quiet).await?;
         Ok(settled.map_or(Outcome::Lost, |settled| Outcome::Settled { due_in: settled.due_in }))
     }
 

@@ -57,6 +57,10 @@ impl Turn<'_> {
             Ok(business) => business,
             Err(why) => return self.bury_unserved(&run, why).await,
         };
+        if self.waited_too_long(&run) {
+            let detail = "its reply could not be sent within 24 hours";
+            return self.bury(&run.items, "window_closed", detail, ReplayPolicy::ByHand).await;
+        }
         if let Err(error) = &business.token {
             return self.wait_for_credentials(error.to_string()).await;
         }

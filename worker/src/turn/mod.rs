@@ -90,6 +90,8 @@ struct Turn<'a> {
     turns: &'a Turns,
     hold: &'a Hold,
     conversation: Conversation,
+    /// The installation's, until the business is known.
+    quiet: QuietTime,
 }
 
 /// Runs a turn of a conversation, if it is due.
@@ -106,7 +108,8 @@ pub async fn run(turns: &Turns, session: &SessionId) -> Outcome {
         }
     };
     let hold = turns.leases.hold(claim.lease, started);
-    let mut turn = Turn { turns, hold: &hold, conversation: claim.conversation };
+    let quiet = QuietTime::new(turns.settings.quiet);
+    let mut turn = Turn { turns, hold: &hold, conversation: claim.conversation, quiet };
     // Boxed: the future of a whole turn is large, and there are hundreds of tasks.
     let playing = tokio::time::timeout(TURN_MOST, Box::pin(turn.play()));
     let played = tokio::select! {
@@ -176,10 +179,6 @@ impl Turn<'_> {
     fn backoff(&self, asked: Option<Duration>) -> Duration {
         let own = full_jitter(self.conversation.attempts, RETRY_FIRST, RETRY_MOST);
         asked.map_or(own, |asked| asked.clamp(Duration::from_millis(100), RETRY_MOST))
-    }
-
-    fn quiet(&self) -> QuietTime {
-        QuietTime::new(self.turns.settings.quiet)
     }
 }
 

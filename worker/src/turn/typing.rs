@@ -31,7 +31,7 @@ impl Typing {
                 }
                 if let Some(first) = first.take() {
                     // Nobody waits for it where the answer failed.
-                    drop(first.send(()));
+                    first.send(()).ok();
                 }
                 tokio::time::sleep(RENEWAL).await;
             }
