@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use shared::{
     broker::Outgoing,
     envelope::{Envelope, Kind},
-    ids::{PhoneNumberId, WabaId},
+    ids::{MADE_UP_PREFIX, PhoneNumberId, WabaId},
     topology::{Exchange, Topology},
 };
 use uuid::Uuid;
@@ -129,7 +129,7 @@ fn dead_letter(
 }
 
 fn body_id(body: Verified<'_>) -> String {
-    format!("body-{}", hex::encode(Sha256::digest(body.bytes())))
+    format!("{MADE_UP_PREFIX}{}", hex::encode(Sha256::digest(body.bytes())))
 }
 
 fn since_epoch(time: SystemTime) -> std::time::Duration {

@@ -7,12 +7,12 @@
 use std::time::Duration;
 
 use moka::future::Cache;
-use shared::ids::{SessionId, UserId};
+use shared::ids::{SessionId, UserId, WaId};
 
 use crate::{
     business::Business,
     message::Sender,
-    store::{Alias, Store, StoreError},
+    store::{Alias, CustomerIdChange, Store, StoreError},
 };
 
 /// Short, because another worker may move an alias; a stale entry leads to a conversation of the same customer,
@@ -43,8 +43,8 @@ impl Identities {
             return Ok(Some(session));
         }
         let session = match (&sender.user_id, &sender.wa_id) {
-            (Some(user_id), phone) => self.by_user(business, user_id, phone.as_ref().map(|id| id.expose())).await?,
-            (None, Some(phone)) => self.claim(business, phone.expose(), phone.expose(), None).await?.session,
+            (Some(user_id), phone) => self.by_user(business, user_id, phone.as_ref()).await?,
+            (None, Some(phone)) => self.find_or_begin(business, phone.expose(), None).await?.session,
             (None, None) => return Ok(None),
         };
         self.cache.insert(key, session.clone()).await;
@@ -55,59 +55,68 @@ impl Identities {
         &self,
         business: &Business,
         user_id: &UserId,
-        phone: Option<&str>,
+        phone: Option<&WaId>,
     ) -> Result<SessionId, StoreError> {
+        let by_user = self.store.alias(&business.id, user_id.expose()).await?;
         let by_phone = match phone {
-            Some(phone) => self.store.alias(&business.id, phone).await?,
+            // The number first: whoever else meets this customer now, with or without the user id, meets us there.
+            Some(phone) if by_user.is_none() => {
+                Some(self.find_or_begin(business, phone.expose(), Some(user_id)).await?)
+            }
+            Some(phone) => self.store.alias(&business.id, phone.expose()).await?,
             None => None,
         };
-        // A phone alias of somebody else: theirs is another session, and this customer's cannot be named by it.
+        // A phone alias of somebody else: theirs is another session.
         let recycled =
             by_phone.as_ref().is_some_and(|alias| alias.user_id.as_ref().is_some_and(|known| known != user_id));
-        let session = match (self.store.alias(&business.id, user_id.expose()).await?, &by_phone) {
+        let session = match (by_user, &by_phone) {
             (Some(alias), _) => alias.session,
             (None, Some(alias)) if !recycled => {
-                self.claim_session(business, user_id.expose(), &alias.session, Some(user_id)).await?.session
+                self.store.claim_alias(&business.id, user_id.expose(), &alias.session, Some(user_id)).await?.session
             }
-            (None, Some(_)) => self.claim(business, user_id.expose(), user_id.expose(), Some(user_id)).await?.session,
-            (None, None) => {
-                let name = phone.unwrap_or(user_id.expose());
-                self.claim(business, user_id.expose(), name, Some(user_id)).await?.session
-            }
+            (None, _) => self.find_or_begin(business, user_id.expose(), Some(user_id)).await?.session,
         };
         if let Some(phone) = phone {
             let linked =
                 by_phone.is_some_and(|alias| alias.session == session && alias.user_id.as_ref() == Some(user_id));
             if !linked {
-                if recycled {
+                let before = self.store.move_alias(&business.id, phone.expose(), &session, Some(user_id)).await?;
+                if let Some(former) = before.filter(|_| recycled) {
                     tracing::info!(subdomain = ?business.subdomain, "a phone number has a new owner: beginning a new conversation");
+                    self.forget_phone(&former.session, &session, phone).await?;
                 }
-                self.store.move_alias(&business.id, phone, &session, Some(user_id)).await?;
             }
         }
         Ok(session)
     }
 
-    /// Leads from an alias to the session of that name, unless it leads somewhere already.
-    async fn claim(
+    /// Where an alias leads; where it leads nowhere yet, to a new session of its name.
+    async fn find_or_begin(
         &self,
         business: &Business,
         alias: &str,
-        name: &str,
         user: Option<&UserId>,
     ) -> Result<Alias, StoreError> {
-        let session = SessionId::new(business.subdomain.as_ref(), name);
-        self.claim_session(business, alias, &session, user).await
+        if let Some(found) = self.store.alias(&business.id, alias).await? {
+            return Ok(found);
+        }
+        let mut session = SessionId::new(business.subdomain.as_ref(), alias);
+        // The session of that name may belong to a former owner of the number, or of the subdomain. Whoever begins
+        // at the same time may choose another name; the first claim counts.
+        if self.store.is_taken(&session, &business.id, alias).await? {
+            let name = format!("{alias}~{:08x}", rand::random::<u32>());
+            session = SessionId::new(business.subdomain.as_ref(), &name);
+        }
+        self.store.claim_alias(&business.id, alias, &session, user).await
     }
 
-    async fn claim_session(
-        &self,
-        business: &Business,
-        alias: &str,
-        session: &SessionId,
-        user: Option<&UserId>,
-    ) -> Result<Alias, StoreError> {
-        self.store.claim_alias(&business.id, alias, session, user).await
+    /// What a former owner of a number is still to be told must not go to the new one.
+    async fn forget_phone(&self, former: &SessionId, owner: &SessionId, phone: &WaId) -> Result<(), StoreError> {
+        if former == owner {
+            return Ok(());
+        }
+        let change = CustomerIdChange::Phone { old: phone.clone(), new: None };
+        self.store.replace_customer_id(former, &change).await
     }
 
     /// The conversation of a customer, if there is one; nothing is begun.
@@ -133,16 +142,22 @@ impl Identities {
     pub async fn rename(&self, business: &Business, old: &Sender, new: &Sender) -> Result<(), StoreError> {
         let Some(session) = self.find(business, old).await? else { return Ok(()) };
         let user_id = new.user_id.as_ref().or(old.user_id.as_ref());
-        let changed = |old: Option<&str>, new: Option<&str>| match (old, new) {
-            (old, Some(new)) if old != Some(new) => Some((old.map(str::to_owned), new.to_owned())),
-            _ => None,
-        };
-        let phones = changed(old.wa_id.as_ref().map(|id| id.expose()), new.wa_id.as_ref().map(|id| id.expose()));
-        let users = changed(old.user_id.as_ref().map(|id| id.expose()), new.user_id.as_ref().map(|id| id.expose()));
-        for (old, new) in phones.into_iter().chain(users) {
-            self.store.move_alias(&business.id, &new, &session, user_id).await?;
-            if let Some(old) = old {
-                self.store.drop_alias(&business.id, &old).await?;
+        if let Some(new) = new.wa_id.as_ref().filter(|new| old.wa_id.as_ref() != Some(*new)) {
+            if let Some(former) = self.store.move_alias(&business.id, new.expose(), &session, user_id).await? {
+                self.forget_phone(&former.session, &session, new).await?;
+            }
+            if let Some(old) = &old.wa_id {
+                let change = CustomerIdChange::Phone { old: old.clone(), new: Some(new.clone()) };
+                self.store.replace_customer_id(&session, &change).await?;
+                self.store.drop_alias(&business.id, old.expose(), &session).await?;
+            }
+        }
+        if let Some(new) = new.user_id.as_ref().filter(|new| old.user_id.as_ref() != Some(*new)) {
+            self.store.move_alias(&business.id, new.expose(), &session, user_id).await?;
+            if let Some(old) = &old.user_id {
+                let change = CustomerIdChange::User { old: old.clone(), new: new.clone() };
+                self.store.replace_customer_id(&session, &change).await?;
+                self.store.drop_alias(&business.id, old.expose(), &session).await?;
             }
         }
         self.cache.invalidate_all();

@@ -3,6 +3,7 @@
 //! The app secret is read from `WHATSAPP_APP_SECRET` (or the file that `WHATSAPP_APP_SECRET_FILE` names) and never
 //! from an argument, which every user of the machine could see.
 
+mod demo;
 mod sample;
 mod send;
 mod serve;

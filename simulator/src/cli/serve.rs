@@ -9,7 +9,7 @@ use clap::Args;
 use shared::shutdown::Shutdown;
 use simulator::{Ai, AiOptions, Business, Journal, Meta, MetaOptions, Seed, meta::App};
 
-use super::show;
+use super::{demo, show};
 
 #[derive(Debug, Args)]
 pub(super) struct Serve {
@@ -57,6 +57,7 @@ impl Serve {
         let meta = Meta::start(options).await.with_context(|| format!("bind {}", self.graph_addr))?;
         let options = AiOptions { addr: self.ai_addr, seed, journal: journal.clone(), ..AiOptions::default() };
         let ai = Ai::start(options).await.with_context(|| format!("bind {}", self.ai_addr))?;
+        ai.on_chat(demo::answer);
         for business in &self.businesses {
             meta.register(business.clone());
         }

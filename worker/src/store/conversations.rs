@@ -11,7 +11,7 @@ use mongodb::{
     bson::{Bson, Document, doc},
     options::ReturnDocument,
 };
-use shared::ids::{MessageId, PhoneNumberId, SessionId, Subdomain};
+use shared::ids::{MessageId, PhoneNumberId, SessionId, Subdomain, UserId, WaId};
 
 use super::{
     Result, Store, StoreError, conversation_document, corrupt, from_bson, is_duplicate_key, millis,
@@ -114,6 +114,25 @@ pub struct Postponement {
     pub ai: bool,
     /// A part that is known not to have been sent.
     pub not_sent: Option<usize>,
+}
+
+/// An id of a customer that is theirs no longer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CustomerIdChange {
+    /// A phone number.
+    Phone {
+        /// The former one.
+        old: WaId,
+        /// The one that came in its place, where that is known.
+        new: Option<WaId>,
+    },
+    /// A business-scoped user id.
+    User {
+        /// The former one.
+        old: UserId,
+        /// The one that came in its place.
+        new: UserId,
+    },
 }
 
 /// The businesses that have due conversations, and which.
@@ -436,6 +455,25 @@ impl Store {
             "memory.turns": { "$slice": [{ "$concatArrays": [array("memory.turns"), turns] }, -MEMORY_TURNS] },
         } }];
         Ok(self.conversations().update_one(doc! { "_id": session.expose() }, update).await?.matched_count == 1)
+    }
+
+    /// The customer of a conversation has another id now, or none that is known: what is answered from here on
+    /// must not go to the next owner of the old one. Nothing changes where the old one is not on record.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn replace_customer_id(&self, session: &SessionId, change: &CustomerIdChange) -> Result<()> {
+        let (field, old, new) = match change {
+            CustomerIdChange::Phone { old, new } => ("customer.wa_id", old.expose(), new.as_ref().map(WaId::expose)),
+            CustomerIdChange::User { old, new } => ("customer.user_id", old.expose(), Some(new.expose())),
+        };
+        let mut filter = doc! { "_id": session.expose() };
+        filter.insert(field, old);
+        let mut changed = Document::new();
+        changed.insert(field, new.unwrap_or_default());
+        let update = if new.is_some() { doc! { "$set": changed } } else { doc! { "$unset": changed } };
+        self.conversations().update_one(filter, update).await?;
+        Ok(())
     }
 
     /// The businesses with due conversations that nobody holds, each with its first few. `after` is the business

@@ -57,7 +57,7 @@ pub struct WaitingLetter {
 }
 
 impl Store {
-    /// Files a dead letter; the same one again only counts.
+    /// Files a dead letter; the same one again only counts, and says anew why and whether it comes back.
     ///
     /// # Errors
     /// [`super::StoreError`].
@@ -78,12 +78,17 @@ impl Store {
             "phone_number_id": letter.phone_number_id.as_ref().map(PhoneNumberId::expose),
             "business_id": letter.business_id.as_ref().map(|id| id.0.as_str()),
             "conversation": letter.session.as_ref().map(SessionId::expose),
-            "replay_until": replay_until,
             "expire_at": in_ms(KEPT_MS),
+        };
+        let newest = doc! {
+            "reason": letter.reason,
+            "detail": letter.detail.as_str(),
+            "replay": replay,
+            "replay_until": replay_until,
         };
         let update = doc! {
             "$setOnInsert": first,
-            "$set": { "reason": letter.reason, "detail": letter.detail.as_str(), "replay": replay },
+            "$set": newest,
             "$unset": { "replayed_at": "" },
             "$inc": { "count": 1_i64 },
         };

@@ -64,16 +64,34 @@ impl Store {
         }
     }
 
-    /// Forgets an alias: its number or id now belongs to nobody we know.
+    /// Whether a session is somebody's already: another alias than this leads there, or it holds a conversation.
+    /// For one who begins a session, so that nobody inherits what is not theirs.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn drop_alias(&self, business: &BusinessId, alias: &str) -> Result<()> {
-        self.db.collection::<Document>("identities").delete_one(doc! { "_id": key(business, alias) }).await?;
+    pub async fn is_taken(&self, session: &SessionId, business: &BusinessId, alias: &str) -> Result<bool> {
+        let others = doc! { "conversation": session.expose(), "_id": { "$ne": key(business, alias) } };
+        let only_id = doc! { "_id": 1 };
+        let identities = self.db.collection::<Document>("identities");
+        let other = identities.find_one(others).projection(only_id.clone()).await?;
+        if other.is_some() {
+            return Ok(true);
+        }
+        let conversation = self.conversations().find_one(doc! { "_id": session.expose() }).projection(only_id).await?;
+        Ok(conversation.is_some())
+    }
+
+    /// Forgets an alias that leads to this session: its number or id now belongs to nobody we know.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn drop_alias(&self, business: &BusinessId, alias: &str, session: &SessionId) -> Result<()> {
+        let filter = doc! { "_id": key(business, alias), "conversation": session.expose() };
+        self.db.collection::<Document>("identities").delete_one(filter).await?;
         Ok(())
     }
 
-    /// Points an alias at a session, wherever it led before.
+    /// Points an alias at a session, wherever it led before, and says where that was.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -83,15 +101,17 @@ impl Store {
         alias: &str,
         session: &SessionId,
         user_id: Option<&UserId>,
-    ) -> Result<()> {
+    ) -> Result<Option<Alias>> {
         let set = doc! {
             "conversation": session.expose(),
             "user_id": user_id.map(UserId::expose),
             "moved_at": DateTime::now(),
         };
         let identities = self.db.collection::<Document>("identities");
-        identities.update_one(doc! { "_id": key(business, alias) }, doc! { "$set": set }).upsert(true).await?;
-        Ok(())
+        let filter = doc! { "_id": key(business, alias) };
+        let moving = identities.find_one_and_update(filter, doc! { "$set": set }).upsert(true);
+        let before = moving.return_document(ReturnDocument::Before).await?;
+        before.as_ref().map(read).transpose()
     }
 }
 

@@ -25,7 +25,9 @@ use secrecy::ExposeSecret;
 use shared::{retry::Delays, shutdown::Shutdown};
 
 pub use businesses::BusinessRecord;
-pub use conversations::{Claim, CommitOutcome, DueBusinesses, Landed, Landing, Memory, Postponement, Renewed, Settled};
+pub use conversations::{
+    Claim, CommitOutcome, CustomerIdChange, DueBusinesses, Landed, Landing, Memory, Postponement, Renewed, Settled,
+};
 pub use dead_letters::{DeadLetter, ReplayPolicy, WaitingLetter};
 pub use identities::Alias;
 pub use transcript::{Inbound, Outbound, StatusUpdate};

@@ -75,32 +75,24 @@ pub(super) fn take_out(number: &PhoneNumberId, ids: &[MessageId], quiet: QuietTi
     let taken = doc! { "$filter": { "input": array("mailbox"), "as": "m", "cond": one_of.clone() } };
     let entry = doc! { "id": "$$m.id", "phone_number_id": "$$m.phone_number_id", "timestamp": "$$m.timestamp" };
     let young = doc! { "$gte": ["$$m.timestamp", { "$subtract": ["$$NOW", ANSWERED_AGE_MS] }] };
-    let older_than_kept = doc! { "$max": [{ "$subtract": [{ "$size": "$answered" }, ANSWERED_KEPT] }, 0] };
+    let old = doc! { "$not": [young.clone()] };
+    let filter = |cond: Document| doc! { "$filter": { "input": "$beyond", "as": "m", "cond": cond } };
+    let times = |input: Document| doc! { "$max": { "$map": { "input": input, "as": "m", "in": "$$m.timestamp" } } };
     vec![
         doc! { "$set": {
             "answered": { "$concatArrays": [array("answered"), { "$map": { "input": taken, "as": "m", "in": entry } }] },
             "mailbox": { "$filter": { "input": array("mailbox"), "as": "m", "cond": { "$not": [one_of] } } },
         } },
-        // An index above the kept ones stays only while it is young.
-        doc! { "$set": { "kept": { "$slice": [{ "$concatArrays": [
-            { "$cond": [{ "$gt": [older_than_kept.clone(), 0] }, { "$filter": {
-                "input": { "$slice": ["$answered", 0, { "$max": [older_than_kept.clone(), 1] }] },
-                "as": "m",
-                "cond": young,
-            } }, []] },
-            { "$slice": ["$answered", -ANSWERED_KEPT] },
-        ] }, -ANSWERED_MOST] } } },
+        // Beyond those that are always kept, an entry stays only while it is young.
+        doc! { "$set": { "beyond": all_but_the_last("$answered", ANSWERED_KEPT) } },
+        doc! { "$set": { "kept": { "$concatArrays": [filter(young), { "$slice": ["$answered", -ANSWERED_KEPT] }] } } },
         doc! { "$set": {
-            "answered_floor": { "$cond": [
-                { "$lt": [{ "$size": "$kept" }, { "$size": "$answered" }] },
-                { "$max": ["$answered_floor", { "$max": { "$map": {
-                    "input": { "$filter": { "input": "$answered", "as": "m", "cond": { "$not": [{ "$in": ["$$m", "$kept"] }] } } },
-                    "as": "m",
-                    "in": "$$m.timestamp",
-                } } }] },
-                { "$ifNull": ["$answered_floor", "$$REMOVE"] },
+            "answered_floor": { "$ifNull": [
+                { "$max": ["$answered_floor", times(filter(old)), times(all_but_the_last("$kept", ANSWERED_MOST))] },
+                "$$REMOVE",
             ] },
-            "answered": "$kept",
+            "answered": { "$slice": ["$kept", -ANSWERED_MOST] },
+            "beyond": "$$REMOVE",
             "kept": "$$REMOVE",
             "first_landed_at": { "$ifNull": [{ "$min": "$mailbox.landed_at" }, "$$REMOVE"] },
             "last_landed_at": { "$ifNull": [{ "$max": "$mailbox.landed_at" }, "$$REMOVE"] },
@@ -111,4 +103,12 @@ pub(super) fn take_out(number: &PhoneNumberId, ids: &[MessageId], quiet: QuietTi
             due("$last_landed_at", quiet),
         ] } } },
     ]
+}
+
+/// The first entries of an array, without its last `count`.
+fn all_but_the_last(field: &str, count: i32) -> Document {
+    let excess = doc! { "$subtract": [{ "$size": field }, count] };
+    // A slice must have a length.
+    let first = doc! { "$slice": [field, 0, { "$max": [excess.clone(), 1] }] };
+    doc! { "$cond": [{ "$gt": [excess, 0] }, first, []] }
 }
