@@ -66,7 +66,8 @@ pub struct Envelope {
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
     /// Not JSON, or not this shape.
-    #[error("the body is not an envelope: {0}")]
+    #[error("the body is not an envelope ({:?} error, line {}, column {})", .0.classify(), .0.line(), .0.column())]
+    // Not the error's own words: they may repeat a value.
     Malformed(#[from] serde_json::Error),
     /// Written by a newer ingest.
     #[error("envelope version {0} is newer than this binary, which knows versions up to {VERSION}: upgrade it")]

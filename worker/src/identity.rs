@@ -82,7 +82,6 @@ impl Identities {
             if !linked {
                 let before = self.store.move_alias(&business.id, phone.expose(), &session, Some(user_id)).await?;
                 if let Some(former) = before.filter(|_| recycled) {
-                    tracing::info!(subdomain = ?business.subdomain, "a phone number has a new owner: beginning a new conversation");
                     self.forget_phone(&former.session, &session, phone).await?;
                 }
             }
@@ -115,6 +114,7 @@ impl Identities {
         if former == owner {
             return Ok(());
         }
+        tracing::info!(%former, %owner, "a phone number has a new owner");
         let change = CustomerIdChange::Phone { old: phone.clone(), new: None };
         self.store.replace_customer_id(former, &change).await
     }

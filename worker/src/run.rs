@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context;
 use shared::{
     admin::{self, Condition, Readiness},
-    broker::Consumer,
+    broker::{Consumer, StatusesDrained},
     shutdown::Shutdown,
     telemetry,
 };
@@ -63,7 +63,8 @@ async fn serve(
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     let worker_id = uuid::Uuid::new_v4().simple().to_string();
-    let turns = Arc::new(turns(settings, store, &worker_id)?);
+    let consumer = Consumer::new(settings.broker.clone(), worker_id.clone(), rabbitmq);
+    let turns = Arc::new(turns(settings, store, &worker_id, consumer.statuses_drained())?);
     let (scheduler, waker) = Scheduler::new(Arc::clone(&turns));
     let intake = Intake {
         store: store.clone(),
@@ -85,7 +86,6 @@ async fn serve(
     tasks.spawn(revive(intake.clone(), shutdown.clone()));
     tasks.spawn(scheduler.run(shutdown.clone()));
     let lanes = Lanes::start(&intake, &tasks, &shutdown);
-    let consumer = Consumer { settings: settings.broker.clone(), worker_id, condition: rabbitmq };
     let dispatch = move |delivery| {
         let lanes = lanes.clone();
         async move { lanes.dispatch(delivery).await }
@@ -98,7 +98,7 @@ async fn serve(
     Ok(())
 }
 
-fn turns(settings: &Settings, store: &Store, worker_id: &str) -> anyhow::Result<Turns> {
+fn turns(settings: &Settings, store: &Store, worker_id: &str, statuses: StatusesDrained) -> anyhow::Result<Turns> {
     let client = http::client().context("set up the HTTP client")?;
     let cipher = TokenCipher::new(&settings.encryption);
     let send_timeout = SEND_TIMEOUT.min(settings.turn.lease.mul_f64(0.6));
@@ -109,6 +109,7 @@ fn turns(settings: &Settings, store: &Store, worker_id: &str) -> anyhow::Result<
         companion: Companion::new(chat, settings.ai.chat_model.clone()),
         graph: Graph::new(client, settings.graph_url.clone(), send_timeout),
         leases: Leases::new(store.clone(), worker_id, settings.turn.lease),
+        statuses,
         settings: settings.turn,
     })
 }

@@ -5,7 +5,10 @@
 //! cancelled, because cancelling hands the queue to the next consumer while this one still holds deliveries, and
 //! a partition would be landed by two workers at once.
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    time::{Duration, Instant},
+};
 
 use futures_util::StreamExt;
 use lapin::{
@@ -14,7 +17,7 @@ use lapin::{
     options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, BasicRejectOptions, QueueDeclareOptions},
     types::{AMQPValue, FieldTable},
 };
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet};
 use tokio_util::{
     sync::CancellationToken,
     task::{TaskTracker, task_tracker::TaskTrackerToken},
@@ -36,6 +39,8 @@ const RECONNECT_FIRST: Duration = Duration::from_millis(200);
 const RECONNECT_MOST: Duration = Duration::from_secs(5);
 /// Unacknowledged deliveries a queue. The only bound on lapin's inner buffer.
 const PREFETCH: u16 = 128;
+/// How often the status queues are looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Dead letters may be large and are written one by one.
 const PREFETCH_DEAD: u16 = 16;
 
@@ -92,6 +97,7 @@ struct Unsettled {
     acker: Acker,
     failed: CancellationToken,
     _counted: TaskTrackerToken,
+    _status: Option<TaskTrackerToken>,
 }
 
 impl Delivery {
@@ -123,6 +129,18 @@ impl Drop for Delivery {
     }
 }
 
+/// When the status queues were last seen empty, with every status that this process had received settled. Until
+/// then, that no status came of a send means nothing. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct StatusesDrained(watch::Receiver<Option<Instant>>);
+
+impl StatusesDrained {
+    /// The last time; none before the first.
+    pub fn last(&self) -> Option<Instant> {
+        *self.0.borrow()
+    }
+}
+
 /// Consumes everything that workers handle.
 #[derive(Debug)]
 pub struct Consumer {
@@ -132,9 +150,20 @@ pub struct Consumer {
     pub worker_id: String,
     /// Reports whether the consumer is connected.
     pub condition: Condition,
+    drained: watch::Sender<Option<Instant>>,
 }
 
 impl Consumer {
+    /// A consumer that connects when it is run.
+    pub fn new(settings: BrokerSettings, worker_id: String, condition: Condition) -> Self {
+        Self { settings, worker_id, condition, drained: watch::Sender::new(None) }
+    }
+
+    /// What it learns about the status queues.
+    pub fn statuses_drained(&self) -> StatusesDrained {
+        StatusesDrained(self.drained.subscribe())
+    }
+
     /// Consumes until `shutdown`. `handle` gets the deliveries of one queue in their order, one call at a time
     /// for each queue; it should pass them on, and may wait to slow the queue down.
     ///
@@ -155,7 +184,12 @@ impl Consumer {
                     delays.reset();
                     tracing::info!(queues = queues.len(), "consuming from RabbitMQ");
                     self.condition.set(true);
-                    consume(&link, queues, handle.clone(), &shutdown).await;
+                    let statuses = TaskTracker::new();
+                    let looking = self.look_at_statuses(&link, &statuses);
+                    tokio::select! {
+                        () = consume(&link, queues, &statuses, handle.clone(), &shutdown) => {}
+                        () = looking => unreachable!("it only ends with the select"),
+                    }
                     self.condition.set(false);
                     link.close().await;
                     metrics::counter!("switchboard_rabbitmq_reconnects_total", "side" => "consume").increment(1);
@@ -202,6 +236,36 @@ impl Consumer {
         Ok(subscriptions)
     }
 
+    /// Notes each time that no status waits, neither in a queue nor here. Other workers settle theirs in
+    /// milliseconds, or die, and then the broker has them back.
+    async fn look_at_statuses(&self, link: &Link, in_hand: &TaskTracker) {
+        let topology = &self.settings.topology;
+        let mut channel = None;
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let looked_at = Instant::now();
+            let waiting = async {
+                let channel = match channel.take() {
+                    Some(channel) => channel,
+                    None => link.connection.create_channel().await?,
+                };
+                let mut waiting = 0;
+                for i in 0..STATUS_PARTITIONS {
+                    let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+                    let queue = topology.status_queue(i).as_str().into();
+                    waiting += channel.queue_declare(queue, passive, FieldTable::default()).await?.message_count();
+                }
+                lapin::Result::Ok((waiting, channel))
+            };
+            if let Ok((waiting, same_channel)) = waiting.await {
+                channel = Some(same_channel);
+                if waiting == 0 && in_hand.is_empty() {
+                    self.drained.send_replace(Some(looked_at));
+                }
+            }
+        }
+    }
+
     /// A score per worker and queue (rendezvous hashing), so that RabbitMQ 4 spreads the partitions over the
     /// workers; 3.x lets the first come have a queue. Never negative, for consumers without one count as 0.
     fn priority(&self, queue: &str) -> i32 {
@@ -237,8 +301,13 @@ async fn former_partitions(topology: &Topology, connection: &Connection) -> lapi
 
 /// Runs one task a queue until one of them ends, the link fails, or a stop begins; then waits for what was handed
 /// over, as long as it can still be settled.
-async fn consume<H, F>(link: &Link, queues: Vec<(Source, Channel, lapin::Consumer)>, handle: H, shutdown: &Shutdown)
-where
+async fn consume<H, F>(
+    link: &Link,
+    queues: Vec<(Source, Channel, lapin::Consumer)>,
+    statuses: &TaskTracker,
+    handle: H,
+    shutdown: &Shutdown,
+) where
     H: Fn(Delivery) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = ()> + Send,
 {
@@ -250,6 +319,7 @@ where
     for (source, channel, consumer) in queues {
         channels.push(channel);
         let (handle, counted) = (handle.clone(), handed_over.clone());
+        let status = (source.role == QueueRole::Status).then(|| statuses.clone());
         let (failed, draining) = (link.failed.clone(), shutdown.draining.clone());
         tasks.spawn(async move {
             let mut consumer = consumer;
@@ -265,6 +335,7 @@ where
                             acker: delivery.acker.clone(),
                             failed: failed.clone(),
                             _counted: counted.token(),
+                            _status: status.as_ref().map(TaskTracker::token),
                         };
                         // A handler that waits holds its delivery; on a failed link that is of no use.
                         tokio::select! {

@@ -10,5 +10,5 @@ mod publisher;
 mod consumer;
 
 pub use connection::is_valid_url;
-pub use consumer::{Consumer, Delivery, QueueRole, Settlement, Source};
+pub use consumer::{Consumer, Delivery, QueueRole, Settlement, Source, StatusesDrained};
 pub use publisher::{Outgoing, PublishError, Publisher};

@@ -1,6 +1,6 @@
 //! The business of a number, from the database through a cache.
 //!
-//! A known business is cached for a minute, an unknown number for ten seconds, and concurrent questions about one
+//! A known business is cached for a minute, an unknown number or a token that does not decrypt for ten seconds, and concurrent questions about one
 //! number are one query. Errors are not cached.
 
 use std::{sync::Arc, time::Duration};
@@ -17,7 +17,7 @@ use crate::{
 };
 
 const KNOWN_FOR: Duration = Duration::from_secs(60);
-const UNKNOWN_FOR: Duration = Duration::from_secs(10);
+const UNMENDED_FOR: Duration = Duration::from_secs(10);
 const MOST_CACHED: u64 = 100_000;
 
 /// What a number leads to.
@@ -43,8 +43,9 @@ struct ByOutcome;
 impl Expiry<PhoneNumberId, Lookup> for ByOutcome {
     fn expire_after_create(&self, _: &PhoneNumberId, lookup: &Lookup, _: std::time::Instant) -> Option<Duration> {
         Some(match lookup {
-            Lookup::Served(_) => KNOWN_FOR,
-            Lookup::Unserved(_) => UNKNOWN_FOR,
+            Lookup::Served(business) if business.token.is_ok() => KNOWN_FOR,
+            // Somebody is probably about to mend it.
+            Lookup::Served(_) | Lookup::Unserved(_) => UNMENDED_FOR,
         })
     }
 }
@@ -60,15 +61,15 @@ impl Registry {
     ///
     /// # Errors
     /// The database is not available.
-    pub async fn lookup(&self, number: &PhoneNumberId) -> Result<Lookup, Arc<StoreError>> {
-        self.cache.try_get_with(number.clone(), self.load(number)).await
+    pub async fn lookup(&self, number: &PhoneNumberId) -> Result<Lookup, StoreError> {
+        self.cache.try_get_with(number.clone(), self.load(number)).await.map_err(|error| StoreError::clone(&error))
     }
 
     /// Drops what is known of a number, for a token that Meta refused, and reads it again.
     ///
     /// # Errors
     /// The database is not available.
-    pub async fn lookup_fresh(&self, number: &PhoneNumberId) -> Result<Lookup, Arc<StoreError>> {
+    pub async fn lookup_fresh(&self, number: &PhoneNumberId) -> Result<Lookup, StoreError> {
         self.cache.invalidate(number).await;
         self.lookup(number).await
     }

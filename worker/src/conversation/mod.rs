@@ -53,12 +53,23 @@ pub struct MailboxItem {
 pub struct Outbox {
     /// Fresh for each reply.
     pub reply_id: String,
+    /// What it says.
+    pub kind: ReplyKind,
     /// The number that it is sent from.
     pub phone_number_id: PhoneNumberId,
     /// The messages that it answers.
     pub answers: Vec<MessageId>,
     /// The messages that it is made of, in order.
     pub parts: Vec<Part>,
+}
+
+/// What a reply says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplyKind {
+    /// The companion's answer.
+    Answer,
+    /// That the companion cannot answer now.
+    Apology,
 }
 
 /// One message of a reply.
@@ -131,6 +142,8 @@ pub struct Conversation {
     pub takeovers: u32,
     /// Since when the AI fails for these messages.
     pub ai_failing_since: Option<Timestamp>,
+    /// When the customer was last told that the AI fails, if nothing was answered since.
+    pub apologised_at: Option<Timestamp>,
     /// A person has the conversation until then.
     pub handed_over_until: Option<Timestamp>,
     /// The database's clock when the lease was taken.

@@ -30,13 +30,19 @@ impl Intake {
                 Treatment::Answer(words) | Treatment::Remember(words) => Some(words),
                 Treatment::Record => None,
             };
-            if let Some(wamid) = text(&echo, "id").and_then(|id| MessageId::parse(&id).ok()) {
-                let body = words.as_deref().unwrap_or_default();
-                let (session, business_id) = (&session, &business.id);
-                let outbound = Outbound { session, business_id, number, wamid: &wamid, reply_id: None, body };
-                self.store.record_outbound(&outbound).await?;
+            let wamid = text(&echo, "id").and_then(|id| MessageId::parse(&id).ok());
+            if let Some(wamid) = &wamid
+                && self.store.is_recorded_outbound(number, wamid).await?
+            {
+                return Ok(());
             }
             self.store.hand_over(&session, HAND_OVER, words.as_deref()).await?;
+            if let Some(wamid) = &wamid {
+                let body = words.as_deref().unwrap_or_default();
+                let (session, business_id) = (&session, &business.id);
+                let outbound = Outbound { session, business_id, number, wamid, reply_id: None, body };
+                self.store.record_outbound(&outbound).await?;
+            }
             tracing::info!(%session, "a person of the business wrote: the companion is quiet for a while");
         }
         Ok(())
@@ -58,7 +64,12 @@ impl Intake {
             for record in self.store.businesses_of_account(waba_id.expose()).await? {
                 let numbers = record.phone_number_ids.iter();
                 for number in numbers.filter_map(|id| shared::ids::PhoneNumberId::parse(id).ok()).take(1) {
-                    businesses.extend(self.served(&number).await.ok());
+                    match self.served(&number).await {
+                        Ok(business) => businesses.push(business),
+                        Err(error @ IntakeError::Store(_)) => return Err(error),
+                        // Its customers' ids are learned again when it is served.
+                        Err(IntakeError::Unhandled { .. }) => {}
+                    }
                 }
             }
         }

@@ -27,6 +27,7 @@ impl Intake {
             message_id: delivery.message_id.clone(),
             body: delivery.body.clone(),
             replay: ReplayPolicy::ByHand,
+            counted_as_answered: false,
         };
         self.store.bury(&letter).await
     }

@@ -45,11 +45,7 @@ impl Intake {
 
     /// The business of a number.
     pub(super) async fn served(&self, number: &PhoneNumberId) -> Result<std::sync::Arc<Business>, IntakeError> {
-        let lookup = self.registry.lookup(number).await.map_err(|error| match std::sync::Arc::try_unwrap(error) {
-            Ok(error) => error,
-            Err(shared) => StoreError::Corrupt { what: "business", problem: shared.to_string() },
-        });
-        let why = match lookup? {
+        let why = match self.registry.lookup(number).await? {
             Lookup::Served(business) => return Ok(business),
             Lookup::Unserved(why) => why,
         };

@@ -12,9 +12,11 @@ mod revive;
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
+    panic::AssertUnwindSafe,
     time::Duration,
 };
 
+use futures_util::FutureExt;
 use sha2::{Digest, Sha256};
 use shared::{
     broker::{Delivery, QueueRole, Settlement},
@@ -157,7 +159,17 @@ async fn run_lane(intake: Intake, mut deliveries: mpsc::Receiver<Delivery>, shut
     while let Some(delivery) = deliveries.recv().await {
         let mut delays = Delays::new(RETRY_FIRST, RETRY_MOST);
         loop {
-            match intake.handle(&delivery).await {
+            let handling = AssertUnwindSafe(intake.handle(&delivery)).catch_unwind();
+            let handled = tokio::select! {
+                () = shutdown.aborting.cancelled() => return,
+                handled = handling => handled,
+            };
+            // A delivery that makes us panic would do so again, and end this lane for everybody.
+            let handled = match handled {
+                Ok(handled) => handled,
+                Err(_) => intake.bury_panic(&delivery).await,
+            };
+            match handled {
                 Ok(settlement) => {
                     delivery.settle(settlement).await;
                     break;
@@ -188,6 +200,26 @@ impl Intake {
                 return Ok(Settlement::DeadLetter);
             }
         }
+        Ok(Settlement::Acknowledge)
+    }
+
+    /// Files a delivery that cannot be handled without a panic, as the bytes that it is.
+    async fn bury_panic(&self, delivery: &Delivery) -> Result<Settlement, StoreError> {
+        tracing::error!(queue = delivery.source.queue, "handling a delivery panicked");
+        metrics::counter!("switchboard_dead_letters_total", "reason" => "panic").increment(1);
+        let letter = DeadLetter {
+            id: format!("panic:{}", fingerprint(&delivery.body)),
+            reason: "panic",
+            detail: "handling it panicked; the log has the place".to_owned(),
+            phone_number_id: None,
+            business_id: None,
+            session: None,
+            message_id: delivery.message_id.clone(),
+            body: delivery.body.clone(),
+            replay: ReplayPolicy::ByHand,
+            counted_as_answered: false,
+        };
+        self.store.bury(&letter).await?;
         Ok(Settlement::Acknowledge)
     }
 
@@ -236,6 +268,7 @@ impl Intake {
             message_id: Some(update.message_id.clone()),
             body: body.to_vec(),
             replay,
+            counted_as_answered: false,
         };
         self.store.bury(&letter).await
     }

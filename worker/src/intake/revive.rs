@@ -21,7 +21,12 @@ pub async fn revive(intake: Intake, shutdown: Shutdown) {
             () = shutdown.draining.cancelled() => return,
             () = tokio::time::sleep(EVERY) => {}
         }
-        if let Err(error) = intake.revive_all().await {
+        let reviving = tokio::select! {
+            // Each letter is marked when it has landed; the others wait for the next worker.
+            () = shutdown.draining.cancelled() => return,
+            reviving = intake.revive_all() => reviving,
+        };
+        if let Err(error) = reviving {
             tracing::warn!(%error, "dead letters could not be looked through");
         }
     }
@@ -42,8 +47,7 @@ impl Intake {
 
     async fn revive_one(&self, letter: &WaitingLetter) -> Result<(), StoreError> {
         if let Ok(mut update) = Update::decode(&letter.body, letter.message_id.as_deref()) {
-            // Its own name: the first burial may have counted the message as answered.
-            update.replay = Some(letter.count);
+            update.replay = letter.replay_number;
             self.take(&update, &letter.body).await?;
         }
         self.store.mark_replayed(letter).await

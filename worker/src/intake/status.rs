@@ -6,7 +6,7 @@ use super::{Intake, IntakeError, Update};
 use crate::{
     message::{Status, parse},
     store::StatusUpdate,
-    whatsapp::Callback,
+    whatsapp::{Callback, ErrorClass, classify},
 };
 
 impl Intake {
@@ -17,9 +17,12 @@ impl Intake {
             return Err(IntakeError::unhandled("malformed_status", "the status names no number or no message"));
         };
         metrics::counter!("switchboard_statuses_total", "rank" => rank_name(status.rank())).increment(1);
-        // Evidence first: somebody may be waiting for it. A failure proves that Meta had the message, too.
+        // Evidence first: somebody may be waiting for it. A message that failed for good counts as sent, too, for
+        // it must not be sent again; one that failed for now does not, and is sent again after the evidence time.
+        let code = status.error.as_ref().map_or(0, |(code, _)| *code);
+        let transient = matches!(classify(code), Some(ErrorClass::Throttled(_) | ErrorClass::Ambiguous));
         if let Some(callback) = status.callback.as_deref().and_then(Callback::decode)
-            && (status.proves_acceptance() || status.is_failure())
+            && (status.proves_acceptance() || (status.is_failure() && !transient))
             && self.store.evidence(&callback.session, number, &callback.reply_id, callback.part, &status.wamid).await?
         {
             tracing::info!(session = %callback.session, part = callback.part, "a status proved a send");

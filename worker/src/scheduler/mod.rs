@@ -22,6 +22,8 @@ use tokio_util::time::{DelayQueue, delay_queue};
 use self::fair::FairQueue;
 use crate::turn::{self, Outcome, SharedTurns};
 
+/// Giving leases back is for a quicker hand-over; it must not hold up a stop.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 const SCAN_EVERY: Duration = Duration::from_millis(500);
 /// Conversations that a scan takes of each business.
 const SCANNED_EACH: i64 = 8;
@@ -168,10 +170,12 @@ impl State {
             }
         }
         let worker_id = self.turns.leases.worker_id();
-        match self.turns.store.release_all(worker_id).await {
-            Ok(0) => {}
-            Ok(leases) => tracing::info!(leases, "gave leases back"),
-            Err(error) => tracing::warn!(%error, "leases could not be given back; they run out"),
+        let releasing = tokio::time::timeout(RELEASE_TIMEOUT, self.turns.store.release_all(worker_id));
+        match releasing.await {
+            Ok(Ok(0)) => {}
+            Ok(Ok(leases)) => tracing::info!(leases, "gave leases back"),
+            Ok(Err(error)) => tracing::warn!(%error, "leases could not be given back; they run out"),
+            Err(_) => tracing::warn!("giving leases back took too long; they run out"),
         }
     }
 }

@@ -6,7 +6,7 @@ use shared::ids::{MessageId, PhoneNumberId, SessionId, Subdomain, UserId, WaId};
 
 use super::{Result, corrupt, from_bson};
 use crate::conversation::{
-    BusinessId, Conversation, Customer, MailboxItem, MemoryTurn, Outbox, Part, PartState, Speaker,
+    BusinessId, Conversation, Customer, MailboxItem, MemoryTurn, Outbox, Part, PartState, ReplyKind, Speaker,
     sort_by_customers_order,
 };
 
@@ -28,6 +28,7 @@ struct ConversationDocument {
     #[serde(default)]
     takeovers: u32,
     ai_failing_since: Option<DateTime>,
+    apologised_at: Option<DateTime>,
     handed_over_until: Option<DateTime>,
     lease: LeaseDocument,
 }
@@ -59,6 +60,8 @@ struct ItemDocument {
 #[derive(Deserialize)]
 struct OutboxDocument {
     reply_id: String,
+    #[serde(default)]
+    apology: bool,
     phone_number_id: PhoneNumberId,
     answers: Vec<MessageId>,
     parts: Vec<PartDocument>,
@@ -118,6 +121,7 @@ pub(super) fn read(document: Document) -> Result<(Conversation, i64)> {
         attempts: stored.attempts,
         takeovers: stored.takeovers,
         ai_failing_since: stored.ai_failing_since.map(from_bson),
+        apologised_at: stored.apologised_at.map(from_bson),
         handed_over_until: stored.handed_over_until.map(from_bson),
         claimed_at: from_bson(stored.lease.taken_at),
     };
@@ -141,6 +145,7 @@ impl From<OutboxDocument> for Outbox {
     fn from(stored: OutboxDocument) -> Self {
         Self {
             reply_id: stored.reply_id,
+            kind: if stored.apology { ReplyKind::Apology } else { ReplyKind::Answer },
             phone_number_id: stored.phone_number_id,
             answers: stored.answers,
             parts: stored.parts.into_iter().map(Part::from).collect(),

@@ -6,7 +6,6 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use mongodb::{
     bson::{Bson, Document, doc},
     options::ReturnDocument,
@@ -19,7 +18,7 @@ use super::{
     to_bson,
 };
 use crate::conversation::{
-    BusinessId, Conversation, Customer, LeaseKey, MailboxItem, MemoryTurn, Outbox, PartState, QuietTime,
+    BusinessId, Conversation, Customer, LeaseKey, MailboxItem, MemoryTurn, Outbox, PartState, QuietTime, ReplyKind,
 };
 
 /// Messages that a mailbox holds with their content; further ones leave it in the transcript.
@@ -95,8 +94,8 @@ pub enum CommitOutcome {
 pub struct Memory {
     /// New lines, oldest first.
     pub turns: Vec<MemoryTurn>,
-    /// The customer got the apology.
-    pub apologised: bool,
+    /// What the customer got, if anything.
+    pub reply: Option<ReplyKind>,
 }
 
 /// Why and how long a conversation waits.
@@ -108,8 +107,8 @@ pub struct Postponement {
     pub reason: &'static str,
     /// Details for the operator, without message text or secrets.
     pub detail: String,
-    /// Whether it counts as a failed attempt. Waiting for evidence does not.
-    pub counts: bool,
+    /// Waiting for evidence of a send: no failed attempt, and over as soon as no part is in doubt.
+    pub for_evidence: bool,
     /// Whether the AI is what failed.
     pub ai: bool,
     /// A part that is known not to have been sent.
@@ -202,8 +201,23 @@ impl Store {
             .projection(doc! { "answered": 0, "windows": 0, "last_land": 0 })
             .await?;
         let Some(document) = claimed else { return Ok(None) };
-        let (conversation, epoch) = conversation_document::read(document)?;
+        let (conversation, epoch) = match conversation_document::read(document) {
+            Ok(read) => read,
+            Err(error) => {
+                self.set_aside(session).await?;
+                return Err(error);
+            }
+        };
         Ok(Some(Claim { lease: LeaseKey { session: session.clone(), epoch }, conversation }))
+    }
+
+    /// A document that cannot be read is due no more, until somebody mended it or its customer writes again.
+    async fn set_aside(&self, session: &SessionId) -> Result<()> {
+        tracing::error!(%session, "a conversation cannot be read: it is set aside as it is");
+        metrics::counter!("switchboard_conversations_set_aside_total").increment(1);
+        let update = doc! { "$unset": { "due_at": "", "lease": "" }, "$currentDate": { "set_aside_at": true } };
+        self.conversations().update_one(doc! { "_id": session.expose() }, update).await?;
+        Ok(())
     }
 
     /// The conversation as it is now; none: not mine any more.
@@ -216,22 +230,25 @@ impl Store {
         Ok(found.map(|(conversation, _)| conversation))
     }
 
-    /// Writes the reply and marks its first part as being sent. With `allow_newer`, messages that the reply does
-    /// not answer are left for the next turn.
+    /// Writes the reply and marks its first part as being sent, unless the mailbox holds messages to the reply's
+    /// number that are not among the `seen`: they came since, and should be taken into the reply. Without `seen`,
+    /// they are left for the next turn.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn commit_reply(&self, lease: &LeaseKey, outbox: &Outbox, allow_newer: bool) -> Result<CommitOutcome> {
-        let answered: Vec<&str> = outbox.answers.iter().map(MessageId::expose).collect();
-        let of_this_number = doc! { "$filter": { "input": array("mailbox"), "as": "m", "cond":
-        { "$eq": ["$$m.phone_number_id", literal(outbox.phone_number_id.expose())] } } };
-        let all_answered = doc! { "$setIsSubset": [
-            { "$map": { "input": of_this_number, "as": "m", "in": "$$m.id" } },
-            literal(answered),
-        ] };
+    pub async fn commit_reply(
+        &self,
+        lease: &LeaseKey,
+        outbox: &Outbox,
+        seen: Option<&[MessageId]>,
+    ) -> Result<CommitOutcome> {
         let mut conditions = vec![not_handed_over()];
-        if !allow_newer {
-            conditions.push(all_answered);
+        if let Some(seen) = seen {
+            let seen: Vec<&str> = seen.iter().map(MessageId::expose).collect();
+            let to_this_number = doc! { "$eq": ["$$m.phone_number_id", literal(outbox.phone_number_id.expose())] };
+            let unseen = doc! { "$and": [to_this_number, { "$not": [{ "$in": ["$$m.id", literal(seen)] }] }] };
+            let unseen = doc! { "$filter": { "input": array("mailbox"), "as": "m", "cond": unseen } };
+            conditions.push(doc! { "$eq": [{ "$size": unseen }, 0] });
         }
         let mut filter = held_by(lease);
         filter.insert("outbox", doc! { "$exists": false });
@@ -312,6 +329,11 @@ impl Store {
         quiet: QuietTime,
     ) -> Result<Option<Settled>> {
         let turns: Vec<Document> = memory.turns.iter().map(turn_document).collect();
+        let apologised_at = match memory.reply {
+            Some(ReplyKind::Apology) => Bson::from("$$NOW"),
+            Some(ReplyKind::Answer) => Bson::from("$$REMOVE"),
+            None => Bson::Document(doc! { "$ifNull": ["$apologised_at", "$$REMOVE"] }),
+        };
         let mut update = vec![doc! { "$set": {
             "retry_at": "$$REMOVE",
             "attempts": 0,
@@ -320,7 +342,7 @@ impl Store {
             "ai_failing_since": "$$REMOVE",
             "outbox": "$$REMOVE",
             "lease": "$$REMOVE",
-            "apologised_at": { "$cond": [memory.apologised, "$$NOW", { "$ifNull": ["$apologised_at", "$$REMOVE"] }] },
+            "apologised_at": apologised_at,
             "memory.turns": { "$slice": [
                 { "$concatArrays": [array("memory.turns"), with_time(turns)] },
                 -MEMORY_TURNS,
@@ -342,18 +364,33 @@ impl Store {
     /// [`StoreError`].
     pub async fn postpone(&self, lease: &LeaseKey, postponement: &Postponement) -> Result<bool> {
         let retry_at = doc! { "$add": ["$$NOW", millis(postponement.delay)] };
+        // Evidence that came during the turn leaves nothing to wait for.
+        let doubt_is_left = doc! { "$in": ["sending", array("outbox.parts.state")] };
+        let retry_at = match postponement.for_evidence {
+            true => doc! { "$cond": [doubt_is_left, retry_at, "$$NOW"] },
+            false => retry_at,
+        };
+        // Attempts at something else say nothing about this.
+        let same_reason = doc! { "$eq": ["$last_error.reason", postponement.reason] };
+        let attempts = match postponement.for_evidence {
+            true => doc! { "$ifNull": ["$attempts", 0] },
+            false => doc! { "$add": [{ "$cond": [same_reason, "$attempts", 0] }, 1] },
+        };
         let mut set = doc! {
             "retry_at": retry_at.clone(),
             "due_at": retry_at,
-            "attempts": { "$add": ["$attempts", i32::from(postponement.counts)] },
+            "attempts": attempts,
             // The process is alive: what it postpones did not kill it.
             "takeovers": 0,
             "last_error": { "reason": postponement.reason, "detail": literal(postponement.detail.as_str()), "at": "$$NOW" },
             "lease": "$$REMOVE",
         };
-        if postponement.ai {
-            set.insert("ai_failing_since", doc! { "$ifNull": ["$ai_failing_since", "$$NOW"] });
-        }
+        let failing_since = if postponement.ai {
+            doc! { "$ifNull": ["$ai_failing_since", "$$NOW"] }.into()
+        } else {
+            Bson::from("$$REMOVE")
+        };
+        set.insert("ai_failing_since", failing_since);
         if let Some(part) = postponement.not_sent {
             set.insert(
                 "outbox.parts",
@@ -458,7 +495,8 @@ impl Store {
     }
 
     /// The customer of a conversation has another id now, or none that is known: what is answered from here on
-    /// must not go to the next owner of the old one. Nothing changes where the old one is not on record.
+    /// must not go to the next owner of the old one. Nothing changes where the old one is not on record, or where
+    /// no id would be left to answer to.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -469,9 +507,13 @@ impl Store {
         };
         let mut filter = doc! { "_id": session.expose() };
         filter.insert(field, old);
-        let mut changed = Document::new();
-        changed.insert(field, new.unwrap_or_default());
-        let update = if new.is_some() { doc! { "$set": changed } } else { doc! { "$unset": changed } };
+        let update = match new {
+            Some(new) => doc! { "$set": { field: new } },
+            None => {
+                filter.insert("customer.user_id", doc! { "$exists": true });
+                doc! { "$unset": { field: "" } }
+            }
+        };
         self.conversations().update_one(filter, update).await?;
         Ok(())
     }
@@ -482,7 +524,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn due(&self, businesses: usize, each: i64) -> Result<DueBusinesses> {
-        let now = self.now_for_scans();
+        let now = self.now();
         let due = doc! { "due_at": { "$lte": now } };
         let free = doc! { "$or": [{ "lease": { "$exists": false } }, { "lease.until": { "$lte": now } }] };
         let mut subdomains = self.conversations().distinct("subdomain", due.clone()).await?;
@@ -505,12 +547,6 @@ impl Store {
             found.push((subdomain, sessions));
         }
         Ok(found)
-    }
-
-    /// Scans use the worker's clock, which may be off by a little: what they find is only a hint, and `claim`
-    /// decides by the database's clock.
-    fn now_for_scans(&self) -> mongodb::bson::DateTime {
-        to_bson(Timestamp::now())
     }
 }
 
@@ -648,6 +684,7 @@ fn outbox_document(outbox: &Outbox) -> Document {
     let answers: Vec<&str> = outbox.answers.iter().map(MessageId::expose).collect();
     doc! {
         "reply_id": literal(outbox.reply_id.as_str()),
+        "apology": outbox.kind == ReplyKind::Apology,
         "phone_number_id": literal(outbox.phone_number_id.expose()),
         "answers": literal(answers),
         "parts": parts.collect::<Vec<_>>(),

@@ -40,6 +40,8 @@ pub struct DeadLetter {
     pub body: Vec<u8>,
     /// Whether it comes back by itself.
     pub replay: ReplayPolicy,
+    /// Whether a turn buried it: its conversation then counts its id as answered, and a replay needs another.
+    pub counted_as_answered: bool,
 }
 
 /// A dead letter that waits for its business.
@@ -51,9 +53,11 @@ pub struct WaitingLetter {
     pub message_id: Option<String>,
     /// The envelope.
     pub body: Vec<u8>,
-    /// How often it was buried: the number under which it is replayed. Each replay of one burial is the same
-    /// message, each burial's replay is a new one.
+    /// How often it was buried.
     pub count: i64,
+    /// The number under which it is replayed, where its own id counts as answered. Each replay of one burial has
+    /// the same number, each further burial another.
+    pub replay_number: Option<i64>,
 }
 
 impl Store {
@@ -84,6 +88,7 @@ impl Store {
             "reason": letter.reason,
             "detail": letter.detail.as_str(),
             "replay": replay,
+            "counted_as_answered": letter.counted_as_answered,
             "replay_until": replay_until,
         };
         let update = doc! {
@@ -119,6 +124,8 @@ impl Store {
         while cursor.advance().await? {
             let letter = cursor.deserialize_current()?;
             let id = letter.get_str("_id").map_err(corrupt("dead letter"))?;
+            let count = letter.get("count").and_then(|count| count.as_i64().or(count.as_i32().map(i64::from)));
+            let (count, answered) = (count.unwrap_or(1), letter.get_bool("counted_as_answered").unwrap_or(false));
             found.push(WaitingLetter {
                 id: id.to_owned(),
                 message_id: letter.get_str("message_id").ok().map(str::to_owned),
@@ -127,10 +134,8 @@ impl Store {
                     Some(Bson::Binary(binary)) => binary.bytes.clone(),
                     _ => Vec::new(),
                 },
-                count: letter
-                    .get("count")
-                    .and_then(|count| count.as_i64().or(count.as_i32().map(i64::from)))
-                    .unwrap_or(1),
+                count,
+                replay_number: answered.then_some(count),
             });
         }
         Ok(found)

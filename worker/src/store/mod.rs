@@ -12,14 +12,20 @@ mod businesses;
 mod identities;
 mod events;
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use mongodb::{
     Client, Collection, Database, IndexModel,
     bson::{Bson, DateTime, Document, doc},
     error::{ErrorKind, WriteFailure},
-    options::{Acknowledgment, ClientOptions, IndexOptions, WriteConcern},
+    options::{Acknowledgment, ClientOptions, IndexOptions, ReadPreference, SelectionCriteria, WriteConcern},
 };
 use secrecy::ExposeSecret;
 use shared::{retry::Delays, shutdown::Shutdown};
@@ -35,7 +41,7 @@ pub use transcript::{Inbound, Outbound, StatusUpdate};
 use crate::settings::StoreSettings;
 
 /// Why the database did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// Not reachable, no primary, or the outcome is unknown: the same guarded call may be repeated.
     #[error("MongoDB is not available: {}", describe(.0))]
@@ -53,11 +59,28 @@ pub enum StoreError {
     },
 }
 
+/// A primary that cannot reach a majority would keep a write waiting for ever.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
 pub(crate) type Result<T> = std::result::Result<T, StoreError>;
 
-/// Codes with which MongoDB refuses a document for what it is (`error_codes.yml` of the server).
-const PERMANENT_CODES: &[i32] = &[2, 9, 14, 16, 17, 52, 53, 56, 57, 121, 10334, 17280, 17419, 17420, 40415];
+/// Codes with which MongoDB refuses a command or a document for what it is (`error_codes.yml` of the server).
+const PERMANENT_CODES: &[i32] = &[2, 9, 14, 16, 17, 52, 53, 56, 57, 121];
+/// Codes from here on are names of places in the server's source: checks that the same command fails again …
+const LOCATIONS: i32 = 10_000;
+/// … except for these, which tell of elections, interruptions and a full disk.
+const TRANSIENT_LOCATIONS: &[i32] = &[10_107, DUPLICATE_KEY, 11_600, 11_601, 11_602, 13_388, 13_435, 13_436, 14_031];
 const DUPLICATE_KEY: i32 = 11000;
+
+impl StoreError {
+    /// Whether repeating the call can never help.
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            Self::Unavailable(_) => false,
+            Self::Refused(_) | Self::Corrupt { .. } => true,
+        }
+    }
+}
 
 impl From<mongodb::error::Error> for StoreError {
     #[expect(
@@ -66,8 +89,9 @@ impl From<mongodb::error::Error> for StoreError {
     )]
     fn from(error: mongodb::error::Error) -> Self {
         let permanent = match error.kind.as_ref() {
-            ErrorKind::Write(WriteFailure::WriteError(write)) => PERMANENT_CODES.contains(&write.code),
-            ErrorKind::Command(command) => PERMANENT_CODES.contains(&command.code),
+            ErrorKind::Write(WriteFailure::WriteError(write)) => is_permanent(write.code),
+            ErrorKind::Command(command) => is_permanent(command.code),
+            ErrorKind::Bson(_) => true,
             ErrorKind::BsonDeserialization(_) | ErrorKind::BsonSerialization(_) | ErrorKind::InvalidArgument { .. } => {
                 true
             }
@@ -75,6 +99,10 @@ impl From<mongodb::error::Error> for StoreError {
         };
         if permanent { Self::Refused(error) } else { Self::Unavailable(error) }
     }
+}
+
+fn is_permanent(code: i32) -> bool {
+    PERMANENT_CODES.contains(&code) || (code >= LOCATIONS && !TRANSIENT_LOCATIONS.contains(&code))
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "the driver's errors are a foreign enum that grows")]
@@ -91,6 +119,8 @@ fn is_duplicate_key(error: &mongodb::error::Error) -> bool {
 pub struct Store {
     client: Client,
     db: Database,
+    /// How far the database's clock is ahead of ours, in milliseconds.
+    clock_ahead_ms: Arc<AtomicI64>,
 }
 
 impl Store {
@@ -99,19 +129,26 @@ impl Store {
     /// # Errors
     /// `MONGODB_URI` cannot be parsed (its options are read only here; its scheme was checked with the settings).
     pub async fn open(settings: &StoreSettings) -> anyhow::Result<Self> {
-        let mut options = ClientOptions::parse(settings.uri.expose_secret()).await.map_err(|error| {
-            // The driver's message names the faulty option, but never the password.
-            anyhow::anyhow!("MONGODB_URI cannot be used: {}", error.kind)
+        // The driver's message may repeat a part of the password that it took for an address.
+        let parsed = ClientOptions::parse(settings.uri.expose_secret()).await;
+        let mut options = parsed.map_err(|_| {
+            anyhow::anyhow!(
+                "MONGODB_URI cannot be parsed, or its name cannot be resolved; special characters in the user and the \
+                 password must be percent-encoded"
+            )
         })?;
         options.app_name.get_or_insert_with(|| "switchboard-worker".to_owned());
         options.server_selection_timeout.get_or_insert(Duration::from_secs(5));
         options.connect_timeout.get_or_insert(Duration::from_secs(5));
         options.max_pool_size.get_or_insert(64);
         // Set even though it is the default of today's servers: an acknowledged write must survive a crash.
-        options.write_concern = Some(WriteConcern::builder().w(Acknowledgment::Majority).journal(true).build());
+        let majority = WriteConcern::builder().w(Acknowledgment::Majority).journal(true).w_timeout(WRITE_TIMEOUT);
+        options.write_concern = Some(majority.build());
+        // A lease that is read from a lagging secondary is no lease.
+        options.selection_criteria = Some(SelectionCriteria::ReadPreference(ReadPreference::Primary));
         let client = Client::with_options(options)?;
         let db = client.database(&settings.database);
-        Ok(Self { client, db })
+        Ok(Self { client, db, clock_ahead_ms: Arc::default() })
     }
 
     /// Waits, visibly, until MongoDB answers and every index is there; false when a stop came first.
@@ -138,7 +175,7 @@ impl Store {
     /// # Errors
     /// MongoDB is not reachable, or is a single server without a replica set, whose writes cannot be retried.
     pub async fn prepare(&self) -> anyhow::Result<()> {
-        let hello = self.db.run_command(doc! { "hello": 1 }).await?;
+        let hello = self.hello().await?;
         anyhow::ensure!(
             hello.contains_key("setName") || hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid"),
             "it runs without a replica set, which safe retries of writes need: start it with --replSet (one member is enough)"
@@ -161,17 +198,33 @@ impl Store {
 
     async fn index(&self, collection: &str, keys: Document, options: IndexOptions) -> anyhow::Result<()> {
         let model = IndexModel::builder().keys(keys).options(options).build();
-        self.db.collection::<Document>(collection).create_index(model).await?;
+        self.db.collection::<Document>(collection).create_index(model).await.map_err(StoreError::from)?;
         Ok(())
     }
 
-    /// Whether MongoDB answers now.
+    /// Whether MongoDB answers now; also learns how far its clock is from ours.
     ///
     /// # Errors
     /// It does not.
     pub async fn ping(&self) -> Result<()> {
-        self.db.run_command(doc! { "ping": 1 }).await?;
+        self.hello().await?;
         Ok(())
+    }
+
+    async fn hello(&self) -> Result<Document> {
+        let hello = self.db.run_command(doc! { "hello": 1 }).await?;
+        if let Ok(theirs) = hello.get_datetime("localTime") {
+            let ahead = theirs.timestamp_millis().saturating_sub(DateTime::now().timestamp_millis());
+            self.clock_ahead_ms.store(ahead, Ordering::Relaxed);
+        }
+        Ok(hello)
+    }
+
+    /// The database's clock, to within the time of a request. Good for finding what may be due; what *is* due is
+    /// decided by `$$NOW`.
+    fn now(&self) -> DateTime {
+        let ahead = self.clock_ahead_ms.load(Ordering::Relaxed);
+        DateTime::from_millis(DateTime::now().timestamp_millis().saturating_add(ahead))
     }
 
     /// Deletes the database, for tests.

@@ -149,6 +149,16 @@ impl Store {
         Ok(())
     }
 
+    /// Whether a message of ours is on record.
+    ///
+    /// # Errors
+    /// [`super::StoreError`].
+    pub async fn is_recorded_outbound(&self, number: &PhoneNumberId, id: &MessageId) -> Result<bool> {
+        let filter = doc! { "_id": key(number, id), "direction": "out" };
+        let found = self.db.collection::<Document>("messages").find_one(filter).projection(doc! { "_id": 1 }).await?;
+        Ok(found.is_some())
+    }
+
     /// Whether a message was answered, or deliberately not.
     ///
     /// # Errors

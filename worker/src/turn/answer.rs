@@ -10,7 +10,7 @@ use super::{Outcome, Turn, ids, typing::Typing};
 use crate::{
     business::{Business, Lookup, Unserved},
     companion::{ChatError, DEFAULT_APOLOGY},
-    conversation::{MailboxItem, MemoryTurn, Outbox, Part, PartState, QuietTime, Speaker, next_run},
+    conversation::{MailboxItem, MemoryTurn, Outbox, Part, PartState, QuietTime, ReplyKind, Speaker, next_run},
     message::{Treatment, kind, parse, treatment},
     store::{CommitOutcome, Inbound, Memory, Postponement, ReplayPolicy, StoreError},
     whatsapp::{MESSAGE_UNITS, from_markdown, split},
@@ -24,6 +24,8 @@ const REGENERATIONS_MOST: u32 = 2;
 const WINDOW: SignedDuration = SignedDuration::from_hours(24);
 const AI_RETRY_FIRST: Duration = Duration::from_millis(500);
 const AI_RETRY_MOST: Duration = Duration::from_secs(20);
+/// Once the customer knows, there is less of a hurry.
+const AI_RETRY_TOLD: Duration = Duration::from_secs(60);
 /// A token that cannot be used is looked at again this often; the look costs no call to Meta.
 const CREDENTIALS_RETRY: Duration = Duration::from_secs(20);
 
@@ -58,7 +60,9 @@ impl Turn<'_> {
     pub(super) async fn answer(&mut self) -> Result<Outcome, StoreError> {
         let mut regenerations = 0;
         loop {
-            let run = self.read_run(next_run(&self.conversation.mailbox, RUN_MOST).to_vec()).await?;
+            // After a death in the middle, one message at a time finds the one that kills.
+            let most = if self.conversation.takeovers > 0 { 1 } else { RUN_MOST };
+            let run = self.read_run(next_run(&self.conversation.mailbox, most).to_vec()).await?;
             let Some(first) = run.items.first() else {
                 // Nothing to do: an edit or a deletion emptied the mailbox.
                 return self.settle_without_reply(&run).await;
@@ -87,9 +91,10 @@ impl Turn<'_> {
             if let Some(typing) = typing {
                 typing.shown().await;
             }
-            let outbox = self.outbox(&run, parts);
-            let insist = regenerations >= REGENERATIONS_MOST || run.items.len() == RUN_MOST;
-            match self.turns.store.commit_reply(self.hold.key(), &outbox, insist).await? {
+            let outbox = self.outbox(&run, ReplyKind::Answer, parts);
+            let seen = ids(&self.conversation.mailbox);
+            let seen = (regenerations < REGENERATIONS_MOST).then_some(seen.as_slice());
+            match self.turns.store.commit_reply(self.hold.key(), &outbox, seen).await? {
                 CommitOutcome::Committed => return self.deliver(&business, outbox, &run, true).await,
                 CommitOutcome::Fenced => return Ok(Outcome::Lost),
                 CommitOutcome::HandedOver => return self.settle_without_reply(&run).await,
@@ -127,7 +132,7 @@ impl Turn<'_> {
         &mut self,
         number: &shared::ids::PhoneNumberId,
     ) -> Result<Result<Arc<Business>, Unserved>, StoreError> {
-        let lookup = self.turns.registry.lookup(number).await.map_err(super::bury::shared_error)?;
+        let lookup = self.turns.registry.lookup(number).await?;
         Ok(match lookup {
             Lookup::Served(business) if business.id == self.conversation.business_id => {
                 self.quiet = QuietTime::new(business.companion.quiet.unwrap_or(self.turns.settings.quiet));
@@ -162,10 +167,14 @@ impl Turn<'_> {
     /// The transcript comes before `settle`: what a conversation forgets is known by it.
     pub(super) async fn record_run(&self, run: &Run) -> Result<(), StoreError> {
         for (item, kind) in run.items.iter().zip(&run.kinds) {
-            let (session, business_id) = (&self.conversation.id, &self.conversation.business_id);
-            self.turns.store.record_inbound(&Inbound { session, business_id, item, kind, answered: true }).await?;
+            self.record(item, kind).await?;
         }
         Ok(())
+    }
+
+    pub(super) async fn record(&self, item: &MailboxItem, kind: &str) -> Result<(), StoreError> {
+        let (session, business_id) = (&self.conversation.id, &self.conversation.business_id);
+        self.turns.store.record_inbound(&Inbound { session, business_id, item, kind, answered: true }).await
     }
 
     pub(super) async fn settle(
@@ -178,11 +187,11 @@ impl Turn<'_> {
         Ok(settled.map_or(Outcome::Lost, |settled| Outcome::Settled { due_in: settled.due_in }))
     }
 
-    pub(super) fn memory_of(&self, run: &Run, reply: &Outbox, apologised: bool) -> Memory {
+    pub(super) fn memory_of(&self, run: &Run, reply: &Outbox) -> Memory {
         let text = reply.parts.iter().map(|part| part.body.as_str()).collect::<Vec<_>>().join("\n\n");
         let mut turns = run.heard();
         turns.push(MemoryTurn { speaker: Speaker::Companion, text });
-        Memory { turns, apologised }
+        Memory { turns, reply: Some(reply.kind) }
     }
 
     /// Read receipt and typing indicator, renewed while the answer is thought over. A courtesy: nothing waits for
@@ -200,11 +209,12 @@ impl Turn<'_> {
         if parts.is_empty() { Err(ChatError::Useless("nothing that can be sent")) } else { Ok(parts) }
     }
 
-    fn outbox(&self, run: &Run, parts: Vec<String>) -> Outbox {
+    fn outbox(&self, run: &Run, kind: ReplyKind, parts: Vec<String>) -> Outbox {
         let number = run.items.first().map(|item| item.phone_number_id.clone());
         let part = |body| Part { body, state: PartState::Waiting, wamid: None, tries: 0, last_try_at: None };
         Outbox {
             reply_id: Uuid::new_v4().simple().to_string(),
+            kind,
             phone_number_id: number.expect("a reply answers at least one message"),
             answers: ids(&run.items),
             parts: parts.into_iter().map(part).collect(),
@@ -214,8 +224,15 @@ impl Turn<'_> {
     pub(super) async fn wait_for_credentials(&self, detail: String) -> Result<Outcome, StoreError> {
         metrics::counter!("switchboard_credential_waits_total").increment(1);
         let delay = CREDENTIALS_RETRY + full_jitter(0, CREDENTIALS_RETRY / 2, CREDENTIALS_RETRY);
-        self.postpone(Postponement { delay, reason: "credentials", detail, counts: true, ai: false, not_sent: None })
-            .await
+        self.postpone(Postponement {
+            delay,
+            reason: "credentials",
+            detail,
+            for_evidence: false,
+            ai: false,
+            not_sent: None,
+        })
+        .await
     }
 
     /// Tries again until the give-up time, then apologises once: a customer is never left in silence.
@@ -223,21 +240,27 @@ impl Turn<'_> {
         let now = self.conversation.claimed_at;
         let since = self.conversation.ai_failing_since.unwrap_or(now);
         let give_up = SignedDuration::try_from(self.turns.settings.ai_give_up).unwrap_or(SignedDuration::MAX);
-        if now.duration_since(since) < give_up {
-            let own = full_jitter(self.conversation.attempts, AI_RETRY_FIRST, AI_RETRY_MOST);
+        // Who was told already is not told again: the message waits for an answer.
+        let told = self.conversation.apologised_at.is_some();
+        if told || now.duration_since(since) < give_up {
+            let most = if told { AI_RETRY_TOLD } else { AI_RETRY_MOST };
+            let own = full_jitter(self.conversation.attempts, AI_RETRY_FIRST, most);
             // Not past the apology, whatever the provider asks for.
-            let left = Duration::try_from(give_up - now.duration_since(since)).unwrap_or_default();
-            let delay = error.retry_after().unwrap_or(own).min(left);
+            let left = match told {
+                true => AI_RETRY_TOLD,
+                false => Duration::try_from(give_up - now.duration_since(since)).unwrap_or_default(),
+            };
+            let delay = super::in_earnest(error.retry_after()).unwrap_or(own).min(left);
             let detail = error.to_string();
             return self
-                .postpone(Postponement { delay, reason: "ai", detail, counts: true, ai: true, not_sent: None })
+                .postpone(Postponement { delay, reason: "ai", detail, for_evidence: false, ai: true, not_sent: None })
                 .await;
         }
         tracing::error!(session = %self.conversation.id, %error, "the AI failed for too long: the customer gets the apology");
         metrics::counter!("switchboard_apologies_total").increment(1);
         let apology = business.companion.apology.as_deref().unwrap_or(DEFAULT_APOLOGY);
-        let outbox = self.outbox(run, split(apology, MESSAGE_UNITS));
-        match self.turns.store.commit_reply(self.hold.key(), &outbox, true).await? {
+        let outbox = self.outbox(run, ReplyKind::Apology, split(apology, MESSAGE_UNITS));
+        match self.turns.store.commit_reply(self.hold.key(), &outbox, None).await? {
             CommitOutcome::Committed => self.deliver(business, outbox, run, true).await,
             CommitOutcome::HandedOver => self.settle_without_reply(run).await,
             CommitOutcome::Fenced | CommitOutcome::NewerMessages => Ok(Outcome::Lost),

@@ -1,7 +1,5 @@
 //! Messages that cannot be answered: into the dead letters first, then out of the mailbox.
 
-use std::sync::Arc;
-
 use serde_json::{json, value::RawValue};
 use shared::{
     envelope::{Envelope, Kind},
@@ -55,8 +53,10 @@ impl Turn<'_> {
         }
         tracing::warn!(session = %self.conversation.id, reason, detail, messages = items.len(), "messages became dead letters");
         metrics::counter!("switchboard_dead_letters_total", "reason" => reason).increment(items.len() as u64);
-        let run = self.read_run(items.to_vec()).await?;
-        self.record_run(&run).await?;
+        for item in items {
+            // Not read, for reading it may be what killed the worker.
+            self.record(item, "buried").await?;
+        }
         let number = first.phone_number_id.clone();
         self.settle(&number, &ids(items), &Memory::default()).await
     }
@@ -92,6 +92,7 @@ impl Turn<'_> {
             message_id: real_id(&item.id).map_or_else(|| Some(original.to_owned()), |id| Some(id.expose().to_owned())),
             body: envelope.encode(),
             replay,
+            counted_as_answered: true,
         })
     }
 }
@@ -107,16 +108,4 @@ fn contact(customer: &Customer) -> serde_json::Value {
 
 fn raw(json: String) -> Box<RawValue> {
     RawValue::from_string(json).unwrap_or_else(|_| RawValue::NULL.to_owned())
-}
-
-/// The error of a query that several callers waited for.
-pub(super) fn shared_error(error: Arc<StoreError>) -> StoreError {
-    match Arc::try_unwrap(error) {
-        Ok(error) => error,
-        Err(shared) => match shared.as_ref() {
-            StoreError::Unavailable(error) => StoreError::Unavailable(error.clone()),
-            StoreError::Refused(error) => StoreError::Refused(error.clone()),
-            StoreError::Corrupt { what, problem } => StoreError::Corrupt { what, problem: problem.clone() },
-        },
-    }
 }

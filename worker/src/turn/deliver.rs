@@ -23,6 +23,13 @@ use crate::{
 /// A throttle lasts at least this long; full jitter alone could try again at once.
 const THROTTLE_FLOOR: Duration = Duration::from_secs(1);
 
+/// How long statuses that do not flow are waited for; then the message is sent again all the same.
+const SILENCE_MOST: SignedDuration = SignedDuration::from_mins(3);
+/// How often it is looked at whether they do.
+const SILENCE_CHECK: Duration = Duration::from_millis(600);
+/// Evidence of the later tries is waited for this long at most.
+const PATIENCE_MOST: Duration = Duration::from_secs(600);
+
 /// A send that cannot go on, and the part that it stopped at.
 enum Stopped {
     Lost,
@@ -44,7 +51,7 @@ impl Turn<'_> {
                     delay: wait,
                     reason: "in_doubt",
                     detail,
-                    counts: false,
+                    for_evidence: true,
                     ai: false,
                     not_sent: None,
                 })
@@ -55,7 +62,13 @@ impl Turn<'_> {
         }
         let business = match self.business_of(&outbox.phone_number_id).await? {
             Ok(business) => business,
-            Err(why) => return self.bury_unserved(&run, why).await,
+            Err(why) if outbox.parts.iter().all(|part| part.state == PartState::Waiting) => {
+                return self.bury_unserved(&run, why).await;
+            }
+            // What may be with the customer already must not be answered again by itself.
+            Err(why) => {
+                return self.bury(&run.items, why.reason(), "its reply was under way", ReplayPolicy::ByHand).await;
+            }
         };
         if self.waited_too_long(&run) {
             let detail = "its reply could not be sent within 24 hours";
@@ -70,9 +83,28 @@ impl Turn<'_> {
     /// How long to wait for evidence of a part that is in doubt.
     fn evidence_is_awaited(&self, outbox: &Outbox) -> Option<Duration> {
         let in_doubt = outbox.parts.iter().find(|part| part.state == PartState::Sending)?;
-        let patience = SignedDuration::try_from(self.turns.settings.send_evidence).unwrap_or(SignedDuration::MAX);
+        let patience = SignedDuration::try_from(self.patience(in_doubt.tries)).unwrap_or(SignedDuration::MAX);
         let waited = self.conversation.claimed_at.duration_since(in_doubt.last_try_at?);
-        (waited < patience).then(|| Duration::try_from(patience - waited).unwrap_or_default())
+        if waited < patience {
+            return Some(Duration::try_from(patience - waited).unwrap_or_default());
+        }
+        // Silence counts only while statuses flow: they may wait in RabbitMQ, for a worker or for MongoDB.
+        let heard_out = self.statuses_were_drained(Duration::try_from(waited - patience).unwrap_or_default());
+        let longest = patience.saturating_add(SILENCE_MOST);
+        (!heard_out && waited < longest).then_some(SILENCE_CHECK)
+    }
+
+    /// Whether no status waited any more at some time in the last `window` before this turn.
+    fn statuses_were_drained(&self, window: Duration) -> bool {
+        let since = self.started.checked_sub(window);
+        let last = self.turns.statuses.last();
+        matches!((last, since), (Some(last), Some(since)) if last >= since)
+    }
+
+    /// How long evidence of a try is waited for: longer after each, because each may have reached the customer.
+    fn patience(&self, tries: u32) -> Duration {
+        let first = self.turns.settings.send_evidence;
+        first.saturating_mul(2_u32.saturating_pow(tries.saturating_sub(1).min(20))).min(PATIENCE_MOST.max(first))
     }
 
     /// Sends what is not sent yet. `begun`: the first part's first try was written with the commit.
@@ -98,10 +130,10 @@ impl Turn<'_> {
                                 part.state = PartState::Waiting;
                             }
                         }
-                        None => return self.stop(part, &SendError::Answered(error), run).await,
+                        None => return self.stop(&outbox, part, &SendError::Answered(error), run).await,
                     }
                 }
-                Err(Stopped::At(part, error)) => return self.stop(part, &error, run).await,
+                Err(Stopped::At(part, error)) => return self.stop(&outbox, part, &error, run).await,
             }
         }
     }
@@ -112,7 +144,7 @@ impl Turn<'_> {
         refused: &Business,
         number: &PhoneNumberId,
     ) -> Result<Option<Arc<Business>>, StoreError> {
-        let lookup = self.turns.registry.lookup_fresh(number).await.map_err(super::bury::shared_error)?;
+        let lookup = self.turns.registry.lookup_fresh(number).await?;
         let Lookup::Served(fresh) = lookup else { return Ok(None) };
         let other = match (&fresh.token, &refused.token) {
             (Ok(fresh), Ok(refused)) => fresh.expose_secret() != refused.expose_secret(),
@@ -151,11 +183,10 @@ impl Turn<'_> {
             if let Some(part) = part {
                 part.tries = attempt;
                 part.state = if sent.is_ok() { PartState::Sent } else { PartState::Sending };
-                part.wamid = sent.as_ref().ok().and_then(Clone::clone);
+                part.wamid = sent.as_ref().ok().cloned();
             }
             let wamid = match sent {
-                Ok(Some(wamid)) => wamid,
-                Ok(None) => return Ok(Err(Stopped::Lost)),
+                Ok(wamid) => wamid,
                 Err(error) => return Ok(Err(Stopped::At(index, error))),
             };
             // The last part's record is one with `settle`.
@@ -167,7 +198,7 @@ impl Turn<'_> {
         Ok(Ok(()))
     }
 
-    /// One request; none where the lease does not outlast it.
+    /// One request, if the lease outlasts it.
     async fn send(
         &self,
         business: &Business,
@@ -176,12 +207,12 @@ impl Turn<'_> {
         index: usize,
         attempt: u32,
         run: &Run,
-    ) -> Result<Result<Option<MessageId>, SendError>, StoreError> {
+    ) -> Result<Result<MessageId, SendError>, StoreError> {
         let (Ok(token), Some(to)) = (&business.token, self.recipient()) else {
             return Ok(Err(SendError::NotConnected("there is no token or no recipient".to_owned())));
         };
         if !self.hold.outlasts(self.turns.graph.send_timeout()).await? {
-            return Ok(Ok(None));
+            return Ok(Err(SendError::NotConnected("the lease would not have outlasted it".to_owned())));
         }
         let callback =
             Callback { session: self.conversation.id.clone(), reply_id: outbox.reply_id.clone(), part: index, attempt };
@@ -199,7 +230,7 @@ impl Turn<'_> {
         let sent = self.turns.graph.send_text(token, &text).await;
         metrics::histogram!("switchboard_send_seconds").record(started.elapsed().as_secs_f64());
         metrics::counter!("switchboard_sends_total", "outcome" => outcome(&sent)).increment(1);
-        Ok(sent.map(Some))
+        Ok(sent)
     }
 
     /// The phone number where it is known, else the user id.
@@ -212,6 +243,17 @@ impl Turn<'_> {
     /// Every part is with Meta: transcript, then the end of the turn.
     async fn finish(&self, outbox: &Outbox, run: &Run) -> Result<Outcome, StoreError> {
         self.record_run(run).await?;
+        self.record_sent(outbox).await?;
+        if let Some(first) = run.items.first() {
+            metrics::histogram!("switchboard_answer_seconds").record(age(first.received_at, Timestamp::now()));
+        }
+        tracing::info!(session = %self.conversation.id, answered = outbox.answers.len(), parts = outbox.parts.len(), "answered");
+        let memory = self.memory_of(run, outbox);
+        self.settle(&outbox.phone_number_id, &outbox.answers, &memory).await
+    }
+
+    /// The transcript of what is with Meta.
+    async fn record_sent(&self, outbox: &Outbox) -> Result<(), StoreError> {
         for part in &outbox.parts {
             let Some(wamid) = &part.wamid else { continue };
             let outbound = Outbound {
@@ -224,22 +266,17 @@ impl Turn<'_> {
             };
             self.turns.store.record_outbound(&outbound).await?;
         }
-        if let Some(first) = run.items.first() {
-            metrics::histogram!("switchboard_answer_seconds").record(age(first.received_at, Timestamp::now()));
-        }
-        tracing::info!(session = %self.conversation.id, answered = outbox.answers.len(), parts = outbox.parts.len(), "answered");
-        let memory = self.memory_of(run, outbox, false);
-        self.settle(&outbox.phone_number_id, &outbox.answers, &memory).await
+        Ok(())
     }
 
     /// What follows from a failed send.
-    async fn stop(&self, part: usize, error: &SendError, run: &Run) -> Result<Outcome, StoreError> {
+    async fn stop(&self, outbox: &Outbox, part: usize, error: &SendError, run: &Run) -> Result<Outcome, StoreError> {
         let detail = error.to_string();
-        let wait = |delay, reason, not_sent| Postponement {
+        let wait = |delay, reason, not_sent: bool| Postponement {
             delay,
             reason,
             detail: detail.clone(),
-            counts: not_sent,
+            for_evidence: !not_sent,
             ai: false,
             not_sent: not_sent.then_some(part),
         };
@@ -252,7 +289,8 @@ impl Turn<'_> {
         match class {
             ErrorClass::Ambiguous => {
                 metrics::counter!("switchboard_sends_in_doubt_total", "resolved" => "open").increment(1);
-                self.postpone(wait(self.turns.settings.send_evidence, "in_doubt", false)).await
+                let tries = outbox.parts.get(part).map_or(1, |part| part.tries);
+                self.postpone(wait(self.patience(tries), "in_doubt", false)).await
             }
             ErrorClass::Throttled(scope) => {
                 let delay = self.throttled(scope, asked);
@@ -267,8 +305,14 @@ impl Turn<'_> {
                 tracing::error!(session = %self.conversation.id, %error, "Meta refused the business's account; its messages wait");
                 self.postpone(wait(Duration::from_secs(30) + self.backoff(asked), "account", true)).await
             }
-            ErrorClass::WindowClosed => self.bury(&run.items, "window_closed", &detail, ReplayPolicy::ByHand).await,
-            ErrorClass::Permanent => self.bury(&run.items, "refused", &detail, ReplayPolicy::ByHand).await,
+            ErrorClass::WindowClosed => {
+                self.record_sent(outbox).await?;
+                self.bury(&run.items, "window_closed", &detail, ReplayPolicy::ByHand).await
+            }
+            ErrorClass::Permanent => {
+                self.record_sent(outbox).await?;
+                self.bury(&run.items, "refused", &detail, ReplayPolicy::ByHand).await
+            }
         }
     }
 

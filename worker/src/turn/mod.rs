@@ -15,6 +15,7 @@ use std::{
 };
 
 use shared::{
+    broker::StatusesDrained,
     ids::{MessageId, SessionId},
     retry::full_jitter,
 };
@@ -24,9 +25,9 @@ pub use lease::{Hold, Leases};
 use crate::{
     business::Registry,
     companion::Companion,
-    conversation::{Conversation, MailboxItem, QuietTime},
+    conversation::{Conversation, MailboxItem, QuietTime, next_run},
     settings::TurnSettings,
-    store::{Postponement, Store, StoreError},
+    store::{Postponement, ReplayPolicy, Store, StoreError},
     whatsapp::Graph,
 };
 
@@ -50,6 +51,8 @@ pub struct Turns {
     pub graph: Graph,
     /// The leases of this worker.
     pub leases: Leases,
+    /// Whether silence about a send says anything.
+    pub statuses: StatusesDrained,
     /// Times and bounds.
     pub settings: TurnSettings,
 }
@@ -92,6 +95,8 @@ struct Turn<'a> {
     conversation: Conversation,
     /// The installation's, until the business is known.
     quiet: QuietTime,
+    /// When the lease was asked for, by this process's clock.
+    started: Instant,
 }
 
 /// Runs a turn of a conversation, if it is due.
@@ -109,44 +114,32 @@ pub async fn run(turns: &Turns, session: &SessionId) -> Outcome {
     };
     let hold = turns.leases.hold(claim.lease, started);
     let quiet = QuietTime::new(turns.settings.quiet);
-    let mut turn = Turn { turns, hold: &hold, conversation: claim.conversation, quiet };
+    let mut turn = Turn { turns, hold: &hold, conversation: claim.conversation, quiet, started };
     // Boxed: the future of a whole turn is large, and there are hundreds of tasks.
     let playing = tokio::time::timeout(TURN_MOST, Box::pin(turn.play()));
     let played = tokio::select! {
-        () = hold.lost() => Ok(Ok(Outcome::Lost)),
+        () = hold.lost() => return Outcome::Lost,
         played = playing => played,
     };
     let outcome = match played {
+        Ok(Ok(Outcome::Lost)) => {
+            // Where it was not the lease but the outbox that changed, the conversation must not wait for it to run out.
+            turns.store.release(hold.key()).await.ok();
+            Outcome::Lost
+        }
         Ok(Ok(outcome)) => outcome,
         Ok(Err(error)) => {
             tracing::warn!(%session, %error, "a turn was interrupted");
-            give_back(turns, &hold).await
+            turn.give_up(&error.to_string(), error.is_permanent()).await
         }
         Err(_) => {
             tracing::error!(%session, "a turn took too long");
-            give_back(turns, &hold).await
+            turn.give_up("the turn took too long", false).await
         }
     };
     metrics::counter!("switchboard_turns_total", "outcome" => outcome.name()).increment(1);
     metrics::histogram!("switchboard_turn_seconds").record(started.elapsed().as_secs_f64());
     outcome
-}
-
-/// The conversation waits a little; where even that cannot be written, the lease runs out.
-async fn give_back(turns: &Turns, hold: &Hold) -> Outcome {
-    let postponement = Postponement {
-        delay: RETRY_FIRST,
-        reason: "interrupted",
-        detail: "the turn could not finish".to_owned(),
-        counts: true,
-        ai: false,
-        not_sent: None,
-    };
-    match turns.store.postpone(hold.key(), &postponement).await {
-        Ok(true) => Outcome::Postponed,
-        Ok(false) => Outcome::Lost,
-        Err(_) => Outcome::Interrupted,
-    }
 }
 
 impl Turn<'_> {
@@ -157,6 +150,30 @@ impl Turn<'_> {
         match self.conversation.outbox.take() {
             Some(outbox) => self.resume(outbox).await,
             None => self.answer().await,
+        }
+    }
+
+    /// The conversation waits, longer each time; where even that cannot be written, the lease runs out. What the
+    /// database can never take becomes a dead letter.
+    async fn give_up(&self, detail: &str, permanent: bool) -> Outcome {
+        if permanent {
+            let items = next_run(&self.conversation.mailbox, 1).to_vec();
+            if let Ok(outcome) = self.bury(&items, "unrecordable", detail, ReplayPolicy::ByHand).await {
+                return outcome;
+            }
+        }
+        let postponement = Postponement {
+            delay: self.backoff(None),
+            reason: "interrupted",
+            detail: detail.to_owned(),
+            for_evidence: false,
+            ai: false,
+            not_sent: None,
+        };
+        match self.turns.store.postpone(self.hold.key(), &postponement).await {
+            Ok(true) => Outcome::Postponed,
+            Ok(false) => Outcome::Lost,
+            Err(_) => Outcome::Interrupted,
         }
     }
 
@@ -178,8 +195,13 @@ impl Turn<'_> {
     /// A growing, jittered delay after the failures so far; what a server asked for wins within bounds.
     fn backoff(&self, asked: Option<Duration>) -> Duration {
         let own = full_jitter(self.conversation.attempts, RETRY_FIRST, RETRY_MOST);
-        asked.map_or(own, |asked| asked.clamp(Duration::from_millis(100), RETRY_MOST))
+        in_earnest(asked).map_or(own, |asked| asked.min(RETRY_MOST))
     }
+}
+
+/// A `Retry-After` that asks for a wait at all: zero would have us try again without end.
+fn in_earnest(asked: Option<Duration>) -> Option<Duration> {
+    asked.filter(|asked| *asked >= Duration::from_millis(100))
 }
 
 fn ids(items: &[MailboxItem]) -> Vec<MessageId> {
