@@ -380,8 +380,9 @@ impl Store {
             "retry_at": retry_at.clone(),
             "due_at": retry_at,
             "attempts": attempts,
-            // The process is alive: what it postpones did not kill it.
-            "takeovers": 0,
+            // A process that is alive to say why it waits was not killed by these messages; but waiting for evidence
+            // is what follows a death, and must not wipe out its trace.
+            "takeovers": if postponement.for_evidence { doc! { "$ifNull": ["$takeovers", 0] }.into() } else { Bson::Int32(0) },
             "last_error": { "reason": postponement.reason, "detail": literal(postponement.detail.as_str()), "at": "$$NOW" },
             "lease": "$$REMOVE",
         };

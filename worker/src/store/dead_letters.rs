@@ -55,8 +55,8 @@ pub struct WaitingLetter {
     pub body: Vec<u8>,
     /// How often it was buried.
     pub count: i64,
-    /// The number under which it is replayed, where its own id counts as answered. Each replay of one burial has
-    /// the same number, each further burial another.
+    /// The number under which it is replayed, where its own id counts as answered. Each replay of a turn's burial
+    /// has the same number, that of its next burial another; a late delivery of the same message changes nothing.
     pub replay_number: Option<i64>,
 }
 
@@ -88,14 +88,13 @@ impl Store {
             "reason": letter.reason,
             "detail": letter.detail.as_str(),
             "replay": replay,
-            "counted_as_answered": letter.counted_as_answered,
             "replay_until": replay_until,
         };
         let update = doc! {
             "$setOnInsert": first,
             "$set": newest,
             "$unset": { "replayed_at": "" },
-            "$inc": { "count": 1_i64 },
+            "$inc": { "count": 1_i64, "turn_burials": i64::from(letter.counted_as_answered) },
         };
         let letters = self.db.collection::<Document>("dead_letters");
         letters.update_one(doc! { "_id": letter.id.as_str() }, update).upsert(true).await?;
@@ -124,8 +123,8 @@ impl Store {
         while cursor.advance().await? {
             let letter = cursor.deserialize_current()?;
             let id = letter.get_str("_id").map_err(corrupt("dead letter"))?;
-            let count = letter.get("count").and_then(|count| count.as_i64().or(count.as_i32().map(i64::from)));
-            let (count, answered) = (count.unwrap_or(1), letter.get_bool("counted_as_answered").unwrap_or(false));
+            let whole = |field: &str| letter.get(field).and_then(|n| n.as_i64().or(n.as_i32().map(i64::from)));
+            let by_turns = whole("turn_burials").unwrap_or(0);
             found.push(WaitingLetter {
                 id: id.to_owned(),
                 message_id: letter.get_str("message_id").ok().map(str::to_owned),
@@ -134,8 +133,8 @@ impl Store {
                     Some(Bson::Binary(binary)) => binary.bytes.clone(),
                     _ => Vec::new(),
                 },
-                count,
-                replay_number: answered.then_some(count),
+                count: whole("count").unwrap_or(1),
+                replay_number: (by_turns > 0).then_some(by_turns),
             });
         }
         Ok(found)

@@ -157,7 +157,7 @@ async fn several_quick_messages_get_one_answer_that_quotes_the_last_and_was_type
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_to_two_numbers_of_one_business_share_a_session_and_are_answered_from_each() {
-    let mut system = System::start(Options::default()).await;
+    let system = System::start(Options::default()).await;
     let second = Business::new("acme", "100100100101").with_token("EAAacmeTOKENacmeTOKENacme");
     system.meta.register(second.clone());
     let numbers = mongodb::bson::doc! { "whatsappPhoneNumberIds": [&acme().phone_number_id, &second.phone_number_id] };
@@ -172,7 +172,18 @@ async fn messages_to_two_numbers_of_one_business_share_a_session_and_are_answere
     assert_eq!(system.count("conversations", mongodb::bson::doc! {}).await, 1);
     let id = format!("acme:{}", ana.key());
     system.wait_for_document("conversations", mongodb::bson::doc! { "_id": id }).await;
-    system.start_worker().await;
+
+    // To and fro: each run of messages to one number is one answer from it, and one AI call.
+    system.settled().await;
+    let sender = system.meta.sender(&acme());
+    let now = jiff::Timestamp::now().as_second();
+    let said = |text: &str, at| sender.message(&ana, Content::text(text)).at(now + at);
+    let body = Body::of(&acme(), &said("one", 1)).message(&second, &said("two", 2)).message(&acme(), &said("three", 3));
+    sender.deliver(&body.to_json()).await.expect("200");
+    let from_first = system.answers(&acme(), &ana, 3).await;
+    assert_eq!(from_first[1..], ["ANS one", "ANS three"]);
+    assert_eq!(system.answers(&second, &ana, 2).await[1..], ["ANS two"]);
+    assert_eq!(system.journal.chats().len(), 5);
     system.stop().await;
 }
 

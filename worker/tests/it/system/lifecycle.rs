@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use mongodb::bson::doc;
 use shared::testing;
-use simulator::ai::ChatReply;
+use simulator::{
+    ai::ChatReply,
+    meta::{Fault, StatusPlan, Where},
+};
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
@@ -163,4 +166,33 @@ async fn what_a_killed_worker_had_in_hand_is_answered_once_by_another() {
     system.settled().await;
     assert_eq!(system.journal.accepted().len(), 10);
     system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_that_waits_in_the_queue_is_heard_before_a_send_in_doubt_is_repeated() {
+    let mut system = System::start(Options::default().with("LEASE_SECS", "1").with("SEND_EVIDENCE_SECS", "1")).await;
+    let late = StatusPlan { sent: Some(Duration::from_millis(800)), ..StatusPlan::default() };
+    system.meta.report(late);
+    let ana = customer(1);
+    system.meta.faults().next(Where::any().to(ana.key()), Fault::AcceptThenDelay(Duration::from_secs(5)));
+    system.write(&acme(), &ana, "hello").await;
+    system.answers(&acme(), &ana, 1).await;
+    system.workers[0].signal("KILL");
+    system.workers.clear();
+    // The evidence time is long over when somebody looks at the conversation, or at the queue of statuses, again.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    system.start_worker().await;
+    system.settled().await;
+    assert_eq!(system.journal.accepted().len(), 1, "the status was there all the time");
+    system.stop().await;
+}
+
+#[test]
+fn wrong_arguments_exit_64_and_help_lists_the_variables() {
+    for binary in ["worker", "ingest"] {
+        let wrong = run(binary, &["dance"], &[], "");
+        assert_eq!(wrong.status.code(), Some(64), "{binary}: {}", wrong.stderr);
+        let help = run(binary, &["--help"], &[], "");
+        assert!(help.status.success() && help.stdout.contains("RABBITMQ_URL"), "{binary}: {}", help.stdout);
+    }
 }

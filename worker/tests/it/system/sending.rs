@@ -103,6 +103,15 @@ async fn ai_trouble_is_tried_again_and_ends_in_one_apology() {
     system.settled().await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(system.journal.texts_for(&bolt().phone_number_id, eva.key()).len(), 1, "once");
+    // What comes while the AI is still away waits for its answer, without a second apology.
+    system.write(&bolt(), &eva, "never").await;
+    let waiting =
+        doc! { "_id": format!("bolt:{}", eva.key()), "last_error.reason": "ai", "mailbox.0": { "$exists": true } };
+    system.wait_for_document("conversations", waiting).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(system.journal.texts_for(&bolt().phone_number_id, eva.key()).len(), 1, "still once");
+    system.ai.on_chat(|request| ChatReply::text(format!("ANS {}", request.last_user())));
+    assert_eq!(system.answers(&bolt(), &eva, 2).await, ["Bolt is sorry.", "ANS never"]);
     system.stop().await;
 }
 

@@ -1,0 +1,142 @@
+//! The documents at the root say what the code says: variables, metrics, reasons, files and tests by their names.
+
+use std::{
+    collections::BTreeSet,
+    fmt::Debug,
+    path::{Path, PathBuf},
+};
+
+use shared::settings::{SHARED_VARIABLES, Variable};
+
+const MEMBERS: [&str; 4] = ["shared", "ingest", "worker", "simulator"];
+
+/// A row of the table of variables: name, who reads it, default, whether it is a secret.
+type Row = (String, &'static str, String, bool);
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
+}
+
+fn read(name: &str) -> String {
+    std::fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// The rows, cell by cell, of the one table whose header begins with these cells.
+fn table(document: &str, header: &str) -> Vec<Vec<String>> {
+    let mut lines = document.lines().skip_while(|line| !line.starts_with(header));
+    assert!(lines.next().is_some(), "README.md has no table that begins with {header}");
+    let cells = |line: &str| line.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect();
+    lines.skip(1).take_while(|line| line.starts_with('|')).map(cells).collect()
+}
+
+/// What stands between single backticks, outside the blocks of code.
+fn code(document: &str) -> Vec<String> {
+    let blocks = document.split("\n```").step_by(2);
+    blocks.flat_map(|prose| prose.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
+}
+
+/// The Rust sources of the workspace in these directories of its members, one after the other.
+fn sources(directories: &[&str]) -> String {
+    fn collect(directory: &Path, text: &mut String) {
+        for entry in std::fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path()) {
+            if entry.is_dir() {
+                collect(&entry, text);
+            } else if entry.extension().is_some_and(|extension| extension == "rs") {
+                text.push_str(&std::fs::read_to_string(&entry).expect("a source"));
+            }
+        }
+    }
+    let mut text = String::new();
+    for (member, directory) in MEMBERS.iter().flat_map(|member| directories.iter().map(move |name| (member, name))) {
+        let path = root().join(member).join(directory);
+        if path.is_dir() {
+            collect(&path, &mut text);
+        }
+    }
+    text
+}
+
+fn variables() -> impl Iterator<Item = (&'static Variable, &'static str)> {
+    let of = |list: &'static [Variable], reader| list.iter().map(move |variable| (variable, reader));
+    of(SHARED_VARIABLES, "both").chain(of(ingest::VARIABLES, "ingest")).chain(of(worker::settings::VARIABLES, "worker"))
+}
+
+fn assert_same<T: Ord + Debug>(written: &BTreeSet<T>, known: &BTreeSet<T>, what: &str) {
+    let (missing, extra): (Vec<_>, Vec<_>) = (known.difference(written).collect(), written.difference(known).collect());
+    assert!(missing.is_empty() && extra.is_empty(), "{what}\nmissing: {missing:#?}\nnot in the code: {extra:#?}");
+}
+
+#[test]
+fn the_table_of_variables_is_that_of_the_code() {
+    let rows = table(&read("README.md"), "| Variable | Read by | Default |");
+    let written: Vec<Row> = rows
+        .iter()
+        .map(|row| {
+            let [name, reader, default, meaning] = row.as_slice() else { panic!("four cells, not {row:?}") };
+            assert!(!meaning.is_empty(), "{name} has no meaning");
+            let reader = ["both", "ingest", "worker"].into_iter().find(|known| known == reader);
+            let secret = name.ends_with("(secret)");
+            let name = name.trim_end_matches("(secret)").trim().trim_matches('`').to_owned();
+            (name, reader.expect("both, ingest or worker"), default.trim_matches('`').to_owned(), secret)
+        })
+        .collect();
+    let known = variables()
+        .map(|(variable, reader)| (variable.name.to_owned(), reader, variable.default.to_owned(), variable.secret));
+    let distinct: BTreeSet<Row> = written.iter().cloned().collect();
+    assert_eq!(distinct.len(), written.len(), "a variable stands in the table twice");
+    assert_same(&distinct, &known.collect(), "variables in README.md: name, read by, default, secret");
+}
+
+#[test]
+fn the_example_of_an_environment_names_every_variable_and_sets_no_other() {
+    /// A second name of `GROQ_API_KEY`, and what docker-compose.yml reads for itself.
+    const ELSEWHERE: [&str; 2] = ["AI_API_KEY", "INGEST_PORT"];
+    let text = read(".env.example");
+    let words: BTreeSet<&str> = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+    let known: BTreeSet<&str> = variables().map(|(variable, _)| variable.name).collect();
+    let missing: Vec<_> = known.difference(&words).collect();
+    assert!(missing.is_empty(), ".env.example does not name {missing:?}");
+    let assignments = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('='));
+    let unknown: Vec<_> = assignments.map(|(name, _)| name).filter(|name| !known.contains(name)).collect();
+    assert!(unknown.iter().all(|name| ELSEWHERE.contains(name)), "nothing reads all of {unknown:?}");
+}
+
+#[test]
+fn metrics_and_reasons_exist_in_the_code() {
+    let (readme, source) = (read("README.md"), sources(&["src"]));
+    let quoted = |name: &str| source.contains(&format!("\"{name}\""));
+    let words = readme.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let metrics: BTreeSet<_> = words.filter(|word| word.starts_with("switchboard_")).collect();
+    assert!(metrics.len() > 10, "README.md lists metrics: {metrics:?}");
+    let unknown: Vec<_> = metrics.into_iter().filter(|name| !quoted(name)).collect();
+    assert!(unknown.is_empty(), "README.md lists metrics that no code has: {unknown:?}");
+
+    let rows = table(&readme, "| Reason |");
+    let reasons: BTreeSet<_> = rows.iter().flat_map(|row| code(&row[0])).collect();
+    assert!(reasons.len() > 10, "README.md lists reasons: {reasons:?}");
+    let unknown: Vec<_> = reasons.into_iter().filter(|name| !quoted(name)).collect();
+    assert!(unknown.is_empty(), "README.md lists reasons of dead letters that no code has: {unknown:?}");
+}
+
+/// In ARCHITECTURE.md a name in backticks with four underscores or more is a test's.
+#[test]
+fn files_and_tests_that_the_documents_name_exist() {
+    let (readme, architecture) = (read("README.md"), read("ARCHITECTURE.md"));
+    let is_path = |text: &str| {
+        let first = text.split('/').next().unwrap_or_default();
+        text.contains('/') && !text.contains([' ', '*', ':']) && (MEMBERS.contains(&first) || first == "deploy")
+    };
+    let named = code(&readme).into_iter().chain(code(&architecture));
+    let gone: Vec<_> = named.filter(|text| is_path(text) && !root().join(text).exists()).collect();
+    assert!(gone.is_empty(), "files that are not there: {gone:?}");
+
+    let source = sources(&["src", "tests"]);
+    let is_test = |text: &str| {
+        text.matches('_').count() >= 4
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    };
+    let tests: BTreeSet<_> = code(&architecture).into_iter().filter(|text| is_test(text)).collect();
+    assert!(tests.len() > 20, "ARCHITECTURE.md names tests: {tests:?}");
+    let gone: Vec<_> = tests.into_iter().filter(|name| !source.contains(&format!("fn {name}("))).collect();
+    assert!(gone.is_empty(), "tests that are not there: {gone:?}");
+}
