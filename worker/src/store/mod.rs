@@ -4,7 +4,6 @@
 //! lease's epoch where the writer must own the conversation. Callers see domain types and [`StoreError`] only.
 
 mod conversations;
-mod conversation_document;
 mod pipeline;
 mod transcript;
 mod dead_letters;

@@ -4,7 +4,7 @@ use mongodb::bson::{DateTime, Document, deserialize_from_document};
 use serde::Deserialize;
 use shared::ids::{MessageId, PhoneNumberId, SessionId, Subdomain, UserId, WaId};
 
-use super::{Result, corrupt, from_bson};
+use super::super::{Result, corrupt, from_bson};
 use crate::conversation::{
     BusinessId, Conversation, Customer, MailboxItem, MemoryTurn, Outbox, Part, PartState, ReplyKind, Speaker,
     sort_by_customers_order,

@@ -1,0 +1,177 @@
+//! Into the mailbox.
+
+use std::time::Duration;
+
+use mongodb::{
+    bson::{Document, doc},
+    options::ReturnDocument,
+};
+use shared::ids::{SessionId, Subdomain};
+
+use super::super::{
+    Result, Store, StoreError, corrupt, from_bson, is_duplicate_key,
+    pipeline::{array, contains, due, literal},
+    to_bson,
+};
+use crate::conversation::{BusinessId, Customer, MailboxItem, QuietTime};
+
+/// Messages that a mailbox holds with their content; further ones leave it in the transcript.
+const MAILBOX_WITH_CONTENT: i32 = 200;
+/// A customer's service window after each message (Meta, "Send messages", 2026).
+const WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A message on its way into its conversation.
+#[derive(Debug)]
+pub struct Landing<'a> {
+    /// Which conversation.
+    pub session: &'a SessionId,
+    /// Whose it is.
+    pub business_id: &'a BusinessId,
+    /// The business's subdomain.
+    pub subdomain: Option<&'a Subdomain>,
+    /// What the message tells about the customer.
+    pub customer: &'a Customer,
+    /// The message.
+    pub item: &'a MailboxItem,
+    /// How long to wait for more.
+    pub quiet: QuietTime,
+    /// Land it although it is older than what the conversation remembers, because the transcript was asked.
+    pub looked_up: bool,
+}
+
+/// What became of a landing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Landed {
+    /// It is in the mailbox. Due in that time, if nobody has the lease.
+    New {
+        /// From now.
+        due_in: Duration,
+    },
+    /// It was there, or was answered.
+    Duplicate,
+    /// So old that only the transcript can tell whether it was answered; nothing was changed.
+    AskTranscript,
+    /// The mailbox takes no more content; nothing was changed.
+    NoRoomForContent,
+    /// The conversation went on elsewhere; nothing was changed.
+    Moved(SessionId),
+}
+
+impl Store {
+    /// Puts a message into its conversation's mailbox, unless it is known.
+    ///
+    /// # Errors
+    /// [`StoreError`]; after `Unavailable` the message may have landed, and a repetition says `Duplicate`.
+    pub async fn land(&self, landing: &Landing<'_>) -> Result<Landed> {
+        let update = land_pipeline(landing);
+        let filter = doc! { "_id": landing.session.expose() };
+        let conversations = self.conversations();
+        loop {
+            let landing = conversations
+                .find_one_and_update(filter.clone(), update.clone())
+                .upsert(true)
+                .return_document(ReturnDocument::After)
+                .projection(doc! { "last_land": 1, "due_at": 1, "merged_into": 1 });
+            match landing.await {
+                Ok(Some(document)) => return read_landed(&document),
+                Ok(None) => {
+                    return Err(StoreError::Corrupt {
+                        what: "conversation",
+                        problem: "landing returned no document".to_owned(),
+                    });
+                }
+                // Two first messages met; the conversation is there now.
+                Err(error) if is_duplicate_key(&error) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+fn land_pipeline(landing: &Landing<'_>) -> Vec<Document> {
+    let item = landing.item;
+    let known = doc! { "$or": [
+        contains("mailbox", &item.phone_number_id, &item.id),
+        contains("answered", &item.phone_number_id, &item.id),
+    ] };
+    // A missing floor sorts before every date.
+    let beyond_memory = doc! { "$gte": ["$answered_floor", to_bson(item.timestamp)] };
+    let no_room = doc! { "$gte": [{ "$size": array("mailbox") }, MAILBOX_WITH_CONTENT] };
+    let verdict = doc! { "$switch": { "branches": [
+        { "case": { "$eq": [{ "$type": "$merged_into" }, "string"] }, "then": "moved" },
+        { "case": known, "then": "duplicate" },
+        { "case": { "$and": [beyond_memory, !landing.looked_up] }, "then": "ask_transcript" },
+        { "case": { "$and": [no_room, item.message.is_some()] }, "then": "no_room" },
+    ], "default": "new" } };
+    let new = doc! { "$eq": ["$last_land.verdict", "new"] };
+    let landed = doc! { "$mergeObjects": [literal(item_document(item)), { "landed_at": "$$NOW" }] };
+    let keep = |field: &str| doc! { "$ifNull": [format!("${field}"), "$$REMOVE"] };
+    let window = format!("windows.{}", item.phone_number_id.expose());
+    let window_end = item.timestamp.saturating_add(jiff::SignedDuration::try_from(WINDOW).unwrap_or_default());
+    let window_end = to_bson(window_end.unwrap_or(item.timestamp));
+    vec![
+        doc! { "$set": { "last_land": { "verdict": verdict, "at": "$$NOW" } } },
+        doc! { "$set": {
+            "business_id": { "$ifNull": ["$business_id", literal(landing.business_id.0.as_str())] },
+            "subdomain": { "$ifNull": ["$subdomain", literal(landing.subdomain.map(Subdomain::expose))] },
+            "attempts": { "$ifNull": ["$attempts", 0] },
+            "mailbox": { "$cond": [new.clone(), { "$concatArrays": [array("mailbox"), [landed]] }, array("mailbox")] },
+            "customer": { "$cond": [
+                new.clone(),
+                { "$mergeObjects": ["$customer", literal(customer_document(landing.customer))] },
+                keep("customer"),
+            ] },
+            "first_landed_at": { "$cond": [
+                new.clone(), { "$ifNull": ["$first_landed_at", "$$NOW"] }, keep("first_landed_at"),
+            ] },
+            "last_landed_at": { "$cond": [new.clone(), "$$NOW", keep("last_landed_at")] },
+            window.as_str(): { "$cond": [
+                new.clone(), { "$max": [format!("${window}"), window_end] }, keep(&window),
+            ] },
+        } },
+        doc! { "$set": { "due_at": { "$cond": [new, due("$$NOW", landing.quiet), keep("due_at")] } } },
+    ]
+}
+
+fn read_landed(document: &Document) -> Result<Landed> {
+    let read = || {
+        let last_land = document.get_document("last_land")?;
+        Ok::<_, mongodb::bson::error::Error>((last_land.get_str("verdict")?, from_bson(*last_land.get_datetime("at")?)))
+    };
+    let (verdict, at) = read().map_err(corrupt("landing"))?;
+    Ok(match verdict {
+        "new" => {
+            let due_at = document.get_datetime("due_at").map_or(at, |due_at| from_bson(*due_at));
+            Landed::New { due_in: Duration::try_from(due_at.duration_since(at)).unwrap_or_default() }
+        }
+        "duplicate" => Landed::Duplicate,
+        "ask_transcript" => Landed::AskTranscript,
+        "no_room" => Landed::NoRoomForContent,
+        _ => Landed::Moved(SessionId::from_stored(document.get_str("merged_into").map_err(corrupt("tombstone"))?)),
+    })
+}
+
+fn item_document(item: &MailboxItem) -> Document {
+    doc! {
+        "id": item.id.expose(),
+        "phone_number_id": item.phone_number_id.expose(),
+        "timestamp": to_bson(item.timestamp),
+        "received_at": to_bson(item.received_at),
+        "index": i64::from(item.index),
+        "message": item.message.as_deref(),
+    }
+}
+
+fn customer_document(customer: &Customer) -> Document {
+    let mut document = Document::new();
+    if let Some(wa_id) = &customer.wa_id {
+        document.insert("wa_id", wa_id.expose());
+    }
+    if let Some(user_id) = &customer.user_id {
+        document.insert("user_id", user_id.expose());
+    }
+    if let Some(name) = &customer.name {
+        document.insert("name", name.as_str());
+    }
+    document
+}
