@@ -9,8 +9,8 @@
 # Invariants: everything is on loopback; the environment and a .env file have no say in what the
 # processes are told, but for GROQ_API_KEY (with AI_API_URL, AI_CHAT_MODEL), RUST_LOG and LOG_FORMAT;
 # no secret is an argument; whatever was started is stopped, however this ends, and servers that were
-# up stay up. Data of earlier runs stays (database switchboard_try) and cannot confuse a later one:
-# each has customers of its own.
+# up stay up. Runs share their data (database switchboard_try, queues try.*) but no customer, so that an
+# earlier one cannot confuse a later one; what it left unanswered is answered then.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -15,7 +15,7 @@ use std::{
 /// Refusals at once …
 const BURST: f64 = 100.0;
 /// … and in the long run.
-const PER_SECOND: f64 = 5.0;
+const PER_SECOND: f64 = 1.0;
 /// Addresses that are told apart. The rest share one bucket, so that the map cannot be made to grow.
 const MAX_ADDRESSES: usize = 10_000;
 
@@ -68,7 +68,7 @@ mod tests {
 
     use super::*;
 
-    const REFILL: Duration = Duration::from_secs(30);
+    const REFILL: Duration = Duration::from_secs(100);
 
     fn address(text: &str) -> IpAddr {
         text.parse().expect("an address")

@@ -11,6 +11,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 /// What the id of a message begins with where Meta sent none and ingest made one up.
 pub const MADE_UP_PREFIX: &str = "body-";
+/// What stands behind a customer in the session id of a later owner of the same number or subdomain.
+pub const LATER_OWNER_MARK: char = '~';
 /// What stands between a message's id and the number of its replay.
 pub const REPLAY_MARK: char = '#';
 
@@ -121,6 +123,11 @@ impl SessionId {
     /// A session id as it was stored or echoed back; any non-empty text is one.
     pub fn from_stored(text: impl Into<String>) -> Self {
         Self(text.into())
+    }
+
+    /// Whether somebody else had a session of this name before.
+    pub fn has_former_owner(&self) -> bool {
+        self.0.contains(LATER_OWNER_MARK)
     }
 
     /// The full text, for a query or a key; not for a log line.

@@ -3,8 +3,10 @@
 //! Logs go to standard error, as text for people or as one JSON object a line for machines; levels are set by
 //! `RUST_LOG`. Metrics are recorded through the `metrics` facade and rendered by [`crate::admin`].
 
+use std::io::IsTerminal;
+
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::settings::Reader;
 
@@ -51,7 +53,8 @@ impl TelemetrySettings {
         let directives = format!("{},lapin=off", self.filter);
         let filter = EnvFilter::builder().parse_lossy(directives);
         let registry = tracing_subscriber::registry().with(filter);
-        let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_span_events(FmtSpan::NONE);
+        let layer =
+            tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
         let installed = match self.format {
             LogFormat::Text => registry.with(layer.with_target(false)).try_init(),
             LogFormat::Json => registry.with(layer.json().flatten_event(true).with_current_span(true)).try_init(),

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use moka::future::Cache;
-use shared::ids::{SessionId, UserId, WaId};
+use shared::ids::{LATER_OWNER_MARK, SessionId, UserId, WaId};
 
 use crate::{
     business::Business,
@@ -103,7 +103,7 @@ impl Identities {
         // The session of that name may belong to a former owner of the number, or of the subdomain. Whoever begins
         // at the same time may choose another name; the first claim counts.
         if self.store.is_taken(&session, &business.id, alias).await? {
-            let name = format!("{alias}~{:08x}", rand::random::<u32>());
+            let name = format!("{alias}{LATER_OWNER_MARK}{:08x}", rand::random::<u32>());
             session = SessionId::new(business.subdomain.as_ref(), &name);
         }
         self.store.claim_alias(&business.id, alias, &session, user).await

@@ -46,16 +46,19 @@ async fn a_flood_of_forgeries_is_limited_and_a_real_webhook_gets_through() {
     let ingest = start().await;
     let wrong = signature_of(b"another body");
     let mut answers = Vec::new();
-    for n in 0..60 {
+    let started = std::time::Instant::now();
+    for n in 0..160 {
         let signature = (n % 2 == 0).then_some(wrong.as_str());
         answers.push(post_signed_as(ingest.addr(), BODY, signature).await.status);
     }
-    assert!(answers[..30].iter().all(|status| *status == 401), "{answers:?}");
-    assert!(answers[50..].iter().all(|status| *status == 429), "{answers:?}");
-    assert_eq!(ask(ingest.addr(), "GET", "/webhook?hub.mode=subscribe").await.status, 429);
+    // One more a second is told, however long this took.
+    let most = 101 + usize::try_from(started.elapsed().as_secs()).expect("not for ever");
+    let told = answers.iter().filter(|status| **status == 401).count();
+    assert!(answers[..100].iter().all(|status| *status == 401) && told <= most, "{answers:?}");
+    assert_eq!(answers.iter().filter(|status| **status == 429).count(), answers.len() - told, "{answers:?}");
     assert_eq!(post(ingest.addr(), BODY).await.status, 200, "from the same address");
     let noise = ingest.log().matches("refused a webhook").count();
-    assert!((30..45).contains(&noise), "{noise} lines");
+    assert!(noise <= most, "{noise} lines");
 }
 
 #[tokio::test]

@@ -63,6 +63,15 @@ pub struct Outbox {
     pub parts: Vec<Part>,
 }
 
+impl Outbox {
+    /// The messages that it answers, out of a mailbox.
+    pub fn answered_in(&self, mailbox: &[MailboxItem]) -> Vec<MailboxItem> {
+        let answered =
+            |item: &&MailboxItem| item.phone_number_id == self.phone_number_id && self.answers.contains(&item.id);
+        mailbox.iter().filter(answered).cloned().collect()
+    }
+}
+
 /// What a reply says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplyKind {

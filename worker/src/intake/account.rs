@@ -51,7 +51,8 @@ impl Intake {
     pub(super) async fn take_account(&self, update: &Update) -> Result<(), IntakeError> {
         let change = parse(update.envelope.payload.get()).unwrap_or_default();
         let field = text(&change, "field").unwrap_or_default().into_owned();
-        if field == "user_id_update" {
+        // The same as with a message of the system: only the first time.
+        if field == "user_id_update" && !self.store.has_event(&update.message_id).await? {
             self.rename_customers(update, &change).await?;
         }
         self.record(update, &field).await

@@ -66,6 +66,11 @@ impl Intake {
     ) -> Result<(), IntakeError> {
         let quiet = QuietTime::new(business.companion.quiet.unwrap_or(self.settings.quiet));
         let (mut session, mut looked_up, mut moves) = (session, false, 0);
+        // What Meta sends again may have been answered in the former owner's session.
+        if session.has_former_owner() && self.store.was_answered(&item.phone_number_id, &item.id).await? {
+            count("duplicate");
+            return Ok(());
+        }
         if item.message.as_ref().is_some_and(|content| content.len() > CONTENT_MOST) {
             self.keep_content_apart(business, &session, &mut item, message).await?;
         }
@@ -122,7 +127,9 @@ impl Intake {
     /// A group's message, or a note of the system about the customer.
     async fn record_only(&self, update: &Update, business: &Business, message: &Value) -> Result<(), IntakeError> {
         let system = message.get("system").unwrap_or(&Value::Null);
-        if let Some("user_changed_number" | "user_changed_user_id") = text(system, "type").as_deref() {
+        let is_change = matches!(text(system, "type").as_deref(), Some("user_changed_number" | "user_changed_user_id"));
+        // A change that comes again, days later, must not move the old number's next owner.
+        if is_change && !self.store.has_event(&update.message_id).await? {
             let old = Sender::from_values([text(message, "from").as_deref(), text(message, "from_user_id").as_deref()]);
             let new = Sender::from_values([text(system, "wa_id").as_deref(), text(system, "user_id").as_deref()]);
             self.identities.rename(business, &old, &new).await?;

@@ -25,7 +25,8 @@ impl Intake {
             && (status.proves_acceptance() || (status.is_failure() && !transient))
             && self.store.evidence(&callback.session, number, &callback.reply_id, callback.part, &status.wamid).await?
         {
-            tracing::info!(session = %callback.session, part = callback.part, "a status proved a send");
+            // Often quicker than the worker's own record, so that it says little.
+            tracing::debug!(session = %callback.session, part = callback.part, "a status proved a send");
             metrics::counter!("switchboard_sends_in_doubt_total", "resolved" => "status").increment(1);
         }
         let received_at = Timestamp::from_millisecond(envelope.received_at).unwrap_or(Timestamp::UNIX_EPOCH);

@@ -7,6 +7,15 @@ use super::{Result, Store};
 const KEPT_MS: i64 = 90 * 24 * 60 * 60 * 1_000;
 
 impl Store {
+    /// Whether an event was kept before.
+    ///
+    /// # Errors
+    /// [`super::StoreError`].
+    pub async fn has_event(&self, id: &str) -> Result<bool> {
+        let events = self.db.collection::<Document>("account_events");
+        Ok(events.find_one(doc! { "_id": id }).projection(doc! { "_id": 1 }).await?.is_some())
+    }
+
     /// Keeps an event; the same one again changes nothing. `payload` is JSON text.
     ///
     /// # Errors

@@ -197,6 +197,10 @@ impl Turn<'_> {
     /// Read receipt and typing indicator, renewed while the answer is thought over. A courtesy: nothing waits for
     /// it, and nothing depends on it.
     fn show_typing(&self, business: &Business, run: &Run) -> Option<Typing> {
+        // Whoever saw it once need not see it again with every try.
+        if self.conversation.ai_failing_since.is_some() {
+            return None;
+        }
         let newest = run.items.iter().rev().find_map(|item| real_id(&item.id))?;
         let number = run.items.first()?.phone_number_id.clone();
         Some(Typing::show(self.turns.graph.clone(), business.token.clone().ok()?, number, newest))

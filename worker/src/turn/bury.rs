@@ -20,9 +20,7 @@ use crate::{
 impl Turn<'_> {
     pub(super) async fn bury_poison(&mut self) -> Result<Outcome, StoreError> {
         let items = match &self.conversation.outbox {
-            Some(outbox) => {
-                self.conversation.mailbox.iter().filter(|item| outbox.answers.contains(&item.id)).cloned().collect()
-            }
+            Some(outbox) => outbox.answered_in(&self.conversation.mailbox),
             None => crate::conversation::next_run(&self.conversation.mailbox, 1).to_vec(),
         };
         let detail = "its worker died with it, several times in a row";

@@ -39,11 +39,7 @@ enum Stopped {
 impl Turn<'_> {
     /// Goes on with a reply that an earlier turn committed.
     pub(super) async fn resume(&mut self, outbox: Outbox) -> Result<Outcome, StoreError> {
-        let answered = |item: &&crate::conversation::MailboxItem| {
-            item.phone_number_id == outbox.phone_number_id && outbox.answers.contains(&item.id)
-        };
-        let items = self.conversation.mailbox.iter().filter(answered).cloned().collect();
-        let run = self.read_run(items).await?;
+        let run = self.read_run(outbox.answered_in(&self.conversation.mailbox)).await?;
         if let Some(wait) = self.evidence_is_awaited(&outbox) {
             let detail = "the last try of a part may have reached Meta".to_owned();
             return self

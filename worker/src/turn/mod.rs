@@ -179,14 +179,14 @@ impl Turn<'_> {
 
     /// Gives the conversation back until a retry.
     async fn postpone(&self, postponement: Postponement) -> Result<Outcome, StoreError> {
-        tracing::info!(
-            session = %self.conversation.id,
-            reason = postponement.reason,
-            detail = postponement.detail,
-            delay_ms = u64::try_from(postponement.delay.as_millis()).unwrap_or(u64::MAX),
-            attempts = self.conversation.attempts,
-            "a conversation waits"
-        );
+        let (session, attempts) = (&self.conversation.id, self.conversation.attempts);
+        let Postponement { reason, detail, delay, .. } = &postponement;
+        // Throttles and waiting for evidence are everyday; the rest somebody may have to mend.
+        if postponement.for_evidence || *reason == "throttled" {
+            tracing::info!(%session, reason, detail, ?delay, attempts, "a conversation waits");
+        } else {
+            tracing::warn!(%session, reason, detail, ?delay, attempts, "a conversation waits");
+        }
         metrics::counter!("switchboard_postponements_total", "reason" => postponement.reason).increment(1);
         let mine = self.turns.store.postpone(self.hold.key(), &postponement).await?;
         Ok(if mine { Outcome::Postponed } else { Outcome::Lost })

@@ -156,7 +156,7 @@ async fn malformed_relatives_are_taken_and_nothing_of_them_is_lost_or_in_the_way
     }
     // A customer who wrote three megabytes is answered, and so is one whose message had no type.
     let long = simulator::Customer::phone("4915199999999");
-    assert_eq!(system.answers(&acme(), &long, 1).await.len(), 1);
+    assert!(!system.answers(&acme(), &long, 1).await.is_empty());
     assert!(!system.answers(&acme(), &simulator::Customer::phone("4915112345678"), 1).await.is_empty());
     // Nothing became a session of nobody.
     for odd in ["acme:", "acme", ""] {

@@ -63,6 +63,16 @@ async fn a_customer_who_changes_the_number_takes_the_conversation_along() {
     system.write(&acme(), &new, "it is me").await;
     system.answers(&acme(), &new, 1).await;
     assert!(system.journal.chats()[1].body.to_string().contains("remember me"));
+
+    // The old number's next owner is somebody else; but what Meta sends again of the former one is not theirs.
+    let first = system.journal.posts().into_iter().find(|post| post.updates.iter().any(|u| u.id.starts_with("wamid")));
+    let first_id = first.expect("a post").updates[0].id.clone();
+    let again = sender.message(&old, Content::text("remember me")).with_id(first_id);
+    sender.deliver(&Body::of(&acme(), &again).to_json()).await.expect("200");
+    system.write(&acme(), &old, "who am I?").await;
+    let answers = system.answers(&acme(), &old, 2).await;
+    assert_eq!(answers, ["ANS remember me", "ANS who am I?"]);
+    assert!(!system.journal.chats()[2].body.to_string().contains("it is me"), "another person's memory");
     system.stop().await;
 }
 
