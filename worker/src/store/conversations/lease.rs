@@ -59,7 +59,7 @@ impl Store {
     /// Takes the lease of a conversation that is due and that nobody holds.
     ///
     /// # Errors
-    /// [`StoreError`]; after `Unavailable` the lease may be taken, and runs out by itself.
+    /// [`crate::store::StoreError`]; after `Unavailable` the lease may be taken, and runs out by itself.
     pub async fn claim(&self, session: &SessionId, worker: &str, lease: Duration) -> Result<Option<Claim>> {
         let filter = doc! { "_id": session.expose(), "$expr": { "$and": [
             { "$lte": ["$due_at", "$$NOW"] },
@@ -108,7 +108,7 @@ impl Store {
     /// The conversation as it is now; none: not mine any more.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`crate::store::StoreError`].
     pub async fn reread(&self, lease: &LeaseKey) -> Result<Option<Conversation>> {
         let found = self.conversations().find_one(held_by(lease)).projection(doc! { "answered": 0 }).await?;
         let found = found.map(document::read).transpose()?;
@@ -118,7 +118,7 @@ impl Store {
     /// Prolongs the leases that are still held, and tells which those are.
     ///
     /// # Errors
-    /// [`StoreError`]; some may have been prolonged.
+    /// [`crate::store::StoreError`]; some may have been prolonged.
     pub async fn renew(&self, leases: &[LeaseKey], worker: &str, lease: Duration) -> Result<Vec<Renewed>> {
         if leases.is_empty() {
             return Ok(Vec::new());
@@ -144,7 +144,7 @@ impl Store {
     /// Gives the lease back and lets the conversation wait. False: not mine any more.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`crate::store::StoreError`].
     pub async fn postpone(&self, lease: &LeaseKey, postponement: &Postponement) -> Result<bool> {
         let retry_at = doc! { "$add": ["$$NOW", millis(postponement.delay)] };
         // Evidence that came during the turn leaves nothing to wait for.
@@ -192,7 +192,7 @@ impl Store {
     /// Gives one lease back as it is. False: not mine any more.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`crate::store::StoreError`].
     pub async fn release(&self, lease: &LeaseKey) -> Result<bool> {
         let update = doc! { "$unset": { "lease": "" } };
         Ok(self.conversations().update_one(held_by(lease), update).await?.matched_count == 1)
@@ -201,7 +201,7 @@ impl Store {
     /// Gives leases back as they are, due at once, for a worker that stops. Says how many there were.
     ///
     /// # Errors
-    /// [`StoreError`]; the leases run out by themselves.
+    /// [`crate::store::StoreError`]; the leases run out by themselves.
     pub async fn release_all(&self, worker: &str) -> Result<u64> {
         let update = doc! { "$unset": { "lease": "" } };
         Ok(self.conversations().update_many(doc! { "lease.worker": worker }, update).await?.modified_count)
@@ -211,7 +211,7 @@ impl Store {
     /// to go on behind, so that repeated calls come round to all of them.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`crate::store::StoreError`].
     pub async fn due(&self, businesses: usize, each: i64) -> Result<DueBusinesses> {
         let now = self.now();
         let due = doc! { "due_at": { "$lte": now } };

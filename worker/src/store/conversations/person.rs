@@ -35,7 +35,7 @@ impl Store {
     /// False: there is no such conversation.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`crate::store::StoreError`].
     pub async fn hand_over(&self, session: &SessionId, length: Duration, said: Option<&str>) -> Result<bool> {
         let line = said.map(|text| turn_document(&MemoryTurn { speaker: Speaker::Person, text: text.to_owned() }));
         let turns = with_time(line.into_iter().collect());
@@ -51,7 +51,7 @@ impl Store {
     /// no id would be left to answer to.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`crate::store::StoreError`].
     pub async fn replace_customer_id(&self, session: &SessionId, change: &CustomerIdChange) -> Result<()> {
         let (field, old, new) = match change {
             CustomerIdChange::Phone { old, new } => ("customer.wa_id", old.expose(), new.as_ref().map(WaId::expose)),

@@ -52,7 +52,7 @@ impl Store {
     /// they are left for the next turn.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`crate::store::StoreError`].
     pub async fn commit_reply(
         &self,
         lease: &LeaseKey,
@@ -96,7 +96,7 @@ impl Store {
     /// or no longer so; then it must not be sent.
     ///
     /// # Errors
-    /// [`StoreError`]; after `Unavailable` the try may be begun: do not send.
+    /// [`crate::store::StoreError`]; after `Unavailable` the try may be begun: do not send.
     pub async fn begin_try(&self, lease: &LeaseKey, reply_id: &str, part: usize, tries_so_far: u32) -> Result<bool> {
         let mut filter = held_by(lease);
         filter.insert("outbox.reply_id", reply_id);
@@ -116,7 +116,7 @@ impl Store {
     /// Records that a part was accepted, and begins the next one. False: not mine any more.
     ///
     /// # Errors
-    /// [`StoreError`]; the part stays in doubt, and the status webhook settles it.
+    /// [`crate::store::StoreError`]; the part stays in doubt, and the status webhook settles it.
     pub async fn part_sent(&self, lease: &LeaseKey, reply_id: &str, part: usize, wamid: &MessageId) -> Result<bool> {
         let mut filter = held_by(lease);
         filter.insert("outbox.reply_id", reply_id);
@@ -136,7 +136,7 @@ impl Store {
     /// grows, the lease goes. With messages left, says when they are due. None: not mine any more.
     ///
     /// # Errors
-    /// [`StoreError`]; after `Unavailable` it may have happened.
+    /// [`crate::store::StoreError`]; after `Unavailable` it may have happened.
     pub async fn settle(
         &self,
         lease: &LeaseKey,
@@ -179,7 +179,7 @@ impl Store {
     /// Where nobody holds the lease the conversation is due at once. False: nothing waits for this evidence.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`crate::store::StoreError`].
     pub async fn evidence(
         &self,
         session: &SessionId,
