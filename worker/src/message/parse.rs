@@ -9,7 +9,7 @@ pub fn parse(json: &str) -> Option<Value> {
     serde_json::from_str(json).ok().or_else(|| serde_json::from_str(&without_lone_surrogates(json)).ok())
 }
 
-/// Replaces each `\\uD800`–`\\uDFFF` that is not half of a pair.
+/// Replaces each `\uD800`–`\uDFFF` that is not half of a pair.
 fn without_lone_surrogates(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     let mut rest = json;
@@ -30,7 +30,7 @@ fn without_lone_surrogates(json: &str) -> String {
     out
 }
 
-/// The UTF-16 unit of a `\\uXXXX` at the beginning.
+/// The UTF-16 unit of a `\uXXXX` at the beginning.
 fn unit(escape: &str) -> Option<u32> {
     u32::from_str_radix(escape.strip_prefix("\\u")?.get(..4)?, 16).ok()
 }
