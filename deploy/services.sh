@@ -12,14 +12,15 @@
 # Invariants: nothing is touched that `up` did not start; every listener is on loopback; data
 # survives kill, restart and reboot, and only `down` forgets it; `up` may be repeated and raced;
 # every wait ends. State and downloads lie in SWITCHBOARD_SERVICES_DIR (target/services), so run
-# `down` before `cargo clean`.
+# `down` before `cargo clean`; another directory is another pair of servers, beside the first.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 state=${SWITCHBOARD_SERVICES_DIR:-$(dirname "$here")/target/services}
 mkdir -p "$state"/{rabbitmq/log,mongodb/log,cache}
 state=$(cd "$state" && pwd)
-cache=$state/cache
+# A second pair of servers (another SWITCHBOARD_SERVICES_DIR) need not download them again.
+cache=${SWITCHBOARD_SERVICES_CACHE:-$state/cache}
 
 readonly servers=(rabbitmq mongodb)
 readonly replica_set=rs0

@@ -7,7 +7,12 @@
 # `state` and the functions that are not here are those of services.sh.
 # shellcheck shell=bash disable=SC2154
 
-container() { echo "switchboard-test-$1"; }
+# Servers of another directory have names of their own.
+container() {
+  local suffix=
+  [[ -z ${SWITCHBOARD_SERVICES_DIR-} ]] || suffix=-$(cksum <<<"$state" | cut -d' ' -f1)
+  echo "switchboard-test-$1$suffix"
+}
 
 image() {
   case $1 in
