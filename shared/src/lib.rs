@@ -18,6 +18,7 @@ pub mod telemetry;
 pub mod admin;
 pub mod shutdown;
 pub mod retry;
+pub mod failpoint;
 pub mod testing;
 
 /// Installs rustls with ring as the TLS provider of the process.

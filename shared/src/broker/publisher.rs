@@ -176,6 +176,7 @@ impl Session {
             let written = publish_one(channel, topology, message).await.map_err(BatchError::Broken)?;
             confirms.push(written);
         }
+        crate::fail_point!("ingest.before.confirms");
         let confirmations = try_join_all(confirms).await.map_err(BatchError::Broken)?;
         // An acknowledgement that carries a returned message was not routed; nothing here is mandatory, so it
         // would be a fault in this module.
