@@ -1,20 +1,30 @@
 //! Stand-ins for Meta and the AI providers, for tests and for trying Switchboard without an account.
 //!
 //! [`Meta`] serves the Graph API and reports back what became of a message, [`Ai`] serves chat, transcription and
-//! speech, and [`webhook`] builds and posts what customers write. All of it is seeded, and scriptable from a test.
-//! Whatever reaches a stand-in, and whatever it posts, is one line of the [`journal`]: a judge needs nothing else.
+//! speech, and [`webhook`] builds and posts what customers write. [`Traffic`] is a whole load of that, and [`Proxy`]
+//! breaks connections between programs and servers. All of it is seeded, and scriptable from a test.
+//! Whatever reaches a stand-in, and whatever it posts, is one line of the [`journal`]: a judge needs nothing else, and
+//! [`checker`] is that judge.
 //!
 //! Nothing here knows how Switchboard works inside; `shared` lends it the signature and the plumbing only.
 
 pub mod ai;
+pub mod checker;
 pub mod journal;
 pub mod meta;
+pub mod proxy;
+mod rules;
 mod seed;
 mod serving;
+mod tag;
+pub mod traffic;
 pub mod webhook;
 
 pub use ai::{Ai, AiOptions};
 pub use journal::Journal;
 pub use meta::{Business, Meta, MetaOptions};
+pub use proxy::Proxy;
 pub use seed::Seed;
+pub use tag::Tag;
+pub use traffic::Traffic;
 pub use webhook::{Customer, Sender};

@@ -1,4 +1,4 @@
-//! The stand-ins on the command line: serve Meta and the AI, write as a customer, look at what Meta sends.
+//! The stand-ins on the command line: serve Meta and the AI, write as a customer, look at what Meta sends, judge a run.
 
 mod cli;
 

@@ -2,10 +2,12 @@
 //! ElevenLabs does.
 //!
 //! The end of the path tells what is asked for, so any base URL will do. Answers come from a closure of the test;
-//! without one every chat is answered `You said: …`, always the same to the same request. A client that goes away is
-//! recorded, because a call that nobody waits for costs money all the same.
+//! without one every chat is answered `You said: …`, always the same to the same request. [`AiFaults`] come before
+//! either. A client that goes away is recorded, because a call that nobody waits for costs money all the same.
 
+mod chances;
 mod chat;
+mod faults;
 mod routes;
 mod speech;
 
@@ -18,7 +20,9 @@ use std::{
 
 use secrecy::{ExposeSecret, SecretString};
 
+pub use chances::AiChances;
 pub use chat::{ChatReply, ChatRequest, ToolCall};
+pub use faults::{AiAttempt, AiCall, AiFault, AiFaults};
 pub use speech::silent_voice_note;
 
 use crate::{Journal, Seed, journal::Credential, serving::Serving};
@@ -71,6 +75,7 @@ struct State {
     transcribe: RwLock<Transcribe>,
     keys: RwLock<HashMap<String, String>>,
     requests: AtomicU64,
+    faults: AiFaults,
 }
 
 impl fmt::Debug for State {
@@ -93,6 +98,7 @@ impl Ai {
             transcribe: RwLock::new(Arc::new(move |_| ChatReply::Text(transcript.clone()))),
             keys: RwLock::default(),
             requests: AtomicU64::new(0),
+            faults: AiFaults::default(),
         });
         let router = routes::router(state.clone());
         Ok(Self { serving: Serving::start(addr, |_, _, _| router).await?, state })
@@ -111,6 +117,11 @@ impl Ai {
     /// Where everything is recorded.
     pub fn journal(&self) -> &Journal {
         &self.state.options.journal
+    }
+
+    /// The faults, to add to.
+    pub fn faults(&self) -> &AiFaults {
+        &self.state.faults
     }
 
     /// From now on chats are answered by this closure. It must not block.

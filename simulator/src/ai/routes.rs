@@ -1,4 +1,5 @@
-//! The way of a request to the AI: record, let in, ask the responder, record the answer.
+//! The way of a request to the AI: record, let in, go wrong where a rule says so, ask the responder, record the
+//! answer.
 //!
 //! A handler is dropped when its client goes away; [`Pending`] then records that, so each request has its answer in
 //! the journal whatever happens.
@@ -18,7 +19,7 @@ use axum::{
 use serde_json::{Map, Value, json};
 
 use super::{
-    State,
+    AiCall, AiFault, State,
     chat::{ChatReply, ChatRequest, completion},
     speech::silent_voice_note,
 };
@@ -51,6 +52,16 @@ impl Endpoint {
             "POST" if path.contains("/text-to-speech/") => Self::Speech,
             "GET" if path.ends_with("/models") => Self::Models,
             _ => Self::Unknown,
+        }
+    }
+
+    /// What faults are for; none where there is nothing to go wrong.
+    fn call(self) -> Option<AiCall> {
+        match self {
+            Self::Chat => Some(AiCall::Chat),
+            Self::Transcription => Some(AiCall::Transcription),
+            Self::Speech => Some(AiCall::Speech),
+            Self::Models | Self::Unknown => None,
         }
     }
 
@@ -133,14 +144,18 @@ async fn respond(
     file: &[u8],
     text: &mut Option<String>,
 ) -> Response {
+    if let Some(message) = malformed(endpoint, &request.body) {
+        return error(400, message);
+    }
+    let fault = endpoint.call().and_then(|call| state.faults.choose(call, &request.body, file));
+    if let Some(AiFault::Slow(delay)) = fault {
+        tokio::time::sleep(delay).await;
+    }
+    let instead = fault.as_ref().and_then(AiFault::instead);
     match endpoint {
-        Endpoint::Chat if request.body.get("messages").and_then(Value::as_array).is_none_or(Vec::is_empty) => {
-            error(400, "'messages' : minimum number of items is 1")
-        }
-        Endpoint::Chat if request.body.get("stream") == Some(&json!(true)) => error(400, "streaming is not simulated"),
         Endpoint::Chat => {
             let responder = state.chat.read().expect("no code panics while it holds this lock").clone();
-            play(responder(request), |words, calls| {
+            play(instead.unwrap_or_else(|| responder(request)), |words, calls| {
                 *text = words.map(str::to_owned);
                 Json(completion(state.options.seed, request, words, calls)).into_response()
             })
@@ -148,17 +163,34 @@ async fn respond(
         }
         Endpoint::Transcription => {
             let responder = state.transcribe.read().expect("no code panics while it holds this lock").clone();
-            play(responder(file), |words, _| {
+            play(instead.unwrap_or_else(|| responder(file)), |words, _| {
                 *text = words.map(str::to_owned);
                 Json(json!({"text": words.unwrap_or_default(), "x_groq": {"id": format!("req_{}", request.number)}}))
                     .into_response()
             })
             .await
         }
-        Endpoint::Speech => ([(header::CONTENT_TYPE, "audio/ogg")], silent_voice_note()).into_response(),
+        Endpoint::Speech => {
+            play(instead.unwrap_or_else(|| ChatReply::text("spoken")), |words, _| {
+                let file = words.map_or_else(Vec::new, |_| silent_voice_note());
+                ([(header::CONTENT_TYPE, "audio/ogg")], file).into_response()
+            })
+            .await
+        }
         Endpoint::Models => Json(json!({"object": "list", "data": models()})).into_response(),
         Endpoint::Unknown => error(404, "Unknown request URL"),
     }
+}
+
+/// What is wrong with a request that no provider would take.
+fn malformed(endpoint: Endpoint, body: &Value) -> Option<&'static str> {
+    if endpoint != Endpoint::Chat {
+        return None;
+    }
+    if body.get("messages").and_then(Value::as_array).is_none_or(Vec::is_empty) {
+        return Some("'messages' : minimum number of items is 1");
+    }
+    (body.get("stream") == Some(&json!(true))).then_some("streaming is not simulated")
 }
 
 /// Does what a reply wants. Dropped when the client goes away, which is how [`ChatReply::Hang`] ends.

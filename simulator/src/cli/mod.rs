@@ -3,6 +3,7 @@
 //! The app secret is read from `WHATSAPP_APP_SECRET` (or the file that `WHATSAPP_APP_SECRET_FILE` names) and never
 //! from an argument, which every user of the machine could see.
 
+mod check;
 mod demo;
 mod sample;
 mod send;
@@ -38,6 +39,8 @@ enum Command {
     Send(send::Send),
     /// Print or post a ready webhook of any kind.
     Sample(sample::Sample),
+    /// Judge from the journal of a run whether the system kept its promises.
+    Check(check::Check),
 }
 
 /// Runs a command.
@@ -54,6 +57,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Serve(command) => command.run(apps).await,
         Command::Send(command) => command.run(secret(&apps)).await,
         Command::Sample(command) => command.run(secret(&apps)).await,
+        Command::Check(command) => command.run(&apps),
     }
 }
 

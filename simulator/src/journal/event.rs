@@ -205,8 +205,12 @@ pub struct Update {
     pub phone_number_id: Option<String>,
     /// The customer: the phone number, or the user id where there is none.
     pub customer: Option<String>,
+    /// The customer's user id, where the change names one beside the phone number or alone.
+    pub user_id: Option<String>,
     /// The status, of a status.
     pub status: Option<String>,
+    /// What was written, of a message or an echo whose type has words.
+    pub text: Option<String>,
 }
 
 /// See [`Event::WebhookPost`].

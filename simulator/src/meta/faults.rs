@@ -1,18 +1,19 @@
 //! Faults on demand: which request goes wrong, and how.
 //!
 //! A rule looks at every request that was let in (the token fits, the number is known) and may name a [`Fault`].
-//! Rules are asked in the order they were added, the first that names one wins; a rule made by [`Faults::next`] is
-//! used up by it. Rules may be added and cleared while requests run.
+//! Rules are asked in the order they were added, the first that names one wins; a rule made by [`Faults::next`] or
+//! [`Faults::schedule`] is used up by it. Rules may be added and cleared while requests run.
 
 use std::{
-    fmt,
+    collections::{HashMap, VecDeque},
     sync::{Mutex, MutexGuard},
     time::Duration,
 };
 
 use serde_json::Value;
 
-use super::{Refusal, routes::Answer};
+use super::{Chances, Refusal, routes::Answer};
+use crate::{Seed, rules::Rules};
 
 /// What goes wrong with a request.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,6 +93,20 @@ pub struct Attempt {
     pub body: Value,
 }
 
+impl Attempt {
+    /// What chance goes by. An attempt that does not name itself is counted by `count` among those like it.
+    fn key(&self, count: impl FnOnce(&str) -> u64) -> String {
+        let text = |field| self.body.get(field).and_then(Value::as_str);
+        if let Some(opaque) = text("biz_opaque_callback_data") {
+            return opaque.to_owned();
+        }
+        let about = text("message_id").unwrap_or(&self.recipient);
+        let unnamed = format!("{:?}/{}/{about}", self.call, self.phone_number_id);
+        let nth = count(&unnamed);
+        format!("{unnamed}/{nth}")
+    }
+}
+
 /// Which requests a rule is for. The default is every message to any customer.
 #[derive(Debug, Clone, Default)]
 pub struct Where {
@@ -138,39 +153,60 @@ impl Where {
     }
 }
 
-type Rule = Box<dyn FnMut(&Attempt) -> Option<Fault> + Send>;
-
 /// The rules of one stand-in.
-#[derive(Default)]
-pub struct Faults(Mutex<Rules>);
+#[derive(Debug, Default)]
+pub struct Faults(Mutex<State>);
 
-#[derive(Default)]
-struct Rules {
-    rules: Vec<Rule>,
-    counts: std::collections::HashMap<(Call, String), u64>,
-}
-
-impl fmt::Debug for Faults {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Faults({} rules)", self.lock().rules.len())
-    }
+#[derive(Debug, Default)]
+struct State {
+    rules: Rules<Attempt, Fault>,
+    counts: HashMap<(Call, String), u64>,
 }
 
 impl Faults {
     /// The next request that fits goes wrong, once. Several calls make a queue.
     pub fn next(&self, place: Where, fault: Fault) {
-        let mut fault = Some(fault);
-        self.rule(move |attempt| if place.fits(attempt) { fault.take() } else { None });
+        self.schedule(place, [Some(fault)]);
     }
 
     /// Every request that fits goes wrong.
     pub fn always(&self, place: Where, fault: Fault) {
-        self.rule(move |attempt| place.fits(attempt).then(|| fault.clone()));
+        self.lock().rules.always(move |attempt| place.fits(attempt), fault);
+    }
+
+    /// The n-th request that fits, counted from now, meets the n-th entry, or nothing where that is none; then
+    /// nothing more. A request for which an earlier rule named a fault does not count.
+    pub fn schedule(&self, place: Where, entries: impl IntoIterator<Item = Option<Fault>>) {
+        let entries: VecDeque<_> = entries.into_iter().collect();
+        self.lock().rules.schedule(move |attempt| place.fits(attempt), entries);
+    }
+
+    /// Each request that fits goes wrong with these probabilities. The draw is a hash of the seed and of what
+    /// identifies the attempt: its `biz_opaque_callback_data`, so the same try meets the same fate however the run
+    /// is scheduled. Where there is none, it is the customer (or the message that was read) and the how manieth such
+    /// request this is. Two rules for the same requests need two seeds, or they draw the same.
+    ///
+    /// # Panics
+    /// Where a probability is not between 0.0 and 1.0, or those of the faults sum up to more than 1.0.
+    pub fn chances(&self, seed: Seed, place: Where, chances: Chances) {
+        chances.check();
+        let mut seen = HashMap::<String, u64>::new();
+        self.rule(move |attempt| {
+            if !place.fits(attempt) {
+                return None;
+            }
+            let key = attempt.key(|unnamed| {
+                let count = seen.entry(unnamed.to_owned()).or_default();
+                *count += 1;
+                *count
+            });
+            chances.draw(seed, &key)
+        });
     }
 
     /// A rule of any kind. It must not add rules itself.
     pub fn rule(&self, rule: impl FnMut(&Attempt) -> Option<Fault> + Send + 'static) {
-        self.lock().rules.push(Box::new(rule));
+        self.lock().rules.add(rule);
     }
 
     /// From now on nothing goes wrong.
@@ -180,14 +216,14 @@ impl Faults {
 
     /// Counts the request and asks the rules about it.
     pub(super) fn choose(&self, attempt: &mut Attempt) -> Option<Fault> {
-        let mut rules = self.lock();
-        let count = rules.counts.entry((attempt.call, attempt.phone_number_id.clone())).or_default();
+        let mut state = self.lock();
+        let count = state.counts.entry((attempt.call, attempt.phone_number_id.clone())).or_default();
         *count += 1;
         attempt.nth = *count;
-        rules.rules.iter_mut().find_map(|rule| rule(attempt))
+        state.rules.choose(attempt)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Rules> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().expect("no rule panics")
     }
 }

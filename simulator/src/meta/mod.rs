@@ -8,6 +8,7 @@
 
 mod business;
 mod call;
+mod chances;
 mod faults;
 mod media;
 mod messages;
@@ -23,6 +24,7 @@ use secrecy::SecretString;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use business::Business;
+pub use chances::Chances;
 pub use faults::{Attempt, Call, Fault, Faults, Where};
 pub use media::StoredMedia;
 pub use refusal::Refusal;

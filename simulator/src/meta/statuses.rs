@@ -1,9 +1,10 @@
 //! What Meta reports back after an accepted message: `sent`, `delivered`, perhaps `read`, each in a webhook of its
-//! own, after a delay, in order or not, or never. The seed decides, by the message's opaque data where it has some,
-//! so the same message meets the same fate in every run.
+//! own, after a delay, in order or not, late, or never. The seed decides, by the message's opaque data where it has
+//! some, so the same message meets the same fate in every run.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 
+use serde_json::json;
 use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -29,6 +30,10 @@ pub struct StatusPlan {
     pub reverse: f64,
     /// The probability that a status is posted twice.
     pub repeat: f64,
+    /// The probability that all statuses of a message come late, so that nothing proves it in time.
+    pub late: f64,
+    /// How late, on top of the usual delay.
+    pub lateness: RangeInclusive<Duration>,
     /// Whether a `failed` status echoes the opaque data, which Meta does not promise.
     pub echo_on_failed: bool,
 }
@@ -36,7 +41,17 @@ pub struct StatusPlan {
 impl Default for StatusPlan {
     fn default() -> Self {
         let (sent, delivered) = (Some(Duration::from_millis(20)), Some(Duration::from_millis(60)));
-        Self { sent, delivered, read: None, loss: 0.0, reverse: 0.0, repeat: 0.0, echo_on_failed: true }
+        Self {
+            sent,
+            delivered,
+            read: None,
+            loss: 0.0,
+            reverse: 0.0,
+            repeat: 0.0,
+            late: 0.0,
+            lateness: Duration::from_secs(5)..=Duration::from_secs(60),
+            echo_on_failed: true,
+        }
     }
 }
 
@@ -68,6 +83,7 @@ impl State {
         let plan = self.plan.read().expect("no code panics while it holds this lock").clone();
         let failure = if let Some(Fault::FailLater(refusal)) = fault { Some(refusal) } else { None };
         let withheld = matches!(fault, Some(Fault::WithoutStatuses));
+        let late = self.lateness(&plan, &accepted);
         let mut reports = Vec::new();
         for (status, delay) in self.due(&plan, &accepted, failure.is_some()) {
             let key = format!("{}/{status}", accepted.key());
@@ -79,10 +95,22 @@ impl State {
             let times = if self.options.seed.happens(plan.repeat, "status-repeat", &key) { 2 } else { 1 };
             let opaque = accepted.opaque.clone().filter(|_| failure.is_none() || plan.echo_on_failed);
             let status = accepted.status(status, opaque, failure);
-            reports.push(Report { delay, times, business: business.clone(), status });
+            reports.push(Report { delay: delay + late.unwrap_or_default(), times, business: business.clone(), status });
+        }
+        if let Some(late) = late.filter(|_| !reports.is_empty()) {
+            // Like a loss it excuses whoever waits for evidence in vain.
+            let by_ms = u64::try_from(late.as_millis()).unwrap_or(u64::MAX);
+            self.options.journal.mark("statuses_late", json!({"wamid": accepted.wamid, "by_ms": by_ms}));
         }
         let all = post(sender, reports, self.tasks.clone(), self.stop.clone());
         self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(all));
+    }
+
+    /// By how much the statuses of a message are late.
+    fn lateness(&self, plan: &StatusPlan, accepted: &Accepted) -> Option<Duration> {
+        let (seed, key) = (self.options.seed, accepted.key());
+        let is_late = seed.happens(plan.late, "status-late", key);
+        is_late.then(|| seed.duration(&plan.lateness, "status-lateness", key))
     }
 
     /// The statuses of a message in the order of their time.

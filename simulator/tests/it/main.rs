@@ -1,10 +1,16 @@
 //! The stand-ins from outside, as a worker and an ingest meet them.
 
+#![allow(clippy::indexing_slicing, reason = "a panic is how a test fails")]
+
 mod ai;
+mod ai_faults;
+mod checker;
 mod command_line;
 mod faults;
 mod graph;
 mod journal;
+mod proxy;
 mod setup;
 mod statuses;
+mod traffic;
 mod webhooks;
