@@ -2,7 +2,8 @@
 //!
 //! A customer has a phone number, a business-scoped user id, or both. The user id wins: a phone number that
 //! comes with a *different* known user id is a new person with a recycled number, and the number moves to them.
-//! Two customers, or two businesses, never share a session.
+//! One who wrote with the number alone, and with the user id alone, has two sessions; the first message with both
+//! makes them one. Two customers, or two businesses, never share a session.
 
 use std::time::Duration;
 
@@ -11,8 +12,9 @@ use shared::ids::{LATER_OWNER_MARK, SessionId, UserId, WaId};
 
 use crate::{
     business::Business,
+    conversation::QuietTime,
     message::Sender,
-    store::{Alias, CustomerIdChange, Store, StoreError},
+    store::{Alias, CustomerIdChange, MergeRequest, MergeRequested, Store, StoreError},
 };
 
 /// Short, because another worker may move an alias; a stale entry leads to a conversation of the same customer,
@@ -24,13 +26,16 @@ const MOST_CACHED: u64 = 100_000;
 #[derive(Debug, Clone)]
 pub struct Identities {
     store: Store,
+    quiet: Duration,
     cache: Cache<(String, Sender), SessionId>,
 }
 
 impl Identities {
-    /// Over a store.
-    pub fn new(store: Store) -> Self {
-        Self { store, cache: Cache::builder().max_capacity(MOST_CACHED).time_to_live(CACHED_FOR).build() }
+    /// Over a store. `quiet` is the installation's quiet time, for messages that wait in a conversation that is merged
+    /// into another.
+    pub fn new(store: Store, quiet: Duration) -> Self {
+        let cache = Cache::builder().max_capacity(MOST_CACHED).time_to_live(CACHED_FOR).build();
+        Self { store, quiet, cache }
     }
 
     /// The conversation of a customer with a business, begun if there is none. None where the sender has no id.
@@ -58,13 +63,14 @@ impl Identities {
         phone: Option<&WaId>,
     ) -> Result<SessionId, StoreError> {
         let by_user = self.store.alias(&business.id, user_id.expose()).await?;
-        let by_phone = match phone {
+        let by_phone = match (phone, &by_user) {
             // The number first: whoever else meets this customer now, with or without the user id, meets us there.
-            Some(phone) if by_user.is_none() => {
-                Some(self.find_or_begin(business, phone.expose(), Some(user_id)).await?)
-            }
-            Some(phone) => self.store.alias(&business.id, phone.expose()).await?,
-            None => None,
+            (Some(phone), None) => Some(self.find_or_begin(business, phone.expose(), Some(user_id)).await?),
+            (Some(phone), Some(alias)) => Some(match self.store.alias(&business.id, phone.expose()).await? {
+                Some(found) => found,
+                None => self.store.claim_alias(&business.id, phone.expose(), &alias.session, Some(user_id)).await?,
+            }),
+            (None, _) => None,
         };
         // A phone alias of somebody else: theirs is another session.
         let recycled =
@@ -76,17 +82,47 @@ impl Identities {
             }
             (None, _) => self.find_or_begin(business, user_id.expose(), Some(user_id)).await?.session,
         };
-        if let Some(phone) = phone {
-            let linked =
-                by_phone.is_some_and(|alias| alias.session == session && alias.user_id.as_ref() == Some(user_id));
-            if !linked {
-                let before = self.store.move_alias(&business.id, phone.expose(), &session, Some(user_id)).await?;
-                if let Some(former) = before.filter(|_| recycled) {
-                    self.forget_phone(&former.session, &session, phone).await?;
-                }
-            }
+        let Some((phone, by_phone)) = phone.zip(by_phone) else { return Ok(session) };
+        let linked = by_phone.session == session && by_phone.user_id.as_ref() == Some(user_id);
+        if linked || (!recycled && self.unite(business, &by_phone.session, &session, (phone, user_id)).await?) {
+            return Ok(session);
+        }
+        let before = self.store.move_alias(&business.id, phone.expose(), &session, Some(user_id)).await?;
+        if let Some(former) = before {
+            self.forget_phone(&former.session, &session, phone).await?;
         }
         Ok(session)
+    }
+
+    /// A number and a user id that came together lead to two sessions: they are one customer's, unless either knows of
+    /// another user id or number. Then false: the number has a new owner.
+    ///
+    /// The number keeps leading to its session until that is merged, for it alone knows what was answered there.
+    async fn unite(
+        &self,
+        business: &Business,
+        from: &SessionId,
+        into: &SessionId,
+        (phone, user_id): (&WaId, &UserId),
+    ) -> Result<bool, StoreError> {
+        // First, so that nobody else who comes with this number is taken for its owner.
+        if from == into || !self.store.link_alias(&business.id, phone.expose(), from, user_id).await? {
+            return Ok(false);
+        }
+        let (business_id, subdomain) = (&business.id, business.subdomain.as_ref());
+        let request = MergeRequest { business_id, subdomain, from, into, phone, user_id };
+        match self.store.request_merge(&request).await? {
+            MergeRequested::OtherCustomer => return Ok(false),
+            MergeRequested::Done | MergeRequested::Forgotten => return Ok(true),
+            MergeRequested::Recorded => {}
+        }
+        // At once, so that the message that brought them together is answered out of both memories; but it need not
+        // wait for that.
+        let quiet = QuietTime::new(business.companion.quiet.unwrap_or(self.quiet));
+        if let Err(error) = self.store.merge(from, quiet).await {
+            tracing::warn!(%from, %into, %error, "a merge waits");
+        }
+        Ok(true)
     }
 
     /// Where an alias leads; where it leads nowhere yet, to a new session of its name.
@@ -107,6 +143,22 @@ impl Identities {
             session = SessionId::new(business.subdomain.as_ref(), &name);
         }
         self.store.claim_alias(&business.id, alias, &session, user).await
+    }
+
+    /// The conversation of a customer whose last one was forgotten: another one, begun after everything of the last one
+    /// is erased.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn begin_anew(
+        &self,
+        business: &Business,
+        sender: &Sender,
+        forgotten: &SessionId,
+    ) -> Result<Option<SessionId>, StoreError> {
+        self.store.forget(forgotten).await?;
+        self.cache.invalidate(&(business.id.0.clone(), sender.clone())).await;
+        self.resolve(business, sender).await
     }
 
     /// What a former owner of a number is still to be told must not go to the new one.

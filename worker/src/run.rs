@@ -12,16 +12,16 @@ use shared::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    business::{Registry, TokenCipher},
+    business::{Registry, TokenCipher, watch_tokens},
     companion::{Chat, Companion},
     http,
     identity::Identities,
-    intake::{Intake, Lanes, revive},
+    intake::{Intake, Lanes, finish_merges, revive},
     scheduler::Scheduler,
     settings::Settings,
     store::Store,
     turn::{Leases, Turns},
-    whatsapp::Graph,
+    whatsapp::{Graph, Pace},
 };
 
 /// A send may take this long, or six tenths of a lease where that is shorter: the lease must outlast it.
@@ -63,13 +63,13 @@ async fn serve(
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     let worker_id = uuid::Uuid::new_v4().simple().to_string();
-    let consumer = Consumer::new(settings.broker.clone(), worker_id.clone(), rabbitmq);
+    let consumer = Consumer::new(settings.broker.clone(), worker_id.clone(), rabbitmq, settings.turn.heartbeat());
     let turns = Arc::new(turns(settings, store, &worker_id, consumer.statuses_drained())?);
     let (scheduler, waker) = Scheduler::new(Arc::clone(&turns));
     let intake = Intake {
         store: store.clone(),
         registry: turns.registry.clone(),
-        identities: Identities::new(store.clone()),
+        identities: Identities::new(store.clone(), settings.turn.quiet),
         waker,
         settings: settings.turn,
     };
@@ -84,8 +84,10 @@ async fn serve(
     let tasks = TaskTracker::new();
     tasks.spawn(watch_store(store.clone(), mongodb, shutdown.clone()));
     tasks.spawn(revive(intake.clone(), shutdown.clone()));
+    tasks.spawn(finish_merges(intake.clone(), shutdown.clone()));
+    tasks.spawn(watch_tokens(store.clone(), turns.registry.clone(), shutdown.clone()));
     tasks.spawn(scheduler.run(shutdown.clone()));
-    let lanes = Lanes::start(&intake, &tasks, &shutdown);
+    let lanes = Lanes::new(&intake, &tasks, &shutdown);
     let dispatch = move |delivery| {
         let lanes = lanes.clone();
         async move { lanes.dispatch(delivery).await }
@@ -108,6 +110,7 @@ fn turns(settings: &Settings, store: &Store, worker_id: &str, statuses: Statuses
         registry: Registry::new(store.clone(), cipher, settings.fallback.as_ref()),
         companion: Companion::new(chat, settings.ai.chat_model.clone()),
         graph: Graph::new(client, settings.graph_url.clone(), send_timeout),
+        pace: Pace::default(),
         leases: Leases::new(store.clone(), worker_id, settings.turn.lease),
         statuses,
         settings: settings.turn,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use shared::{
+    broker::HEARTBEAT,
     ids::PhoneNumberId,
     settings::{BrokerSettings, ListenAddr, Problems, Reader, Variable},
     telemetry::TelemetrySettings,
@@ -25,7 +26,11 @@ pub const VARIABLES: &[Variable] = &[
     variable("MAX_CONVERSATIONS", "256", "turns at once, 1 to 10000"),
     variable("QUIET_MILLIS", "800", "how long to wait for more messages before answering"),
     variable("LEASE_SECS", "30", "how long a dead worker's conversation stays untouched"),
-    variable("SEND_EVIDENCE_SECS", "30", "how long to wait for a status before a send in doubt is repeated"),
+    variable(
+        "SEND_EVIDENCE_SECS",
+        "30",
+        "how long to wait for a status before a send in doubt is repeated; 3 at least",
+    ),
     variable("AI_GIVE_UP_SECS", "120", "AI trouble after which the customer gets an apology"),
 ];
 
@@ -217,6 +222,18 @@ impl AiSettings {
 }
 
 impl TurnSettings {
+    /// How often this worker shows RabbitMQ that it is alive. A worker that freezes takes the statuses that it was
+    /// given with it, until RabbitMQ has missed it; that must be over before silence about a send counts.
+    pub fn heartbeat(&self) -> Duration {
+        Duration::from_secs((self.send_evidence / 3).as_secs()).clamp(Duration::from_secs(1), HEARTBEAT)
+    }
+
+    /// How long evidence of a send is waited for: as long as is set, and never so short that a frozen worker could
+    /// still hold it.
+    pub fn patience(&self) -> Duration {
+        self.send_evidence.max(self.heartbeat() * 3)
+    }
+
     fn read(reader: &mut Reader) -> Self {
         let max_conversations = reader.count("MAX_CONVERSATIONS", 256, 1, 10_000);
         let quiet = reader.count("QUIET_MILLIS", 800, 0, 60_000);

@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 /// TCP, TLS and the AMQP handshake together. lapin's own timeout covers the first only, and a load balancer
 /// that accepts and stays silent would hang it for ever.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A dead peer is noticed after about two of these. RabbitMQ recommends 5 to 20.
-const HEARTBEAT_SECS: u16 = 10;
+/// A dead peer is noticed after about two and a half of these. RabbitMQ recommends 5 to 20 s.
+pub const HEARTBEAT: Duration = Duration::from_secs(10);
 /// A clean close is a courtesy to the broker; it must not delay a reconnection.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -38,22 +38,24 @@ pub(super) struct Link {
 
 /// Whether the text is a URL that lapin can connect to.
 pub fn is_valid_url(url: &SecretString) -> bool {
-    parse(url).is_ok()
+    parse(url, HEARTBEAT).is_ok()
 }
 
-fn parse(url: &SecretString) -> Result<AMQPUri, ConnectError> {
+fn parse(url: &SecretString, heartbeat: Duration) -> Result<AMQPUri, ConnectError> {
     let mut uri: AMQPUri = url.expose_secret().parse().map_err(|_| ConnectError::Url)?;
     // A bare slash at the end names the virtual host "" by the letter; everybody who writes it means "/".
     if uri.vhost.is_empty() {
         uri.vhost = "/".to_owned();
     }
-    uri.query.heartbeat.get_or_insert(HEARTBEAT_SECS);
+    // An operator may want it shorter, but evidence of a send must not be held by a frozen worker for longer.
+    let most = u16::try_from(heartbeat.as_secs()).unwrap_or(u16::MAX).max(1);
+    uri.query.heartbeat = Some(uri.query.heartbeat.filter(|given| (1..most).contains(given)).unwrap_or(most));
     Ok(uri)
 }
 
-pub(super) async fn connect(url: &SecretString, name: &str) -> Result<Link, ConnectError> {
+pub(super) async fn connect(url: &SecretString, name: &str, heartbeat: Duration) -> Result<Link, ConnectError> {
     let properties = ConnectionProperties::default().with_connection_name(name.into());
-    let connecting = Connection::connect_uri(parse(url)?, properties);
+    let connecting = Connection::connect_uri(parse(url, heartbeat)?, properties);
     let connection = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.map_err(|_| ConnectError::Timeout)??;
     let failed = CancellationToken::new();
     let (blocked_sender, blocked) = watch::channel(false);
@@ -107,7 +109,7 @@ mod tests {
 
     #[test]
     fn urls_are_read_as_people_write_them() {
-        let read = |url: &str| parse(&SecretString::from(url.to_owned()));
+        let read = |url: &str| parse(&SecretString::from(url.to_owned()), HEARTBEAT);
         assert_eq!(read("amqp://localhost").expect("valid").vhost, "/");
         assert_eq!(read("amqp://u:p@localhost:5672/").expect("valid").vhost, "/");
         assert_eq!(read("amqps://u:p@localhost/%2f").expect("valid").vhost, "/");

@@ -38,6 +38,7 @@ use crate::{
 const RECONNECT_FIRST: Duration = Duration::from_millis(200);
 const RECONNECT_MOST: Duration = Duration::from_secs(5);
 /// Unacknowledged deliveries a queue. The only bound on lapin's inner buffer.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
 const PREFETCH: u16 = 128;
 /// How often the status queues are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -62,6 +63,8 @@ pub struct Source {
     pub queue: String,
     /// What it holds.
     pub role: QueueRole,
+    /// Whether it holds what no binding took.
+    pub is_unrouted: bool,
 }
 
 /// What becomes of a delivery.
@@ -106,9 +109,16 @@ impl Delivery {
     pub async fn settle(mut self, settlement: Settlement) {
         let Some(unsettled) = self.unsettled.take() else { return };
         #[expect(clippy::disallowed_methods, reason = "the one place that settles")]
-        let settled = match settlement {
-            Settlement::Acknowledge => unsettled.acker.ack(BasicAckOptions::default()).await,
-            Settlement::DeadLetter => unsettled.acker.reject(BasicRejectOptions { requeue: false }).await,
+        let settling = async {
+            match settlement {
+                Settlement::Acknowledge => unsettled.acker.ack(BasicAckOptions::default()).await,
+                Settlement::DeadLetter => unsettled.acker.reject(BasicRejectOptions { requeue: false }).await,
+            }
+        };
+        // On a connection that is gone lapin may never say so, and whoever settles would wait for ever.
+        let settled = tokio::select! {
+            () = unsettled.failed.cancelled() => Ok(false),
+            settled = tokio::time::timeout(SETTLE_TIMEOUT, settling) => settled.unwrap_or(Ok(false)),
         };
         // `Ok(false)`: the channel died first, and nothing was sent.
         if !matches!(settled, Ok(true)) {
@@ -150,13 +160,16 @@ pub struct Consumer {
     pub worker_id: String,
     /// Reports whether the consumer is connected.
     pub condition: Condition,
+    /// How soon RabbitMQ notices that this process stands still, and takes back what it holds: after about two and a
+    /// half of these. Whole seconds.
+    pub heartbeat: Duration,
     drained: watch::Sender<Option<Instant>>,
 }
 
 impl Consumer {
     /// A consumer that connects when it is run.
-    pub fn new(settings: BrokerSettings, worker_id: String, condition: Condition) -> Self {
-        Self { settings, worker_id, condition, drained: watch::Sender::new(None) }
+    pub fn new(settings: BrokerSettings, worker_id: String, condition: Condition, heartbeat: Duration) -> Self {
+        Self { settings, worker_id, condition, heartbeat, drained: watch::Sender::new(None) }
     }
 
     /// What it learns about the status queues.
@@ -204,7 +217,7 @@ impl Consumer {
     }
 
     async fn open(&self) -> Result<(Link, Vec<(Source, Channel, lapin::Consumer)>), ConnectError> {
-        let link = connect(&self.settings.url, &format!("worker {} (consume)", self.worker_id)).await?;
+        let link = connect(&self.settings.url, &format!("worker {} (consume)", self.worker_id), self.heartbeat).await?;
         let subscribing = tokio::time::timeout(PREPARE_TIMEOUT, self.subscribe(&link.connection));
         let subscribed = match subscribing.await {
             Ok(subscribed) => subscribed.map_err(ConnectError::from),
@@ -275,11 +288,12 @@ impl Consumer {
 
 fn sources(topology: &Topology, former: Vec<String>) -> Vec<Source> {
     let inbound = (0..topology.partitions()).map(|i| topology.inbound_queue(i));
-    let inbound = inbound.chain(former).chain([topology.unrouted()]);
-    let inbound = inbound.map(|queue| Source { queue, role: QueueRole::Inbound });
-    let status = (0..STATUS_PARTITIONS).map(|i| Source { queue: topology.status_queue(i), role: QueueRole::Status });
-    let dead = Source { queue: topology.dead_queue(), role: QueueRole::Dead };
-    inbound.chain(status).chain([dead]).collect()
+    let source = |queue, role| Source { queue, role, is_unrouted: false };
+    let inbound = inbound.chain(former).map(|queue| source(queue, QueueRole::Inbound));
+    let unrouted = Source { queue: topology.unrouted(), role: QueueRole::Inbound, is_unrouted: true };
+    let status = (0..STATUS_PARTITIONS).map(|i| source(topology.status_queue(i), QueueRole::Status));
+    let dead = source(topology.dead_queue(), QueueRole::Dead);
+    inbound.chain([unrouted]).chain(status).chain([dead]).collect()
 }
 
 /// The queues that an installation with more partitions left behind: they must be emptied.

@@ -9,6 +9,6 @@ mod connection;
 mod publisher;
 mod consumer;
 
-pub use connection::is_valid_url;
+pub use connection::{HEARTBEAT, is_valid_url};
 pub use consumer::{Consumer, Delivery, QueueRole, Settlement, Source, StatusesDrained};
 pub use publisher::{Outgoing, PublishError, Publisher};

@@ -23,7 +23,7 @@ use lapin::{
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{ConnectError, Link, connect};
+use super::connection::{ConnectError, HEARTBEAT, Link, connect};
 use crate::{
     admin::Condition,
     retry::Delays,
@@ -257,7 +257,7 @@ async fn supervise(
 }
 
 async fn open(settings: &BrokerSettings, name: &str) -> Result<(Link, Session), ConnectError> {
-    let link = connect(&settings.url, name).await?;
+    let link = connect(&settings.url, name, HEARTBEAT).await?;
     let preparing = async {
         settings.topology.declare(&link.connection.create_channel().await?).await?;
         let mut channels = Vec::with_capacity(CHANNELS);

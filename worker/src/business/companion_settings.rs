@@ -28,6 +28,18 @@ pub struct CompanionSettings {
     pub apology: Option<String>,
     /// How long to wait for more messages.
     pub quiet: Option<Duration>,
+    /// What becomes of a message where nobody can tell whether it was sent: `resend` or `dead`.
+    pub in_doubt: InDoubt,
+}
+
+/// What a business wants where nobody can tell whether a message was sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum InDoubt {
+    /// It is sent again: twice rather than never.
+    #[default]
+    Resend,
+    /// It is left to a person: never rather than twice.
+    Dead,
 }
 
 impl CompanionSettings {
@@ -46,6 +58,7 @@ impl CompanionSettings {
             temperature: companion.get("temperature").and_then(Value::as_f64).filter(|t| (0.0..=2.0).contains(t)),
             greeting: text("greeting"),
             apology: text("apology"),
+            in_doubt: if text("inDoubt").as_deref() == Some("dead") { InDoubt::Dead } else { InDoubt::Resend },
             quiet: companion.get("quietMillis").and_then(millis).filter(|quiet| *quiet <= Duration::from_secs(60)),
         }
     }
@@ -75,11 +88,13 @@ mod tests {
     fn what_is_there_is_read() {
         let settings = CompanionSettings::read(&json!({
             "persona": " Lina ", "language": "auto", "temperature": 0.3, "quietMillis": 1200.0, "apology": "Sorry!",
+            "inDoubt": "dead",
         }));
         assert_eq!(settings.persona.as_deref(), Some("Lina"));
         assert_eq!(settings.language, None);
         assert_eq!(settings.temperature, Some(0.3));
         assert_eq!(settings.quiet, Some(Duration::from_millis(1200)));
         assert_eq!(settings.apology.as_deref(), Some("Sorry!"));
+        assert_eq!(settings.in_doubt, InDoubt::Dead);
     }
 }

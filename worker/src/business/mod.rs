@@ -3,16 +3,21 @@
 mod registry;
 mod token;
 mod companion_settings;
+mod watch;
 
 use jiff::Timestamp;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
 use shared::ids::{PhoneNumberId, Subdomain, WabaId};
 
-pub use companion_settings::CompanionSettings;
+pub use companion_settings::{CompanionSettings, InDoubt};
 pub use registry::{Lookup, Registry};
 pub use token::{TokenCipher, TokenError};
+pub use watch::watch_tokens;
 
 use crate::{conversation::BusinessId, store::BusinessRecord};
+
+const TOKEN_ID_CHARS: usize = 16;
 
 /// A business that can be served.
 #[derive(Debug, Clone)]
@@ -29,6 +34,9 @@ pub struct Business {
     pub phone_number_ids: Vec<PhoneNumberId>,
     /// The decrypted access token, or why there is none.
     pub token: Result<SecretString, TokenError>,
+    /// Tells one token from another without being one: the beginning of a hash. Of the stored form, where that does
+    /// not decrypt.
+    pub token_id: String,
     /// When the token ends, where that is known.
     pub token_expires_at: Option<Timestamp>,
     /// How its companion should be.
@@ -53,6 +61,7 @@ impl Business {
             Some(stored) => cipher.decrypt(stored),
             None => Err(TokenError::Missing),
         };
+        let token_id = token_id(token.as_ref().ok().or(record.access_token.as_ref()));
         Ok(Self {
             id: BusinessId(record.id.clone()),
             name: record.name.clone().unwrap_or_else(|| subdomain.expose().to_owned()),
@@ -60,14 +69,22 @@ impl Business {
             waba_id: record.waba_id.as_deref().and_then(|text| WabaId::parse(text).ok()),
             phone_number_ids: record.phone_number_ids.iter().filter_map(|id| PhoneNumberId::parse(id).ok()).collect(),
             token,
+            token_id,
             token_expires_at: record.token_expires_at,
             companion: CompanionSettings::read(&record.companion),
         })
     }
 }
 
+/// Enough of a hash to tell tokens apart, and too little to be of use to anybody else.
+pub(crate) fn token_id(token: Option<&SecretString>) -> String {
+    let Some(token) = token else { return "none".to_owned() };
+    let digest = Sha256::digest(token.expose_secret().as_bytes());
+    hex::encode(digest).chars().take(TOKEN_ID_CHARS).collect()
+}
+
 /// Why a business cannot be served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Unserved {
     /// No business has the number.
     Unknown,

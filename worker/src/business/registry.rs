@@ -1,7 +1,7 @@
 //! The business of a number, from the database through a cache.
 //!
-//! A known business is cached for a minute, an unknown number or a token that does not decrypt for ten seconds, and concurrent questions about one
-//! number are one query. Errors are not cached.
+//! A known business is cached for a minute, an unknown number or a token that does not decrypt for ten seconds, and
+//! concurrent questions about one number are one query. Errors are not cached.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use moka::{Expiry, future::Cache};
 use secrecy::ExposeSecret;
 use shared::ids::PhoneNumberId;
 
-use super::{Business, CompanionSettings, TokenCipher, Unserved};
+use super::{Business, CompanionSettings, TokenCipher, TokenError, Unserved, token_id};
 use crate::{
     conversation::BusinessId,
     settings::FallbackSettings,
@@ -18,6 +18,8 @@ use crate::{
 
 const KNOWN_FOR: Duration = Duration::from_secs(60);
 const UNMENDED_FOR: Duration = Duration::from_secs(10);
+/// How long a token that Meta refused is not shown to it again, by this process.
+const REFUSED_FOR: Duration = Duration::from_secs(45);
 const MOST_CACHED: u64 = 100_000;
 
 /// What a number leads to.
@@ -36,6 +38,8 @@ pub struct Registry {
     cipher: TokenCipher,
     fallback: Option<Arc<Business>>,
     cache: Cache<PhoneNumberId, Lookup>,
+    /// The ids of tokens that Meta refused.
+    refused: Cache<String, ()>,
 }
 
 struct ByOutcome;
@@ -54,15 +58,39 @@ impl Registry {
     /// A registry over a store.
     pub fn new(store: Store, cipher: TokenCipher, fallback: Option<&FallbackSettings>) -> Self {
         let cache = Cache::builder().max_capacity(MOST_CACHED).expire_after(ByOutcome).build();
-        Self { store, cipher, fallback: fallback.map(|settings| Arc::new(fallback_business(settings))), cache }
+        let refused = Cache::builder().max_capacity(MOST_CACHED).time_to_live(REFUSED_FOR).build();
+        Self { store, cipher, fallback: fallback.map(|settings| Arc::new(fallback_business(settings))), cache, refused }
     }
 
-    /// The business of a number.
+    /// The business of a number. Its token counts as unusable for a while after Meta refused it, so that the other
+    /// conversations of the business ask neither the AI nor Meta in vain.
     ///
     /// # Errors
     /// The database is not available.
     pub async fn lookup(&self, number: &PhoneNumberId) -> Result<Lookup, StoreError> {
-        self.cache.try_get_with(number.clone(), self.load(number)).await.map_err(|error| StoreError::clone(&error))
+        let found = self.cache.try_get_with(number.clone(), self.load(number)).await;
+        let found = found.map_err(|error| StoreError::clone(&error))?;
+        Ok(match found {
+            Lookup::Served(business) if business.token.is_ok() && self.refused.contains_key(&business.token_id) => {
+                Lookup::Served(Arc::new(Business { token: Err(TokenError::Refused), ..(*business).clone() }))
+            }
+            Lookup::Served(_) | Lookup::Unserved(_) => found,
+        })
+    }
+
+    /// Meta refused this token.
+    pub async fn refuse(&self, token_id: &str) {
+        self.refused.insert(token_id.to_owned(), ()).await;
+    }
+
+    /// The id of a business's token as the database has it now, where it can be used.
+    ///
+    /// # Errors
+    /// The database is not available.
+    pub async fn current_token(&self, business: &BusinessId) -> Result<Option<String>, StoreError> {
+        let record = self.store.business(business).await?;
+        let current = record.and_then(|record| Business::from_record(&record, &self.cipher).ok());
+        Ok(current.filter(|business| business.token.is_ok()).map(|business| business.token_id))
     }
 
     /// Drops what is known of a number, for a token that Meta refused, and reads it again.
@@ -116,6 +144,7 @@ fn fallback_business(settings: &FallbackSettings) -> Business {
         name: "our business".to_owned(),
         waba_id: None,
         phone_number_ids: vec![settings.phone_number_id.clone()],
+        token_id: token_id(Some(&settings.token)),
         token: Ok(settings.token.expose_secret().into()),
         token_expires_at: None,
         companion: CompanionSettings::default(),

@@ -30,6 +30,9 @@ pub enum TokenError {
     /// A Fernet token, but not by these secrets.
     #[error("the stored token was encrypted with another secret than ENCRYPTION_SECRET (or was changed since)")]
     WrongSecret,
+    /// Meta refused it a short while ago.
+    #[error("Meta refused the token; store one that is valid")]
+    Refused,
     /// What came out is not a token.
     #[error("the stored token decrypts to something that cannot be an access token")]
     NotAToken,

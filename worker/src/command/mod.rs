@@ -1,6 +1,7 @@
 //! The worker's command line.
 
 mod business;
+mod dead_letter;
 mod token;
 
 use std::path::PathBuf;
@@ -9,8 +10,11 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use shared::{
     admin,
+    ids::PhoneNumberId,
     settings::{Problems, Reader, SHARED_VARIABLES, Variable},
 };
+
+pub use dead_letter::DeadLetterCommand;
 
 use crate::{
     business::TokenCipher,
@@ -41,6 +45,9 @@ pub enum Command {
     /// Look after businesses
     #[command(subcommand)]
     Business(BusinessCommand),
+    /// Look after messages that could not be answered
+    #[command(subcommand)]
+    DeadLetter(DeadLetterCommand),
     /// Encrypt and check access tokens; the value comes from standard input
     #[command(subcommand)]
     Token(TokenCommand),
@@ -113,6 +120,16 @@ pub async fn execute(arguments: Arguments) -> Result<(), Failure> {
                 BusinessCommand::Show { subdomain } => business::show(&store, &cipher, &subdomain).await,
                 BusinessCommand::Import { file } => business::import(&store, &cipher, &file).await,
             };
+            store.close().await;
+            Ok(done?)
+        }
+        Command::DeadLetter(command) => {
+            let store = StoreSettings::read(&mut reader);
+            let fallback = reader.text("WHATSAPP_PHONE_NUMBER_ID");
+            reader.finish()?;
+            let store = Store::open(&store.expect("what is missing was noted, and ended the reading")).await?;
+            let fallback = fallback.and_then(|id| PhoneNumberId::parse(&id).ok());
+            let done = dead_letter::execute(command, &store, fallback).await;
             store.close().await;
             Ok(done?)
         }

@@ -89,6 +89,7 @@ mod tests {
             waba_id: None,
             phone_number_ids: vec![],
             token: Ok("EAAsecretTOKEN".into()),
+            token_id: "t".to_owned(),
             token_expires_at: None,
             companion: CompanionSettings::read(&companion),
         }

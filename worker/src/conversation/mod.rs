@@ -3,16 +3,26 @@
 //! One customer's talk with one business is one stored document. These are its parts in domain words; how they
 //! are kept and changed atomically is the store's business, and what a turn does with them is the turn's.
 
+mod limits;
+mod operation;
 mod rules;
+pub mod state;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use shared::ids::{MessageId, PhoneNumberId, SessionId, Subdomain, UserId, WaId};
 
-pub use rules::next_run;
-pub(crate) use rules::sort_by_customers_order;
+pub use limits::{
+    ANSWERED_AGE, ANSWERED_KEPT, ANSWERED_MOST, BUCKET_MOST, BUCKET_REFILL, MAILBOX_WITH_CONTENT, MEMORY_TURN_BYTES,
+    MEMORY_TURNS, WINDOW,
+};
+pub use operation::{
+    Claim, CommitOutcome, CustomerIdChange, Landed, Landing, Memory, Postponement, Renewed, Resend, Settled,
+};
+pub use rules::{bucket_wait, next_run};
+pub(crate) use rules::{due, earlier, later, remembered, resend_id, sort_by_customers_order, whole_millis, window_end};
 
 /// The business's `_id` in the database, as text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -20,7 +30,7 @@ pub(crate) use rules::sort_by_customers_order;
 pub struct BusinessId(pub String);
 
 /// What is known of the customer. At least one of the two ids is there.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Customer {
     /// The phone number, where the customer shows it.
     pub wa_id: Option<WaId>,
@@ -31,7 +41,7 @@ pub struct Customer {
 }
 
 /// A message that has landed and is not answered yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct MailboxItem {
     /// Meta's id, or one that ingest made up where Meta sent none.
     pub id: MessageId,
@@ -46,6 +56,9 @@ pub struct MailboxItem {
     /// The message as Meta sent it, as JSON text: numbers, key order and odd keys survive only so. None where it
     /// was too large for the mailbox and lies in the transcript.
     pub message: Option<String>,
+    /// A message of our own that Meta accepted and then could not deliver, and that is to be sent once more; then
+    /// `message` is its text, as it is. None for what a customer wrote.
+    pub resend_of: Option<MessageId>,
 }
 
 /// A reply that was decided on, and how far it has been sent.
@@ -73,12 +86,15 @@ impl Outbox {
 }
 
 /// What a reply says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ReplyKind {
     /// The companion's answer.
     Answer,
     /// That the companion cannot answer now.
     Apology,
+    /// A part of an earlier reply once more, because Meta could not deliver it.
+    Resend,
 }
 
 /// One message of a reply.
@@ -97,7 +113,8 @@ pub struct Part {
 }
 
 /// How far a part is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum PartState {
     /// Not sent, for certain.
     Waiting,
@@ -108,7 +125,7 @@ pub enum PartState {
 }
 
 /// Who said a remembered line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Speaker {
     /// The customer.
@@ -129,7 +146,7 @@ pub struct MemoryTurn {
 }
 
 /// A conversation as a turn sees it, read when its lease was taken.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conversation {
     /// The session id.
     pub id: SessionId,
@@ -155,6 +172,9 @@ pub struct Conversation {
     pub apologised_at: Option<Timestamp>,
     /// A person has the conversation until then.
     pub handed_over_until: Option<Timestamp>,
+    /// For each of the business's numbers, when its bucket of messages to this customer is full again; see
+    /// [`bucket_wait`].
+    pub buckets: BTreeMap<PhoneNumberId, Timestamp>,
     /// The database's clock when the lease was taken.
     pub claimed_at: Timestamp,
 }
@@ -169,7 +189,7 @@ pub struct LeaseKey {
 }
 
 /// How long to wait for more messages before a conversation is due.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QuietTime {
     /// After the last message.
     pub quiet: Duration,

@@ -1,6 +1,12 @@
-//! What a turn takes from the mailbox: pure rules.
+//! Pure rules: what a turn takes from the mailbox, when a conversation is due, and when a number may write.
 
-use super::MailboxItem;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use shared::ids::MessageId;
+
+use super::{BUCKET_MOST, BUCKET_REFILL, MEMORY_TURN_BYTES, MailboxItem, QuietTime, WINDOW};
 
 /// Sorts into the customer's order: Meta's timestamp, which has whole seconds, then the arrival at ingest, then
 /// the position in the body.
@@ -9,17 +15,75 @@ pub(crate) fn sort_by_customers_order(mailbox: &mut [MailboxItem]) {
 }
 
 /// The longest run at the head of the mailbox that was written to one number: a turn answers from one number.
-/// At most `most` messages, so that a flood is answered in several turns.
+/// At most `most` messages, so that a flood is answered in several turns. What is to be sent once more is a run of
+/// its own.
 pub fn next_run(mailbox: &[MailboxItem], most: usize) -> &[MailboxItem] {
     let Some(first) = mailbox.first() else { return &[] };
-    let length = mailbox.iter().take_while(|item| item.phone_number_id == first.phone_number_id).count();
+    let like_the_first =
+        |item: &&MailboxItem| item.phone_number_id == first.phone_number_id && item.resend_of.is_none();
+    let length = match first.resend_of {
+        Some(_) => 1,
+        None => mailbox.iter().take_while(like_the_first).count(),
+    };
     mailbox.get(..length.min(most)).unwrap_or(mailbox)
+}
+
+/// How long a number must wait before it may send one more message to this customer; none where it may do so now.
+///
+/// `full_at` is when its bucket is full again: each message moves that on by [`BUCKET_REFILL`], and the bucket holds
+/// [`BUCKET_MOST`] messages (the generic cell rate algorithm).
+pub fn bucket_wait(full_at: Option<Timestamp>, now: Timestamp) -> Option<Duration> {
+    let owed = full_at.map_or(SignedDuration::ZERO, |full_at| full_at.duration_since(now).max(SignedDuration::ZERO));
+    let most = SignedDuration::try_from(BUCKET_REFILL * (BUCKET_MOST - 1)).unwrap_or(SignedDuration::MAX);
+    Duration::try_from(owed.saturating_sub(most)).ok().filter(|wait| !wait.is_zero())
+}
+
+/// When a conversation with a mailbox is due: after the quiet time, at most the ceiling after the first message, and
+/// never before a retry is.
+pub(crate) fn due(retry_at: Option<Timestamp>, first: Timestamp, last: Timestamp, quiet: QuietTime) -> Timestamp {
+    let rested = later(last, quiet.quiet).min(later(first, quiet.ceiling));
+    retry_at.map_or(rested, |retry_at| retry_at.max(rested))
+}
+
+/// Until when a number may write freely to a customer who wrote to it at that time.
+pub(crate) fn window_end(sent_at: Timestamp) -> Timestamp {
+    later(sent_at, WINDOW)
+}
+
+/// A time as databases keep it, without what is below a millisecond.
+pub(crate) fn whole_millis(time: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(time.as_millisecond()).unwrap_or(time)
+}
+
+/// That much after a time, to the millisecond.
+pub(crate) fn later(time: Timestamp, by: Duration) -> Timestamp {
+    time.saturating_add(span(by)).unwrap_or(Timestamp::MAX)
+}
+
+/// That much before a time, to the millisecond.
+pub(crate) fn earlier(time: Timestamp, by: Duration) -> Timestamp {
+    time.saturating_sub(span(by)).unwrap_or(Timestamp::MIN)
+}
+
+fn span(duration: Duration) -> SignedDuration {
+    SignedDuration::from_millis(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// The id under which a message of our own stands in the mailbox, to be sent once more. None for one that is longer
+/// than any of Meta's.
+pub(crate) fn resend_id(failed: &MessageId) -> Option<MessageId> {
+    MessageId::parse(&format!("resend:{}", failed.expose())).ok()
+}
+
+/// As much of a line as is remembered, cut between characters.
+pub(crate) fn remembered(line: &str) -> &str {
+    let end = (0..=line.len().min(MEMORY_TURN_BYTES)).rev().find(|end| line.is_char_boundary(*end)).unwrap_or(0);
+    line.get(..end).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-    use shared::ids::{MessageId, PhoneNumberId};
+    use shared::ids::PhoneNumberId;
 
     use super::*;
 
@@ -31,6 +95,7 @@ mod tests {
             received_at: Timestamp::from_millisecond(received_ms).expect("in range"),
             index,
             message: None,
+            resend_of: None,
         }
     }
 
@@ -53,5 +118,79 @@ mod tests {
         assert_eq!(ids(next_run(&mailbox, 10)), ["a", "b"]);
         assert_eq!(ids(next_run(&mailbox, 1)), ["a"]);
         assert!(next_run(&[], 10).is_empty());
+    }
+
+    #[test]
+    fn what_is_sent_once_more_is_a_run_of_its_own() {
+        let mut mailbox = ["a", "b", "c", "d", "e"].map(|id| item(id, "1", 1, 1, 0));
+        for n in [2, 3] {
+            mailbox[n].resend_of = Some(MessageId::parse("failed").expect("an id"));
+        }
+        assert_eq!(ids(next_run(&mailbox, 10)), ["a", "b"]);
+        assert_eq!(ids(next_run(&mailbox[2..], 10)), ["c"]);
+        assert_eq!(ids(next_run(&mailbox[3..], 10)), ["d"]);
+        assert_eq!(ids(next_run(&mailbox[4..], 10)), ["e"]);
+    }
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millisecond(millis).expect("in range")
+    }
+
+    #[test]
+    fn a_bucket_lets_a_burst_through_and_then_one_message_at_a_time() {
+        let now = at(1_000_000);
+        assert_eq!(bucket_wait(None, now), None);
+        // As the operations keep it.
+        let mut full_at = now;
+        for sent in 0..BUCKET_MOST {
+            assert_eq!(bucket_wait(Some(full_at), now), None, "after {sent} messages");
+            full_at = later(full_at, BUCKET_REFILL);
+        }
+        assert_eq!(bucket_wait(Some(full_at), now), Some(BUCKET_REFILL));
+        assert_eq!(bucket_wait(Some(full_at), at(1_000_000 + 5_999)), Some(Duration::from_millis(1)));
+        assert_eq!(bucket_wait(Some(full_at), at(1_000_000 + 6_000)), None, "one is refilled");
+        full_at = later(full_at, BUCKET_REFILL);
+        assert_eq!(bucket_wait(Some(full_at), at(1_000_000 + 6_000)), Some(BUCKET_REFILL), "one, and no more");
+    }
+
+    #[test]
+    fn a_bucket_that_has_been_full_for_long_holds_no_more_than_a_burst() {
+        let (full_at, now) = (at(0), at(1_000_000_000));
+        assert_eq!(bucket_wait(Some(full_at), now), None);
+    }
+
+    #[test]
+    fn a_conversation_is_due_after_rest_by_the_ceiling_and_never_before_its_retry() {
+        let quiet = QuietTime { quiet: Duration::from_millis(800), ceiling: Duration::from_secs(5) };
+        assert_eq!(due(None, at(0), at(0), quiet), at(800));
+        assert_eq!(due(None, at(0), at(4_000), quiet), at(4_800));
+        assert_eq!(due(None, at(0), at(4_900), quiet), at(5_000));
+        assert_eq!(due(Some(at(9_000)), at(0), at(0), quiet), at(9_000));
+        assert_eq!(due(Some(at(100)), at(0), at(0), quiet), at(800));
+    }
+
+    #[test]
+    fn a_line_is_remembered_up_to_its_bound_and_cut_between_characters() {
+        assert_eq!(remembered(""), "");
+        assert_eq!(remembered("short"), "short");
+        let most = "a".repeat(MEMORY_TURN_BYTES);
+        assert_eq!(remembered(&format!("{most}a")), most);
+        let odd = format!("a{}", "é".repeat(MEMORY_TURN_BYTES));
+        assert_eq!(remembered(&odd).len(), MEMORY_TURN_BYTES - 1);
+    }
+
+    #[test]
+    fn times_that_no_clock_shows_bend_instead_of_breaking() {
+        assert_eq!(later(at(0), Duration::MAX), Timestamp::MAX);
+        assert_eq!(earlier(at(0), Duration::MAX), Timestamp::MIN);
+        let fine = Timestamp::from_nanosecond(1_999_999).expect("in range");
+        assert_eq!(whole_millis(fine), at(1));
+    }
+
+    #[test]
+    fn an_id_too_long_for_a_message_of_the_mailbox_is_none() {
+        let id = |length: usize| MessageId::parse(&"w".repeat(length)).expect("an id");
+        assert!(resend_id(&id(505)).is_some());
+        assert!(resend_id(&id(506)).is_none());
     }
 }

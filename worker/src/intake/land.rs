@@ -2,7 +2,10 @@
 
 use jiff::Timestamp;
 use serde_json::Value;
-use shared::ids::{MessageId, PhoneNumberId, REPLAY_MARK, SessionId};
+use shared::{
+    fail_point,
+    ids::{MessageId, PhoneNumberId, REPLAY_MARK, SessionId},
+};
 
 use super::{Intake, IntakeError, Update};
 use crate::{
@@ -32,15 +35,28 @@ impl Intake {
             return self.record_only(update, &business, &message).await;
         }
         let sender = sender(&message, contact.as_ref());
-        let Some(session) = self.identities.resolve(&business, &sender).await? else {
-            return Err(IntakeError::unhandled(
-                "no_customer",
-                "the message names neither a phone number nor a user id",
-            ));
+        let mut resolved = self.identities.resolve(&business, &sender).await?;
+        let customer = Customer {
+            wa_id: sender.wa_id.clone(),
+            user_id: sender.user_id.clone(),
+            name: contact_name(contact.as_ref()),
         };
-        let customer = Customer { wa_id: sender.wa_id, user_id: sender.user_id, name: contact_name(contact.as_ref()) };
-        let item = item(update, number, &message)?;
-        self.land(&business, session, &customer, item, &message).await
+        for _ in 0..=MOVES_MOST {
+            let Some(session) = resolved else {
+                return Err(IntakeError::unhandled(
+                    "no_customer",
+                    "the message names neither a phone number nor a user id",
+                ));
+            };
+            let item = item(update, number, &message)?;
+            match self.land(&business, session, &customer, item, &message).await? {
+                Ended::Handled => return Ok(()),
+                Ended::Forgotten(session) => {
+                    resolved = self.identities.begin_anew(&business, &sender, &session).await?;
+                }
+            }
+        }
+        Err(merge_loop())
     }
 
     /// The business of a number.
@@ -63,13 +79,12 @@ impl Intake {
         customer: &Customer,
         mut item: MailboxItem,
         message: &Value,
-    ) -> Result<(), IntakeError> {
+    ) -> Result<Ended, IntakeError> {
         let quiet = QuietTime::new(business.companion.quiet.unwrap_or(self.settings.quiet));
         let (mut session, mut looked_up, mut moves) = (session, false, 0);
-        // What Meta sends again may have been answered in the former owner's session.
-        if session.has_former_owner() && self.store.was_answered(&item.phone_number_id, &item.id).await? {
+        if self.was_answered_to_former_owner(&session, &item).await? {
             count("duplicate");
-            return Ok(());
+            return Ok(Ended::Handled);
         }
         if item.message.as_ref().is_some_and(|content| content.len() > CONTENT_MOST) {
             self.keep_content_apart(business, &session, &mut item, message).await?;
@@ -84,31 +99,44 @@ impl Intake {
                 quiet,
                 looked_up,
             };
+            fail_point!("intake.before.land");
             match self.store.land(&landing).await? {
                 Landed::New { due_in } => {
+                    fail_point!("intake.after.land");
                     tracing::debug!(%session, message = %item.id, "landed");
                     count("new");
                     let lag = Timestamp::now().duration_since(item.received_at).as_secs_f64();
                     metrics::histogram!("switchboard_queue_age_seconds").record(lag.max(0.0));
                     self.waker.wake(business.subdomain.as_ref(), &session, due_in);
-                    return Ok(());
+                    return Ok(Ended::Handled);
                 }
                 Landed::Duplicate => {
                     count("duplicate");
-                    return Ok(());
+                    return Ok(Ended::Handled);
                 }
                 Landed::AskTranscript if self.store.was_answered(&item.phone_number_id, &item.id).await? => {
                     count("duplicate");
-                    return Ok(());
+                    return Ok(Ended::Handled);
                 }
                 Landed::AskTranscript => looked_up = true,
                 Landed::NoRoomForContent => self.keep_content_apart(business, &session, &mut item, message).await?,
-                Landed::Moved(target) if moves < MOVES_MOST => (session, moves) = (target, moves + 1),
-                Landed::Moved(_) => {
-                    return Err(IntakeError::unhandled("merge_loop", "the conversation's tombstones lead in a circle"));
+                Landed::Moved(target) if target == session => return Ok(Ended::Forgotten(session)),
+                Landed::Moved(target) if moves < MOVES_MOST => {
+                    if self.was_answered_to_former_owner(&target, &item).await? {
+                        count("duplicate");
+                        return Ok(Ended::Handled);
+                    }
+                    (session, moves) = (target, moves + 1);
                 }
+                Landed::Moved(_) => return Err(merge_loop()),
             }
         }
+    }
+
+    /// What Meta sends again may have been answered in the session that somebody else, or the same customer before they
+    /// were forgotten, had under this name.
+    async fn was_answered_to_former_owner(&self, session: &SessionId, item: &MailboxItem) -> Result<bool, StoreError> {
+        Ok(session.has_former_owner() && self.store.was_answered(&item.phone_number_id, &item.id).await?)
     }
 
     async fn keep_content_apart(
@@ -141,6 +169,18 @@ impl Intake {
     }
 }
 
+/// How a landing ended.
+enum Ended {
+    /// The message is where it belongs.
+    Handled,
+    /// This conversation was forgotten, and takes nothing more.
+    Forgotten(SessionId),
+}
+
+fn merge_loop() -> IntakeError {
+    IntakeError::unhandled("merge_loop", "the conversation's tombstones lead in a circle")
+}
+
 fn count(outcome: &'static str) {
     metrics::counter!("switchboard_landed_total", "outcome" => outcome).increment(1);
 }
@@ -164,5 +204,6 @@ fn item(update: &Update, number: &PhoneNumberId, message: &Value) -> Result<Mail
         received_at,
         index: update.envelope.index,
         message: Some(update.envelope.payload.get().to_owned()),
+        resend_of: None,
     })
 }

@@ -9,10 +9,13 @@ mod status;
 mod account;
 mod dead;
 mod revive;
+mod merges;
 
 use std::{
+    collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
     panic::AssertUnwindSafe,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -27,6 +30,7 @@ use shared::{
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
+pub use merges::finish_merges;
 pub use revive::revive;
 
 use crate::{
@@ -35,11 +39,11 @@ use crate::{
     message::{parse, sender},
     scheduler::Waker,
     settings::TurnSettings,
-    store::{DeadLetter, ReplayPolicy, Store, StoreError},
+    store::{DeadLetter, ReplayPolicy, Store, StoreError, in_time},
 };
 
-/// Landings in parallel.
-const LANES: u64 = 64;
+/// Landings in parallel, of each queue.
+const LANES: u64 = 16;
 /// Deliveries that wait in each.
 const LANE_LENGTH: usize = 8;
 const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -103,36 +107,50 @@ impl Update {
     }
 }
 
-/// Hands deliveries to their lanes.
+/// Hands deliveries to their lanes. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Lanes {
-    senders: Vec<mpsc::Sender<Delivery>>,
+    intake: Intake,
+    tasks: TaskTracker,
+    shutdown: Shutdown,
+    /// Each queue has lanes of its own, so that a flood in one does not hold up the landing of the others.
+    queues: Arc<Mutex<HashMap<String, Vec<mpsc::Sender<Delivery>>>>>,
 }
 
 impl Lanes {
-    /// Starts the lanes. They end, after what they hold, when the last clone is dropped, or when the drain begins
-    /// and the database is away.
-    pub fn start(intake: &Intake, tasks: &TaskTracker, shutdown: &Shutdown) -> Self {
-        let lane = |_| {
-            let (sender, receiver) = mpsc::channel(LANE_LENGTH);
-            tasks.spawn(run_lane(intake.clone(), receiver, shutdown.clone()));
-            sender
-        };
-        Self { senders: (0..LANES).map(lane).collect() }
+    /// Lanes that start with the first delivery of their queue. They end, after what they hold, when the last clone
+    /// is dropped, or when the drain begins and the database is away.
+    pub fn new(intake: &Intake, tasks: &TaskTracker, shutdown: &Shutdown) -> Self {
+        Self { intake: intake.clone(), tasks: tasks.clone(), shutdown: shutdown.clone(), queues: Arc::default() }
     }
 
     /// Passes a delivery on; waits while its lane is full.
     pub async fn dispatch(&self, delivery: Delivery) {
-        let lane = usize::try_from(lane_of(&delivery) % LANES).unwrap_or(0);
-        if let Some(sender) = self.senders.get(lane) {
+        if let Some(lane) = self.lane(&delivery) {
             // A lane that ended drops the delivery, which returns it to its queue.
-            drop(sender.send(delivery).await);
+            drop(lane.send(delivery).await);
         }
+    }
+
+    fn lane(&self, delivery: &Delivery) -> Option<mpsc::Sender<Delivery>> {
+        let lane = usize::try_from(customer_of(delivery) % LANES).unwrap_or(0);
+        let mut queues = self.queues.lock().expect("no code panics while it holds this lock");
+        let lanes = queues.entry(delivery.source.queue.clone()).or_insert_with(|| self.start());
+        lanes.get(lane).cloned()
+    }
+
+    fn start(&self) -> Vec<mpsc::Sender<Delivery>> {
+        let lane = |_| {
+            let (sender, receiver) = mpsc::channel(LANE_LENGTH);
+            self.tasks.spawn(run_lane(self.intake.clone(), receiver, self.shutdown.clone()));
+            sender
+        };
+        (0..LANES).map(lane).collect()
     }
 }
 
-/// The same lane for everything of one customer, so that it is landed in order.
-fn lane_of(delivery: &Delivery) -> u64 {
+/// The same number for everything of one customer, so that it is landed in order.
+fn customer_of(delivery: &Delivery) -> u64 {
     let mut hasher = DefaultHasher::new();
     match Envelope::decode(&delivery.body) {
         Ok(envelope) => {
@@ -159,7 +177,7 @@ async fn run_lane(intake: Intake, mut deliveries: mpsc::Receiver<Delivery>, shut
     while let Some(delivery) = deliveries.recv().await {
         let mut delays = Delays::new(RETRY_FIRST, RETRY_MOST);
         loop {
-            let handling = AssertUnwindSafe(intake.handle(&delivery)).catch_unwind();
+            let handling = AssertUnwindSafe(in_time(intake.handle(&delivery))).catch_unwind();
             let handled = tokio::select! {
                 () = shutdown.aborting.cancelled() => return,
                 handled = handling => handled,
@@ -167,7 +185,7 @@ async fn run_lane(intake: Intake, mut deliveries: mpsc::Receiver<Delivery>, shut
             // A delivery that makes us panic would do so again, and end this lane for everybody.
             let handled = match handled {
                 Ok(handled) => handled,
-                Err(_) => intake.bury_panic(&delivery).await,
+                Err(_) => in_time(intake.bury_panic(&delivery)).await,
             };
             match handled {
                 Ok(settlement) => {
@@ -191,6 +209,9 @@ async fn run_lane(intake: Intake, mut deliveries: mpsc::Receiver<Delivery>, shut
 impl Intake {
     /// Handles one delivery to its end; an error means that it has to be handled again.
     async fn handle(&self, delivery: &Delivery) -> Result<Settlement, StoreError> {
+        if delivery.source.is_unrouted {
+            metrics::counter!("switchboard_unrouted_total").increment(1);
+        }
         let update = Update::decode(&delivery.body, delivery.message_id.as_deref());
         match (delivery.source.role, update) {
             (QueueRole::Dead, update) => self.take_dead_letter(delivery, update.ok()).await?,
@@ -225,6 +246,17 @@ impl Intake {
 
     /// Handles an update; what cannot be handled becomes a dead letter.
     pub(crate) async fn take(&self, update: &Update, body: &[u8]) -> Result<(), StoreError> {
+        match self.attempt(update).await {
+            Ok(()) => Ok(()),
+            Err(IntakeError::Store(error)) => Err(error),
+            Err(IntakeError::Unhandled { reason, detail, replay }) => {
+                self.bury(update, body, reason, detail, replay).await
+            }
+        }
+    }
+
+    /// Handles an update, or says why that can never be done.
+    async fn attempt(&self, update: &Update) -> Result<(), IntakeError> {
         let kind = update.envelope.kind;
         let taken = match kind {
             Kind::Message => self.take_message(update).await,
@@ -234,16 +266,13 @@ impl Intake {
             Kind::Other => self.take_other(update).await,
         };
         metrics::counter!("switchboard_updates_total", "kind" => kind.name()).increment(1);
-        let (reason, detail, replay) = match taken {
-            Ok(()) => return Ok(()),
-            Err(IntakeError::Unhandled { reason, detail, replay }) => (reason, detail, replay),
+        match taken {
             // A write that MongoDB refuses for what it is would be refused for ever.
-            Err(IntakeError::Store(error @ (StoreError::Refused(_) | StoreError::Corrupt { .. }))) => {
-                ("unlandable", error.to_string(), ReplayPolicy::ByHand)
+            Err(IntakeError::Store(error)) if error.is_permanent() => {
+                Err(IntakeError::unhandled("unlandable", error.to_string()))
             }
-            Err(IntakeError::Store(error @ StoreError::Unavailable(_))) => return Err(error),
-        };
-        self.bury(update, body, reason, detail, replay).await
+            Ok(()) | Err(_) => taken,
+        }
     }
 
     async fn bury(

@@ -1,13 +1,21 @@
 //! A status: evidence that a send happened, a step on the transcript, or a failure to file.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
+use shared::ids::PhoneNumberId;
 
 use super::{Intake, IntakeError, Update};
 use crate::{
+    conversation::{QuietTime, Resend},
     message::{Status, parse},
-    store::StatusUpdate,
+    store::{SentText, StatusUpdate},
     whatsapp::{Callback, ErrorClass, classify},
 };
+
+/// How often, and how far apart, it is looked whether a reply has been settled whose part has failed already.
+const SETTLING_LOOKS: u32 = 15;
+const SETTLING_LOOK: Duration = Duration::from_millis(200);
 
 impl Intake {
     pub(super) async fn take_status(&self, update: &Update) -> Result<(), IntakeError> {
@@ -40,11 +48,47 @@ impl Intake {
             error_code: status.error.as_ref().map(|(code, _)| *code),
         };
         self.store.record_status(&recorded).await?;
-        if status.is_failure() {
-            let (code, title) = status.error.unwrap_or((0, "no error given".to_owned()));
-            return Err(IntakeError::unhandled("delivery_failed", format!("error {code}: {title}")));
+        if !status.is_failure() || (transient && self.send_once_more(number, &status, received_at).await?) {
+            return Ok(());
         }
-        Ok(())
+        let (code, title) = status.error.unwrap_or((0, "no error given".to_owned()));
+        Err(IntakeError::unhandled("delivery_failed", format!("error {code}: {title}")))
+    }
+
+    /// Puts a message that failed for a passing reason back into its conversation, once. False where the customer
+    /// has had another answer since, or a second try of this one.
+    async fn send_once_more(
+        &self,
+        number: &PhoneNumberId,
+        status: &Status,
+        received_at: Timestamp,
+    ) -> Result<bool, IntakeError> {
+        let callback = status.callback.as_deref().and_then(Callback::decode);
+        let part = callback.as_ref().map_or(0, |callback| callback.part);
+        let failed_at = status.at.unwrap_or(received_at);
+        for _ in 0..SETTLING_LOOKS {
+            let sent = self.store.sent_text(number, &status.wamid).await?;
+            if let Some(SentText { session, reply_id, body }) = &sent {
+                let (wamid, quiet) = (&status.wamid, QuietTime::new(self.settings.quiet));
+                let resend = Resend { session, number, reply_id, part, wamid, body, failed_at, quiet };
+                if self.store.land_resend(&resend).await?.is_some() {
+                    tracing::info!(%session, part, "a message failed for a passing reason: it is sent once more");
+                    metrics::counter!("switchboard_resends_total").increment(1);
+                    return Ok(true);
+                }
+            }
+            // The failure may have overtaken the end of its own turn.
+            let under_way = match (&sent, &callback) {
+                (Some(sent), _) => self.store.is_under_way(&sent.session, &sent.reply_id).await?,
+                (None, Some(callback)) => self.store.is_under_way(&callback.session, &callback.reply_id).await?,
+                (None, None) => false,
+            };
+            if !under_way {
+                break;
+            }
+            tokio::time::sleep(SETTLING_LOOK).await;
+        }
+        Ok(false)
     }
 }
 

@@ -20,7 +20,10 @@ use tokio::{
 use tokio_util::time::{DelayQueue, delay_queue};
 
 use self::fair::FairQueue;
-use crate::turn::{self, Outcome, SharedTurns};
+use crate::{
+    store::in_time,
+    turn::{self, Outcome, SharedTurns},
+};
 
 /// Giving leases back is for a quicker hand-over; it must not hold up a stop.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -190,7 +193,7 @@ async fn scan(turns: SharedTurns, room: watch::Receiver<bool>, found: mpsc::Send
         if !*room.borrow() {
             continue;
         }
-        match turns.store.due(businesses, SCANNED_EACH).await {
+        match in_time(turns.store.due(businesses, SCANNED_EACH)).await {
             Ok(due) if due.is_empty() => {}
             Ok(due) => {
                 if found.send(due).await.is_err() {

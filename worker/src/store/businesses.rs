@@ -7,6 +7,7 @@ use secrecy::SecretString;
 use shared::ids::PhoneNumberId;
 
 use super::{Result, Store, from_bson, to_bson};
+use crate::conversation::BusinessId;
 
 /// A business's document, read without judging it.
 #[derive(Debug, Clone)]
@@ -45,6 +46,17 @@ impl Store {
         let mut forms = vec![Bson::from(number.expose())];
         forms.extend(number.expose().parse::<i64>().ok().map(Bson::Int64));
         self.find_businesses(doc! { "whatsappPhoneNumberIds": { "$in": forms } }).await
+    }
+
+    /// The business of that id.
+    ///
+    /// # Errors
+    /// [`super::StoreError`].
+    pub async fn business(&self, id: &BusinessId) -> Result<Option<BusinessRecord>> {
+        // The back end's ids are ObjectIds; other installations may have texts.
+        let mut forms = vec![Bson::from(id.0.as_str())];
+        forms.extend(ObjectId::parse_str(&id.0).ok().map(Bson::ObjectId));
+        Ok(self.find_businesses(doc! { "_id": { "$in": forms } }).await?.pop())
     }
 
     /// The businesses of a WhatsApp Business Account.

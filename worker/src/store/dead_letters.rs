@@ -1,15 +1,29 @@
-//! What cannot be handled and must not be lost, with the reason and its bytes.
+//! What cannot be handled and must not be lost, with the reason and its bytes; and its way back.
+//!
+//! A letter goes back into its conversation as often as a replay of it is begun, and lands there once: each replay of
+//! one burial has the same id, which landing knows. What became of it is written only where it was not buried again
+//! since (`count`). What operators ask and decide is in `filed_letters`.
+
+use std::time::Duration;
 
 use mongodb::bson::{Binary, Bson, DateTime, Document, doc, spec::BinarySubtype};
+use sha2::{Digest, Sha256};
 use shared::ids::{PhoneNumberId, SessionId};
 
-use super::{Result, Store, corrupt};
+use super::{Result, Store, corrupt, pipeline::literal};
 use crate::conversation::BusinessId;
 
+/// `replay` of a letter that waits for its business.
+pub(super) const WHEN_SERVED: &str = "when_served";
+/// `replay` of a letter that an operator wants to be replayed.
+pub(super) const NOW: &str = "now";
+
 const KEPT_MS: i64 = 90 * 24 * 60 * 60 * 1_000;
+/// 64 bits: two letters of one installation do not have the same.
+const HANDLE_DIGITS: usize = 16;
 
 /// Whether a dead letter comes back by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ReplayPolicy {
     /// When an operator says so.
     ByHand,
@@ -44,7 +58,7 @@ pub struct DeadLetter {
     pub counted_as_answered: bool,
 }
 
-/// A dead letter that waits for its business.
+/// A dead letter that waits for its business, or whose replay was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WaitingLetter {
     /// Its id.
@@ -61,7 +75,8 @@ pub struct WaitingLetter {
 }
 
 impl Store {
-    /// Files a dead letter; the same one again only counts, and says anew why and whether it comes back.
+    /// Files a dead letter; the same one again only counts, and says anew why and whether it comes back. One that was
+    /// discarded is open again, with its body.
     ///
     /// # Errors
     /// [`super::StoreError`].
@@ -70,12 +85,8 @@ impl Store {
             Ok(text) => Bson::String(text.to_owned()),
             Err(_) => Bson::Binary(Binary { subtype: BinarySubtype::Generic, bytes: letter.body.clone() }),
         };
-        let (replay, replay_until) = match letter.replay {
-            ReplayPolicy::ByHand => (None, None),
-            ReplayPolicy::WhenServed => (Some("when_served"), None),
-            ReplayPolicy::WhenServedWithinADay => (Some("when_served"), Some(in_ms(24 * 60 * 60 * 1_000))),
-        };
         let first = doc! {
+            "handle": handle(&letter.id),
             "body": body,
             "buried_at": DateTime::now(),
             "message_id": letter.message_id.as_deref(),
@@ -84,20 +95,42 @@ impl Store {
             "conversation": letter.session.as_ref().map(SessionId::expose),
             "expire_at": in_ms(KEPT_MS),
         };
-        let newest = doc! {
-            "reason": letter.reason,
-            "detail": letter.detail.as_str(),
-            "replay": replay,
-            "replay_until": replay_until,
-        };
-        let update = doc! {
-            "$setOnInsert": first,
-            "$set": newest,
-            "$unset": { "replayed_at": "" },
-            "$inc": { "count": 1_i64, "turn_burials": i64::from(letter.counted_as_answered) },
-        };
+        let mut set = newest(letter.reason, &letter.detail, letter.replay);
+        for (field, value) in first {
+            let kept = doc! { "$ifNull": [format!("${field}"), literal(value)] };
+            set.insert(field, kept);
+        }
+        set.insert("count", plus("count", 1));
+        set.insert("turn_burials", plus("turn_burials", i64::from(letter.counted_as_answered)));
         let letters = self.db.collection::<Document>("dead_letters");
-        letters.update_one(doc! { "_id": letter.id.as_str() }, update).upsert(true).await?;
+        letters.update_one(doc! { "_id": letter.id.as_str() }, vec![doc! { "$set": set }]).upsert(true).await?;
+        match &letter.session {
+            Some(session) => self.erase_if_forgotten(session).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Files a letter again whose replay failed, unless it was buried again since: of several workers that replay one
+    /// burial, one counts.
+    ///
+    /// `number` is the one that it came to, where only the replay found it out.
+    ///
+    /// # Errors
+    /// [`super::StoreError`].
+    pub async fn bury_again(
+        &self,
+        letter: &WaitingLetter,
+        reason: &'static str,
+        detail: &str,
+        replay: ReplayPolicy,
+        number: Option<&PhoneNumberId>,
+    ) -> Result<()> {
+        let mut set = newest(reason, detail, replay);
+        let number = literal(number.map(PhoneNumberId::expose));
+        set.insert("phone_number_id", doc! { "$ifNull": ["$phone_number_id", number] });
+        set.insert("count", plus("count", 1));
+        let letters = self.db.collection::<Document>("dead_letters");
+        letters.update_one(this_burial(letter), vec![doc! { "$set": set }]).await?;
         Ok(())
     }
 
@@ -121,23 +154,25 @@ impl Store {
         let mut cursor = letters.find(filter).sort(doc! { "buried_at": 1, "_id": 1 }).limit(most).await?;
         let mut found = Vec::new();
         while cursor.advance().await? {
-            let letter = cursor.deserialize_current()?;
-            let id = letter.get_str("_id").map_err(corrupt("dead letter"))?;
-            let whole = |field: &str| letter.get(field).and_then(|n| n.as_i64().or(n.as_i32().map(i64::from)));
-            let by_turns = whole("turn_burials").unwrap_or(0);
-            found.push(WaitingLetter {
-                id: id.to_owned(),
-                message_id: letter.get_str("message_id").ok().map(str::to_owned),
-                body: match letter.get("body") {
-                    Some(Bson::String(text)) => text.clone().into_bytes(),
-                    Some(Bson::Binary(binary)) => binary.bytes.clone(),
-                    _ => Vec::new(),
-                },
-                count: whole("count").unwrap_or(1),
-                replay_number: (by_turns > 0).then_some(by_turns),
-            });
+            found.push(to_replay(&cursor.deserialize_current()?)?);
         }
         Ok(found)
+    }
+
+    /// Takes up one of the letters whose replay an operator asked for, the longest buried first. For `hold` nobody else
+    /// takes it up; if its worker dies, another one does after that.
+    ///
+    /// # Errors
+    /// [`super::StoreError`].
+    pub async fn take_up_requested(&self, hold: Duration) -> Result<Option<WaitingLetter>> {
+        let now = self.now();
+        let hold = i64::try_from(hold.as_millis()).unwrap_or(i64::MAX);
+        let until = DateTime::from_millis(now.timestamp_millis().saturating_add(hold));
+        let filter = doc! { "replay": NOW, "$or": not_in_hand(now) };
+        let taking = doc! { "$set": { "replay_taken_until": until } };
+        let letters = self.db.collection::<Document>("dead_letters");
+        let taken = letters.find_one_and_update(filter, taking).sort(doc! { "buried_at": 1, "_id": 1 }).await?;
+        taken.as_ref().map(to_replay).transpose()
     }
 
     /// Marks a dead letter as replayed, unless it was buried again since.
@@ -145,16 +180,80 @@ impl Store {
     /// # Errors
     /// [`super::StoreError`].
     pub async fn mark_replayed(&self, letter: &WaitingLetter) -> Result<()> {
-        let filter = doc! { "_id": letter.id.as_str(), "count": letter.count };
-        let update = doc! { "$set": { "replayed_at": DateTime::now(), "replay": Bson::Null } };
-        self.db.collection::<Document>("dead_letters").update_one(filter, update).await?;
+        let update = doc! {
+            "$set": { "replayed_at": DateTime::now(), "replay": Bson::Null },
+            "$unset": { "replay_taken_until": "" },
+        };
+        self.db.collection::<Document>("dead_letters").update_one(this_burial(letter), update).await?;
         Ok(())
+    }
+}
+
+/// The short name of a letter on the command line. Its `_id` is long, and holds the id of the message, which tells who
+/// the customer is.
+fn handle(id: &str) -> String {
+    hex::encode(Sha256::digest(id)).chars().take(HANDLE_DIGITS).collect()
+}
+
+/// What each burial says anew.
+fn newest(reason: &'static str, detail: &str, replay: ReplayPolicy) -> Document {
+    let (replay, until) = match replay {
+        ReplayPolicy::ByHand => (None, None),
+        ReplayPolicy::WhenServed => (Some(WHEN_SERVED), None),
+        ReplayPolicy::WhenServedWithinADay => (Some(WHEN_SERVED), Some(in_ms(24 * 60 * 60 * 1_000))),
+    };
+    let mut set = doc! {
+        "reason": literal(reason),
+        "detail": literal(detail),
+        "last_buried_at": DateTime::now(),
+        "replay": literal(replay),
+        "replay_until": literal(until),
+    };
+    for gone in ["replayed_at", "discarded_at", "replay_requested_at", "replay_taken_until"] {
+        set.insert(gone, "$$REMOVE");
+    }
+    set
+}
+
+fn plus(field: &str, more: i64) -> Document {
+    doc! { "$add": [{ "$ifNull": [format!("${field}"), 0_i64] }, more] }
+}
+
+fn this_burial(letter: &WaitingLetter) -> Document {
+    doc! { "_id": letter.id.as_str(), "count": letter.count }
+}
+
+/// Nobody replays it now: alternatives of a filter.
+pub(super) fn not_in_hand(now: DateTime) -> [Document; 2] {
+    [doc! { "replay_taken_until": Bson::Null }, doc! { "replay_taken_until": { "$lte": now } }]
+}
+
+fn to_replay(letter: &Document) -> Result<WaitingLetter> {
+    let by_turns = whole(letter, "turn_burials").unwrap_or(0);
+    Ok(WaitingLetter {
+        id: letter.get_str("_id").map_err(corrupt("dead letter"))?.to_owned(),
+        message_id: letter.get_str("message_id").ok().map(str::to_owned),
+        body: body(letter).unwrap_or_default(),
+        count: whole(letter, "count").unwrap_or(1),
+        replay_number: (by_turns > 0).then_some(by_turns),
+    })
+}
+
+pub(super) fn whole(letter: &Document, field: &str) -> Option<i64> {
+    letter.get(field).and_then(|number| number.as_i64().or(number.as_i32().map(i64::from)))
+}
+
+pub(super) fn body(letter: &Document) -> Option<Vec<u8>> {
+    match letter.get("body") {
+        Some(Bson::String(text)) => Some(text.clone().into_bytes()),
+        Some(Bson::Binary(binary)) => Some(binary.bytes.clone()),
+        _ => None,
     }
 }
 
 fn waiting() -> Document {
     let in_time = doc! { "$or": [{ "replay_until": Bson::Null }, { "replay_until": { "$gt": DateTime::now() } }] };
-    let mut filter = doc! { "replay": "when_served" };
+    let mut filter = doc! { "replay": WHEN_SERVED };
     filter.extend(in_time);
     filter
 }

@@ -4,7 +4,7 @@
 //! sessions and no alias ever crosses from one business to another.
 
 use mongodb::{
-    bson::{DateTime, Document, doc},
+    bson::{Bson, DateTime, Document, doc},
     options::ReturnDocument,
 };
 use shared::ids::{SessionId, UserId};
@@ -89,6 +89,56 @@ impl Store {
         let filter = doc! { "_id": key(business, alias), "conversation": session.expose() };
         self.db.collection::<Document>("identities").delete_one(filter).await?;
         Ok(())
+    }
+
+    /// Notes with whom a phone number was seen that leads to this session. False: it leads elsewhere, or was seen with
+    /// somebody else.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn link_alias(
+        &self,
+        business: &BusinessId,
+        alias: &str,
+        session: &SessionId,
+        user_id: &UserId,
+    ) -> Result<bool> {
+        let filter = doc! {
+            "_id": key(business, alias),
+            "conversation": session.expose(),
+            "user_id": { "$in": [user_id.expose(), Bson::Null] },
+        };
+        let update = doc! { "$set": { "user_id": user_id.expose() } };
+        let linked = self.db.collection::<Document>("identities").update_one(filter, update).await?;
+        Ok(linked.matched_count == 1)
+    }
+
+    /// Points every alias of one session at another.
+    pub(super) async fn repoint_aliases(&self, from: &SessionId, into: &SessionId) -> Result<()> {
+        let update = doc! { "$set": { "conversation": into.expose(), "moved_at": DateTime::now() } };
+        let identities = self.db.collection::<Document>("identities");
+        identities.update_many(doc! { "conversation": from.expose() }, update).await?;
+        Ok(())
+    }
+
+    /// The numbers and user ids that lead to a session.
+    pub(super) async fn aliases_of(&self, session: &SessionId) -> Result<Vec<String>> {
+        let identities = self.db.collection::<Document>("identities");
+        let mut cursor = identities.find(doc! { "conversation": session.expose() }).await?;
+        let mut aliases = Vec::new();
+        while cursor.advance().await? {
+            let document = cursor.deserialize_current()?;
+            // Neither numbers nor user ids have a colon.
+            let alias = document.get_str("_id").ok().and_then(|id| id.rsplit_once(':'));
+            aliases.extend(alias.map(|(_, alias)| alias.to_owned()));
+        }
+        Ok(aliases)
+    }
+
+    /// Forgets every alias that leads to a session, and says how many there were.
+    pub(super) async fn drop_aliases_of(&self, session: &SessionId) -> Result<u64> {
+        let identities = self.db.collection::<Document>("identities");
+        Ok(identities.delete_many(doc! { "conversation": session.expose() }).await?.deleted_count)
     }
 
     /// Points an alias at a session, wherever it led before, and says where that was.

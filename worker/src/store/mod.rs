@@ -7,6 +7,7 @@ mod conversations;
 mod pipeline;
 mod transcript;
 mod dead_letters;
+mod filed_letters;
 mod businesses;
 mod identities;
 mod events;
@@ -30,13 +31,15 @@ use secrecy::ExposeSecret;
 use shared::{retry::Delays, shutdown::Shutdown};
 
 pub use businesses::BusinessRecord;
-pub use conversations::{
-    Claim, CommitOutcome, CustomerIdChange, DueBusinesses, Landed, Landing, Memory, Postponement, Renewed, Settled,
-};
+pub use conversations::{DueBusinesses, Forgotten, MergeRequest, MergeRequested, MergeStep};
 pub use dead_letters::{DeadLetter, ReplayPolicy, WaitingLetter};
+pub use filed_letters::{FiledLetter, FiledLetters, LetterFilter, LetterOwner, LetterState, Reading, Standing};
 pub use identities::Alias;
-pub use transcript::{Inbound, Outbound, StatusUpdate};
+pub use transcript::{Inbound, Outbound, SentText, StatusUpdate};
 
+pub use crate::conversation::{
+    Claim, CommitOutcome, CustomerIdChange, Landed, Landing, Memory, Postponement, Renewed, Resend, Settled,
+};
 use crate::settings::StoreSettings;
 
 /// Why the database did not do what it was asked.
@@ -45,6 +48,9 @@ pub enum StoreError {
     /// Not reachable, no primary, or the outcome is unknown: the same guarded call may be repeated.
     #[error("MongoDB is not available: {}", describe(.0))]
     Unavailable(#[source] mongodb::error::Error),
+    /// No answer came in time; the outcome is unknown: the same guarded call may be repeated.
+    #[error("MongoDB did not answer within {} s", ANSWER_TIMEOUT.as_secs())]
+    TimedOut,
     /// This very write can never work.
     #[error("MongoDB refused the write: {}", describe(.0))]
     Refused(#[source] mongodb::error::Error),
@@ -61,6 +67,18 @@ pub enum StoreError {
 /// A primary that cannot reach a majority would keep a write waiting for ever.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// More than the driver's own limits for finding a server and for a write.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Ends a piece of work with the database, of some requests, that hangs: the driver waits for ever for the answer of a
+/// server that vanished without a word. Whoever drives the work calls this, so that nothing is held up behind it.
+///
+/// # Errors
+/// The work's own, or [`StoreError::TimedOut`].
+pub(crate) async fn in_time<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::time::timeout(ANSWER_TIMEOUT, work).await.unwrap_or(Err(StoreError::TimedOut))
+}
+
 pub(crate) type Result<T> = std::result::Result<T, StoreError>;
 
 /// Codes with which MongoDB refuses a command or a document for what it is (`error_codes.yml` of the server).
@@ -75,7 +93,7 @@ impl StoreError {
     /// Whether repeating the call can never help.
     pub fn is_permanent(&self) -> bool {
         match self {
-            Self::Unavailable(_) => false,
+            Self::Unavailable(_) | Self::TimedOut => false,
             Self::Refused(_) | Self::Corrupt { .. } => true,
         }
     }
@@ -184,10 +202,32 @@ impl Store {
         self.index("conversations", doc! { "subdomain": 1, "due_at": 1 }, partial(&due)).await?;
         let leased = doc! { "lease": { "$exists": true } };
         self.index("conversations", doc! { "lease.worker": 1 }, partial(&leased)).await?;
+        let waiting = doc! { "waits_for": { "$exists": true } };
+        self.index("conversations", doc! { "business_id": 1 }, partial(&waiting)).await?;
+        let merging = doc! { "merge": { "$exists": true } };
+        self.index("conversations", doc! { "merge.try_at": 1 }, partial(&merging)).await?;
+        self.index("conversations", doc! { "merge.into": 1 }, partial(&merging)).await?;
+        let merged = doc! { "merged_into": { "$exists": true } };
+        self.index("conversations", doc! { "merged_into": 1 }, partial(&merged)).await?;
+        let forgotten = IndexOptions::builder().expire_after(conversations::CLOSED_KEPT).build();
+        self.index("conversations", doc! { "forgotten_at": 1 }, forgotten).await?;
+        let closed = doc! { "look_after_at": { "$exists": true } };
+        self.index("conversations", doc! { "look_after_at": 1 }, partial(&closed)).await?;
+        self.index("dead_letters", doc! { "conversation": 1 }, IndexOptions::default()).await?;
         self.index("businesses", doc! { "whatsappPhoneNumberIds": 1 }, IndexOptions::default()).await?;
         self.index("identities", doc! { "conversation": 1 }, IndexOptions::default()).await?;
         self.index("messages", doc! { "conversation": 1, "timestamp": 1 }, IndexOptions::default()).await?;
-        self.index("dead_letters", doc! { "replay": 1, "phone_number_id": 1 }, IndexOptions::default()).await?;
+        for keys in [
+            doc! { "replay": 1, "phone_number_id": 1 },
+            doc! { "replay": 1, "buried_at": 1, "_id": 1 },
+            doc! { "handle": 1 },
+            doc! { "buried_at": -1, "_id": 1 },
+            doc! { "reason": 1, "buried_at": -1, "_id": 1 },
+            doc! { "business_id": 1, "buried_at": -1, "_id": 1 },
+            doc! { "phone_number_id": 1, "buried_at": -1, "_id": 1 },
+        ] {
+            self.index("dead_letters", keys, IndexOptions::default()).await?;
+        }
         for collection in ["messages", "dead_letters", "account_events"] {
             let ttl = IndexOptions::builder().expire_after(Duration::ZERO).build();
             self.index(collection, doc! { "expire_at": 1 }, ttl).await?;

@@ -2,17 +2,37 @@
 //!
 //! It serves people, analytics and one promise: a message older than its conversation remembers is known to be
 //! answered by it. Upserts merge, so that what comes twice or in another order changes nothing, and a status
-//! that comes before its message leaves a shell.
+//! that comes before its message leaves a shell. So does a message whose customer was forgotten (`forgotten_at`): it
+//! is known, and no text ever comes back to it.
 
 use jiff::Timestamp;
 use mongodb::bson::{Bson, DateTime, Document, doc};
 use shared::ids::{MessageId, PhoneNumberId, SessionId};
 
-use super::{Result, Store, pipeline::literal, to_bson};
+use super::{
+    Result, Store,
+    pipeline::{keep, literal},
+    to_bson,
+};
 use crate::conversation::{BusinessId, MailboxItem};
 
 /// How long a message is kept. Meta redelivers for seven days, so a shell must outlive that by far.
 const KEPT_MS: i64 = 90 * 24 * 60 * 60 * 1_000;
+
+/// What is kept of a forgotten message: nothing of its text, nor whose it was.
+const SHELL: &[&str] = &[
+    "direction",
+    "phone_number_id",
+    "id",
+    "timestamp",
+    "received_at",
+    "status",
+    "status_at",
+    "status_rank",
+    "error_code",
+    "pricing",
+    "expire_at",
+];
 
 /// A message from a customer.
 #[derive(Debug)]
@@ -44,6 +64,17 @@ pub struct Outbound<'a> {
     pub reply_id: Option<&'a str>,
     /// The text.
     pub body: &'a str,
+}
+
+/// A text that was sent.
+#[derive(Debug)]
+pub struct SentText {
+    /// Which conversation.
+    pub session: SessionId,
+    /// The reply that it is a part of.
+    pub reply_id: String,
+    /// The text.
+    pub body: String,
 }
 
 /// What became of a message to a customer.
@@ -90,7 +121,7 @@ impl Store {
         if inbound.answered {
             set.insert("answered_at", DateTime::now());
         }
-        self.merge(&key(&item.phone_number_id, &item.id), set).await
+        self.upsert(&key(&item.phone_number_id, &item.id), set).await
     }
 
     /// Records a message to a customer.
@@ -111,13 +142,49 @@ impl Store {
         if let Some(reply_id) = outbound.reply_id {
             set.insert("reply_id", reply_id);
         }
-        self.merge(&key(outbound.number, outbound.wamid), set).await
+        self.upsert(&key(outbound.number, outbound.wamid), set).await?;
+        // Unlike a customer's message, it may be unknown to whoever was asked to forget.
+        self.erase_if_forgotten(outbound.session).await
     }
 
-    async fn merge(&self, key: &str, set: Document) -> Result<()> {
+    /// What was forgotten stays forgotten, whoever still has its text in hand.
+    async fn upsert(&self, key: &str, set: Document) -> Result<()> {
+        let forgotten = doc! { "$eq": [{ "$type": "$forgotten_at" }, "date"] };
+        let merged = doc! { "$mergeObjects": ["$$ROOT", literal(set)] };
+        let update = vec![doc! { "$replaceWith": { "$cond": [forgotten, "$$ROOT", merged] } }];
         let messages = self.db.collection::<Document>("messages");
-        messages.update_one(doc! { "_id": key }, doc! { "$set": set }).upsert(true).await?;
+        messages.update_one(doc! { "_id": key }, update).upsert(true).await?;
         Ok(())
+    }
+
+    /// Leaves of a conversation's messages what tells a redelivery, and says how many there were. `unanswered` are
+    /// those that may have no row yet: they count as answered from now on.
+    pub(super) async fn erase_messages(
+        &self,
+        session: &SessionId,
+        unanswered: &[(PhoneNumberId, MessageId, DateTime)],
+    ) -> Result<u64> {
+        for (number, id, timestamp) in unanswered {
+            let theirs = doc! {
+                "direction": "in",
+                "conversation": session.expose(),
+                "phone_number_id": number.expose(),
+                "id": id.expose(),
+                "timestamp": *timestamp,
+                "expire_at": expiry(),
+            };
+            self.upsert(&key(number, id), theirs).await?;
+        }
+        let mut shell = doc! { "_id": "$_id", "forgotten_at": "$$NOW" };
+        for field in SHELL {
+            shell.insert(*field, keep(field));
+        }
+        let inbound = doc! { "$eq": ["$direction", "in"] };
+        let answered_at = doc! { "$ifNull": ["$answered_at", "$$NOW"] };
+        shell.insert("answered_at", doc! { "$cond": [inbound, answered_at, keep("answered_at")] });
+        let erasing = vec![doc! { "$replaceWith": shell }];
+        let messages = self.db.collection::<Document>("messages");
+        Ok(messages.update_many(doc! { "conversation": session.expose() }, erasing).await?.modified_count)
     }
 
     /// Records a status; the transcript's own only ever moves forward.
@@ -147,6 +214,22 @@ impl Store {
         let messages = self.db.collection::<Document>("messages");
         messages.update_one(doc! { "_id": key(update.number, update.wamid) }, pipeline).upsert(true).await?;
         Ok(())
+    }
+
+    /// A text of ours, and the reply that it is a part of; none where it is not on record, or a person wrote it.
+    ///
+    /// # Errors
+    /// [`super::StoreError`].
+    pub async fn sent_text(&self, number: &PhoneNumberId, id: &MessageId) -> Result<Option<SentText>> {
+        let filter = doc! { "_id": key(number, id), "direction": "out" };
+        let found = self.db.collection::<Document>("messages").find_one(filter).await?;
+        Ok(found.and_then(|row| {
+            Some(SentText {
+                session: SessionId::from_stored(row.get_str("conversation").ok()?),
+                reply_id: row.get_str("reply_id").ok()?.to_owned(),
+                body: row.get_str("body").ok()?.to_owned(),
+            })
+        }))
     }
 
     /// Whether a message of ours is on record.

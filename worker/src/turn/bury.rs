@@ -8,88 +8,79 @@ use shared::{
 
 use super::{
     Outcome, Turn,
-    answer::{Run, real_id},
-    ids,
+    machine::{Burial, Remember},
+    real_id,
 };
 use crate::{
-    business::Unserved,
     conversation::{Customer, MailboxItem},
-    store::{DeadLetter, Memory, ReplayPolicy, StoreError},
+    store::{DeadLetter, StoreError},
 };
 
 impl Turn<'_> {
-    pub(super) async fn bury_poison(&mut self) -> Result<Outcome, StoreError> {
-        let items = match &self.conversation.outbox {
-            Some(outbox) => outbox.answered_in(&self.conversation.mailbox),
-            None => crate::conversation::next_run(&self.conversation.mailbox, 1).to_vec(),
-        };
-        let detail = "its worker died with it, several times in a row";
-        self.bury(&items, "poison", detail, ReplayPolicy::ByHand).await
+    /// Files messages as dead letters.
+    pub(super) async fn file(&self, items: &[MailboxItem], burial: &Burial) -> Result<(), StoreError> {
+        for item in items {
+            self.turns.store.bury(&self.letter(item, burial).await?).await?;
+        }
+        let (session, Burial { reason, detail, .. }) = (&self.machine.conversation().id, burial);
+        tracing::warn!(%session, reason, detail, messages = items.len(), "messages became dead letters");
+        metrics::counter!("switchboard_dead_letters_total", "reason" => *reason).increment(items.len() as u64);
+        if *reason == "in_doubt" {
+            metrics::counter!("switchboard_sends_in_doubt_total", "resolved" => "dead").increment(1);
+        }
+        Ok(())
     }
 
-    pub(super) async fn bury_unserved(&self, run: &Run, why: Unserved) -> Result<Outcome, StoreError> {
-        let policy = match why {
-            Unserved::Disabled => ReplayPolicy::WhenServedWithinADay,
-            Unserved::Unknown | Unserved::Ambiguous | Unserved::Invalid(_) => ReplayPolicy::WhenServed,
-        };
-        self.bury(&run.items, why.reason(), why.detail(), policy).await
-    }
-
-    pub(super) async fn bury(
-        &self,
-        items: &[MailboxItem],
-        reason: &'static str,
-        detail: &str,
-        replay: ReplayPolicy,
-    ) -> Result<Outcome, StoreError> {
-        let Some(first) = items.first() else {
+    /// Buries what the turn is about, where its machine can go no further.
+    pub(super) async fn bury_at_hand(&self, burial: Burial) -> Result<Outcome, StoreError> {
+        let items = self.machine.at_hand();
+        let Some(number) = items.first().map(|item| item.phone_number_id.clone()) else {
             self.turns.store.release(self.hold.key()).await?;
             return Ok(Outcome::Postponed);
         };
-        for item in items {
-            self.turns.store.bury(&self.letter(item, reason, detail, replay).await?).await?;
-        }
-        tracing::warn!(session = %self.conversation.id, reason, detail, messages = items.len(), "messages became dead letters");
-        metrics::counter!("switchboard_dead_letters_total", "reason" => reason).increment(items.len() as u64);
-        for item in items {
-            // Not read, for reading it may be what killed the worker.
-            self.record(item, "buried").await?;
-        }
-        let number = first.phone_number_id.clone();
-        self.settle(&number, &ids(items), &Memory::default()).await
+        self.file(&items, &burial).await?;
+        self.record(&items, true).await?;
+        let ids: Vec<_> = items.iter().map(|item| item.id.clone()).collect();
+        let memory = self.memory(Remember::Nothing);
+        let settled = self.turns.store.settle(self.hold.key(), &number, &ids, &memory, self.quiet).await?;
+        Ok(settled.map_or(Outcome::Lost, |settled| Outcome::Settled { due_in: settled.due_in }))
     }
 
-    async fn letter(
-        &self,
-        item: &MailboxItem,
-        reason: &'static str,
-        detail: &str,
-        replay: ReplayPolicy,
-    ) -> Result<DeadLetter, StoreError> {
+    async fn letter(&self, item: &MailboxItem, burial: &Burial) -> Result<DeadLetter, StoreError> {
+        let conversation = self.machine.conversation();
         let content = match &item.message {
             Some(message) => Some(message.clone()),
             None => self.turns.store.message_content(&item.phone_number_id, &item.id).await?,
         };
+        let content = content.unwrap_or_else(|| "null".to_owned());
+        // What is to be sent once more is no customer's message: as the failure that it comes from, with its text.
+        let (kind, payload) = match &item.resend_of {
+            None => (Kind::Message, content),
+            Some(wamid) => {
+                let failed = json!({ "id": wamid.expose(), "status": "failed", "text": { "body": content } });
+                (Kind::Status, failed.to_string())
+            }
+        };
         let envelope = Envelope {
-            kind: Kind::Message,
+            kind,
             phone_number_id: Some(item.phone_number_id.clone()),
             waba_id: None,
-            contact: Some(raw(contact(&self.conversation.customer).to_string())),
+            contact: Some(raw(contact(&conversation.customer).to_string())),
             received_at: item.received_at.as_millisecond(),
             index: item.index,
-            payload: raw(content.unwrap_or_else(|| "null".to_owned())),
+            payload: raw(payload),
         };
         let original = item.id.expose().split(REPLAY_MARK).next().unwrap_or_default();
         Ok(DeadLetter {
             id: format!("{}:{original}", item.phone_number_id.expose()),
-            reason,
-            detail: detail.to_owned(),
+            reason: burial.reason,
+            detail: burial.detail.clone(),
             phone_number_id: Some(item.phone_number_id.clone()),
-            business_id: Some(self.conversation.business_id.clone()),
-            session: Some(self.conversation.id.clone()),
+            business_id: Some(conversation.business_id.clone()),
+            session: Some(conversation.id.clone()),
             message_id: real_id(&item.id).map_or_else(|| Some(original.to_owned()), |id| Some(id.expose().to_owned())),
             body: envelope.encode(),
-            replay,
+            replay: burial.replay,
             counted_as_answered: true,
         })
     }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     conversation::LeaseKey,
-    store::{Store, StoreError},
+    store::{Store, StoreError, in_time},
 };
 
 /// The leases of one worker. Cheap to clone.
@@ -124,7 +124,7 @@ impl Hold {
         if self.remaining() > length {
             return Ok(true);
         }
-        self.leases.renew(std::slice::from_ref(&self.key)).await?;
+        in_time(self.leases.renew(std::slice::from_ref(&self.key))).await?;
         Ok(!self.lost.is_cancelled() && self.remaining() > length)
     }
 

@@ -1,12 +1,15 @@
 //! A turn: claim → read receipt and typing → companion → outbox → send → settle.
 //!
-//! A turn owns one conversation by its lease for as long as it lasts. It may be killed at any line: what it wrote
-//! before tells the next holder what to do. It ends in one [`Outcome`], and every way out passes [`run`].
+//! A turn owns one conversation by its lease for as long as it lasts. What it does next is decided by the pure
+//! [`machine`]; here is who does it. It may be killed between any two effects: what was written before tells the
+//! next holder what to do. It ends in one [`Outcome`], and every way out passes [`run`].
 
+pub mod machine;
 mod lease;
-mod answer;
+mod perform;
+mod reading;
+mod send;
 mod typing;
-mod deliver;
 mod bury;
 
 use std::{
@@ -14,27 +17,25 @@ use std::{
     time::{Duration, Instant},
 };
 
-use shared::{
-    broker::StatusesDrained,
-    ids::{MessageId, SessionId},
-    retry::full_jitter,
-};
+use shared::{broker::StatusesDrained, fail_point, ids::SessionId, retry::full_jitter};
 
 pub use lease::{Hold, Leases};
 
+use self::{
+    machine::{Burial, Effect, Machine, Rules},
+    reading::{Reading, real_id},
+};
 use crate::{
-    business::Registry,
+    business::{Business, Registry},
     companion::Companion,
-    conversation::{Conversation, MailboxItem, QuietTime, next_run},
+    conversation::QuietTime,
     settings::TurnSettings,
-    store::{Postponement, ReplayPolicy, Store, StoreError},
-    whatsapp::Graph,
+    store::{Postponement, ReplayPolicy, Store, StoreError, in_time},
+    whatsapp::{Graph, Pace},
 };
 
 /// Longer than any turn that is healthy; after it the lease is no longer renewed.
 const TURN_MOST: Duration = Duration::from_secs(240);
-/// Leases that may expire in a row, each with a dead process behind it, before the messages count as poison.
-const TAKEOVERS_MOST: u32 = 5;
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_MOST: Duration = Duration::from_secs(600);
 
@@ -49,6 +50,8 @@ pub struct Turns {
     pub companion: Companion,
     /// Sends.
     pub graph: Graph,
+    /// How fast each number sends.
+    pub pace: Pace,
     /// The leases of this worker.
     pub leases: Leases,
     /// Whether silence about a send says anything.
@@ -88,15 +91,21 @@ impl Outcome {
     }
 }
 
-/// One turn under way.
+/// One turn under way: who performs what its machine wants.
 struct Turn<'a> {
     turns: &'a Turns,
     hold: &'a Hold,
-    conversation: Conversation,
+    machine: Machine,
+    /// What the messages say, once they are read.
+    reading: Reading,
+    /// The business of their number, once it is known.
+    business: Option<Arc<Business>>,
     /// The installation's, until the business is known.
     quiet: QuietTime,
     /// When the lease was asked for, by this process's clock.
     started: Instant,
+    /// When the database was last asked to write that a try begins, by this process's clock.
+    try_began: Instant,
 }
 
 /// Runs a turn of a conversation, if it is due.
@@ -104,7 +113,8 @@ struct Turn<'a> {
 /// Cancellation: as if the process had died here; the lease is given back by whoever cancels, or runs out.
 pub async fn run(turns: &Turns, session: &SessionId) -> Outcome {
     let started = Instant::now();
-    let claim = match turns.store.claim(session, turns.leases.worker_id(), turns.settings.lease).await {
+    let claiming = turns.store.claim(session, turns.leases.worker_id(), turns.settings.lease);
+    let claim = match in_time(claiming).await {
         Ok(Some(claim)) => claim,
         Ok(None) => return Outcome::NotDue,
         Err(error) => {
@@ -113,10 +123,21 @@ pub async fn run(turns: &Turns, session: &SessionId) -> Outcome {
         }
     };
     let hold = turns.leases.hold(claim.lease, started);
-    let quiet = QuietTime::new(turns.settings.quiet);
-    let mut turn = Turn { turns, hold: &hold, conversation: claim.conversation, quiet, started };
+    let (quiet, settings) = (QuietTime::new(turns.settings.quiet), turns.settings);
+    let rules = Rules { send_evidence: settings.patience(), ai_give_up: settings.ai_give_up, jitter: full_jitter };
+    let (machine, first) = Machine::begin(claim.conversation, rules);
+    let mut turn = Turn {
+        turns,
+        hold: &hold,
+        machine,
+        reading: Reading::default(),
+        business: None,
+        quiet,
+        started,
+        try_began: started,
+    };
     // Boxed: the future of a whole turn is large, and there are hundreds of tasks.
-    let playing = tokio::time::timeout(TURN_MOST, Box::pin(turn.play()));
+    let playing = tokio::time::timeout(TURN_MOST, Box::pin(turn.play(first)));
     let played = tokio::select! {
         () = hold.lost() => return Outcome::Lost,
         played = playing => played,
@@ -124,7 +145,7 @@ pub async fn run(turns: &Turns, session: &SessionId) -> Outcome {
     let outcome = match played {
         Ok(Ok(Outcome::Lost)) => {
             // Where it was not the lease but the outbox that changed, the conversation must not wait for it to run out.
-            turns.store.release(hold.key()).await.ok();
+            in_time(turns.store.release(hold.key())).await.ok();
             Outcome::Lost
         }
         Ok(Ok(outcome)) => outcome,
@@ -143,69 +164,53 @@ pub async fn run(turns: &Turns, session: &SessionId) -> Outcome {
 }
 
 impl Turn<'_> {
-    async fn play(&mut self) -> Result<Outcome, StoreError> {
-        if self.conversation.takeovers >= TAKEOVERS_MOST {
-            return self.bury_poison().await;
-        }
-        match self.conversation.outbox.take() {
-            Some(outbox) => self.resume(outbox).await,
-            None => self.answer().await,
+    async fn play(&mut self, first: Effect) -> Result<Outcome, StoreError> {
+        let mut effect = first;
+        loop {
+            if let Effect::End(outcome) = effect {
+                return Ok(outcome);
+            }
+            let name = effect.name();
+            if effect.begins_a_try() {
+                self.try_began = Instant::now();
+            }
+            fail_point!("turn.before", name);
+            let event = self.perform(effect).await?;
+            fail_point!("turn.after", name);
+            effect = self.machine.step(event);
         }
     }
 
     /// The conversation waits, longer each time; where even that cannot be written, the lease runs out. What the
     /// database can never take becomes a dead letter.
-    async fn give_up(&self, detail: &str, permanent: bool) -> Outcome {
+    async fn give_up(&mut self, detail: &str, permanent: bool) -> Outcome {
         if permanent {
-            let items = next_run(&self.conversation.mailbox, 1).to_vec();
-            if let Ok(outcome) = self.bury(&items, "unrecordable", detail, ReplayPolicy::ByHand).await {
+            let burial = Burial { reason: "unrecordable", detail: detail.to_owned(), replay: ReplayPolicy::ByHand };
+            if let Ok(outcome) = in_time(self.bury_at_hand(burial)).await {
                 return outcome;
             }
         }
+        let conversation = self.machine.conversation();
         let postponement = Postponement {
-            delay: self.backoff(None),
+            delay: full_jitter(conversation.attempts, RETRY_FIRST, RETRY_MOST),
             reason: "interrupted",
             detail: detail.to_owned(),
             for_evidence: false,
             ai: false,
             not_sent: None,
+            token: None,
         };
-        match self.turns.store.postpone(self.hold.key(), &postponement).await {
+        match in_time(self.turns.store.postpone(self.hold.key(), &postponement)).await {
             Ok(true) => Outcome::Postponed,
             Ok(false) => Outcome::Lost,
             Err(_) => Outcome::Interrupted,
         }
-    }
-
-    /// Gives the conversation back until a retry.
-    async fn postpone(&self, postponement: Postponement) -> Result<Outcome, StoreError> {
-        let (session, attempts) = (&self.conversation.id, self.conversation.attempts);
-        let Postponement { reason, detail, delay, .. } = &postponement;
-        // Throttles and waiting for evidence are everyday; the rest somebody may have to mend.
-        if postponement.for_evidence || *reason == "throttled" {
-            tracing::info!(%session, reason, detail, ?delay, attempts, "a conversation waits");
-        } else {
-            tracing::warn!(%session, reason, detail, ?delay, attempts, "a conversation waits");
-        }
-        metrics::counter!("switchboard_postponements_total", "reason" => postponement.reason).increment(1);
-        let mine = self.turns.store.postpone(self.hold.key(), &postponement).await?;
-        Ok(if mine { Outcome::Postponed } else { Outcome::Lost })
-    }
-
-    /// A growing, jittered delay after the failures so far; what a server asked for wins within bounds.
-    fn backoff(&self, asked: Option<Duration>) -> Duration {
-        let own = full_jitter(self.conversation.attempts, RETRY_FIRST, RETRY_MOST);
-        in_earnest(asked).map_or(own, |asked| asked.min(RETRY_MOST))
     }
 }
 
 /// A `Retry-After` that asks for a wait at all: zero would have us try again without end.
 fn in_earnest(asked: Option<Duration>) -> Option<Duration> {
     asked.filter(|asked| *asked >= Duration::from_millis(100))
-}
-
-fn ids(items: &[MailboxItem]) -> Vec<MessageId> {
-    items.iter().map(|item| item.id.clone()).collect()
 }
 
 /// What several turns share without copying it.

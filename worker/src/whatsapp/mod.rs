@@ -2,10 +2,12 @@
 
 mod client;
 mod error;
+mod pace;
 mod markup;
 mod split;
 
 pub use client::{Callback, Graph, Recipient, SendError, Text};
 pub use error::{ErrorClass, GraphError, Scope, classify};
+pub use pace::{Pace, Permit};
 pub use markup::from_markdown;
 pub use split::{MESSAGE_UNITS, split};

@@ -1,14 +1,35 @@
-//! The stored form of a conversation, as far as a turn needs it.
+//! The stored form of a conversation.
 
-use mongodb::bson::{DateTime, Document, deserialize_from_document};
+use std::collections::{BTreeMap, BTreeSet};
+
+use mongodb::bson::{DateTime, Document, deserialize_from_document, doc};
 use serde::Deserialize;
 use shared::ids::{MessageId, PhoneNumberId, SessionId, Subdomain, UserId, WaId};
 
-use super::super::{Result, corrupt, from_bson};
+use super::super::{Result, Store, corrupt, from_bson};
 use crate::conversation::{
-    BusinessId, Conversation, Customer, MailboxItem, MemoryTurn, Outbox, Part, PartState, ReplyKind, Speaker,
-    sort_by_customers_order,
+    BusinessId, Customer, MailboxItem, PartState, ReplyKind, Speaker,
+    state::{
+        Answered, LastError, LastLand, LastReply, Lease, OutboxRecord, PartRecord, Remembered, State, Try, Verdict,
+        Waiting, WaitsFor,
+    },
 };
+
+impl Store {
+    /// Everything that is stored of a conversation.
+    ///
+    /// # Errors
+    /// [`crate::store::StoreError`].
+    pub async fn state(&self, session: &SessionId) -> Result<Option<State>> {
+        self.conversations().find_one(doc! { "_id": session.expose() }).await?.map(read).transpose()
+    }
+}
+
+/// Reads a document, or as much of it as was asked for.
+pub(super) fn read(document: Document) -> Result<State> {
+    let stored: ConversationDocument = deserialize_from_document(document).map_err(corrupt("conversation"))?;
+    Ok(stored.into())
+}
 
 #[derive(Deserialize)]
 struct ConversationDocument {
@@ -20,23 +41,36 @@ struct ConversationDocument {
     customer: CustomerDocument,
     #[serde(default)]
     mailbox: Vec<ItemDocument>,
-    outbox: Option<OutboxDocument>,
     #[serde(default)]
-    memory: MemoryDocument,
+    answered: Vec<AnsweredDocument>,
+    answered_floor: Option<DateTime>,
+    first_landed_at: Option<DateTime>,
+    last_landed_at: Option<DateTime>,
+    due_at: Option<DateTime>,
+    retry_at: Option<DateTime>,
     #[serde(default)]
     attempts: u32,
+    last_error: Option<LastErrorDocument>,
+    #[serde(default)]
+    epoch: i64,
+    lease: Option<LeaseDocument>,
     #[serde(default)]
     takeovers: u32,
     ai_failing_since: Option<DateTime>,
     apologised_at: Option<DateTime>,
+    outbox: Option<OutboxDocument>,
+    last_reply: Option<LastReplyDocument>,
+    #[serde(default)]
+    memory: MemoryDocument,
     handed_over_until: Option<DateTime>,
-    lease: LeaseDocument,
-}
-
-#[derive(Deserialize)]
-struct LeaseDocument {
-    epoch: i64,
-    taken_at: DateTime,
+    #[serde(default)]
+    windows: BTreeMap<PhoneNumberId, DateTime>,
+    #[serde(default)]
+    buckets: BTreeMap<PhoneNumberId, DateTime>,
+    waits_for: Option<WaitsForDocument>,
+    last_land: Option<LastLandDocument>,
+    set_aside_at: Option<DateTime>,
+    merged_into: Option<SessionId>,
 }
 
 #[derive(Deserialize, Default)]
@@ -54,12 +88,38 @@ struct ItemDocument {
     received_at: DateTime,
     #[serde(default)]
     index: u32,
+    landed_at: DateTime,
     message: Option<String>,
+    resend_of: Option<MessageId>,
+}
+
+#[derive(Deserialize)]
+struct AnsweredDocument {
+    id: MessageId,
+    phone_number_id: PhoneNumberId,
+    timestamp: DateTime,
+}
+
+#[derive(Deserialize)]
+struct LastErrorDocument {
+    reason: String,
+    detail: String,
+    at: DateTime,
+}
+
+#[derive(Deserialize)]
+struct LeaseDocument {
+    worker: String,
+    epoch: i64,
+    taken_at: DateTime,
+    until: DateTime,
 }
 
 #[derive(Deserialize)]
 struct OutboxDocument {
     reply_id: String,
+    kind: Option<ReplyKind>,
+    /// What older documents have in place of a kind.
     #[serde(default)]
     apology: bool,
     phone_number_id: PhoneNumberId,
@@ -69,8 +129,9 @@ struct OutboxDocument {
 
 #[derive(Deserialize)]
 struct PartDocument {
+    n: usize,
     body: String,
-    state: StoredState,
+    state: PartState,
     wamid: Option<MessageId>,
     #[serde(default)]
     tries: Vec<TryDocument>,
@@ -78,15 +139,15 @@ struct PartDocument {
 
 #[derive(Deserialize)]
 struct TryDocument {
+    n: u32,
     at: DateTime,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum StoredState {
-    Waiting,
-    Sending,
-    Sent,
+struct LastReplyDocument {
+    id: String,
+    #[serde(default)]
+    resent: BTreeSet<usize>,
 }
 
 #[derive(Deserialize, Default)]
@@ -99,72 +160,124 @@ struct MemoryDocument {
 struct TurnDocument {
     speaker: Speaker,
     text: String,
+    at: DateTime,
 }
 
-/// A claimed conversation and the epoch of its lease.
-pub(super) fn read(document: Document) -> Result<(Conversation, i64)> {
-    let stored: ConversationDocument = deserialize_from_document(document).map_err(corrupt("conversation"))?;
-    let mut mailbox: Vec<MailboxItem> = stored.mailbox.into_iter().map(MailboxItem::from).collect();
-    sort_by_customers_order(&mut mailbox);
-    let conversation = Conversation {
-        id: stored.id,
-        business_id: stored.business_id,
-        subdomain: stored.subdomain.and_then(|text| Subdomain::parse(&text).ok()),
-        customer: Customer {
-            wa_id: stored.customer.wa_id,
-            user_id: stored.customer.user_id,
-            name: stored.customer.name,
-        },
-        mailbox,
-        outbox: stored.outbox.map(Outbox::from),
-        turns: stored.memory.turns.into_iter().map(|t| MemoryTurn { speaker: t.speaker, text: t.text }).collect(),
-        attempts: stored.attempts,
-        takeovers: stored.takeovers,
-        ai_failing_since: stored.ai_failing_since.map(from_bson),
-        apologised_at: stored.apologised_at.map(from_bson),
-        handed_over_until: stored.handed_over_until.map(from_bson),
-        claimed_at: from_bson(stored.lease.taken_at),
-    };
-    Ok((conversation, stored.lease.epoch))
+#[derive(Deserialize)]
+struct WaitsForDocument {
+    token: String,
 }
 
-impl From<ItemDocument> for MailboxItem {
-    fn from(stored: ItemDocument) -> Self {
+#[derive(Deserialize)]
+struct LastLandDocument {
+    verdict: Verdict,
+    at: DateTime,
+}
+
+impl From<ConversationDocument> for State {
+    fn from(stored: ConversationDocument) -> Self {
+        let by_number = |times: BTreeMap<PhoneNumberId, DateTime>| {
+            times.into_iter().map(|(number, time)| (number, from_bson(time))).collect()
+        };
         Self {
+            id: stored.id,
+            business_id: stored.business_id,
+            subdomain: stored.subdomain.and_then(|text| Subdomain::parse(&text).ok()),
+            customer: stored.customer.into(),
+            mailbox: stored.mailbox.into_iter().map(Waiting::from).collect(),
+            answered: stored.answered.into_iter().map(Answered::from).collect(),
+            answered_floor: stored.answered_floor.map(from_bson),
+            first_landed_at: stored.first_landed_at.map(from_bson),
+            last_landed_at: stored.last_landed_at.map(from_bson),
+            due_at: stored.due_at.map(from_bson),
+            retry_at: stored.retry_at.map(from_bson),
+            attempts: stored.attempts,
+            last_error: stored.last_error.map(LastError::from),
+            epoch: stored.epoch,
+            lease: stored.lease.map(Lease::from),
+            takeovers: stored.takeovers,
+            ai_failing_since: stored.ai_failing_since.map(from_bson),
+            apologised_at: stored.apologised_at.map(from_bson),
+            outbox: stored.outbox.map(OutboxRecord::from),
+            last_reply: stored.last_reply.map(|last| LastReply { id: last.id, resent: last.resent }),
+            memory: stored.memory.turns.into_iter().map(Remembered::from).collect(),
+            handed_over_until: stored.handed_over_until.map(from_bson),
+            windows: by_number(stored.windows),
+            buckets: by_number(stored.buckets),
+            waits_for: stored.waits_for.map(|waits_for| WaitsFor { token: waits_for.token }),
+            last_land: stored.last_land.map(|last| LastLand { verdict: last.verdict, at: from_bson(last.at) }),
+            set_aside_at: stored.set_aside_at.map(from_bson),
+            merged_into: stored.merged_into,
+        }
+    }
+}
+
+impl From<CustomerDocument> for Customer {
+    fn from(stored: CustomerDocument) -> Self {
+        Self { wa_id: stored.wa_id, user_id: stored.user_id, name: stored.name }
+    }
+}
+
+impl From<ItemDocument> for Waiting {
+    fn from(stored: ItemDocument) -> Self {
+        let item = MailboxItem {
             id: stored.id,
             phone_number_id: stored.phone_number_id,
             timestamp: from_bson(stored.timestamp),
             received_at: from_bson(stored.received_at),
             index: stored.index,
             message: stored.message,
-        }
+            resend_of: stored.resend_of,
+        };
+        Self { item, landed_at: from_bson(stored.landed_at) }
     }
 }
 
-impl From<OutboxDocument> for Outbox {
+impl From<AnsweredDocument> for Answered {
+    fn from(stored: AnsweredDocument) -> Self {
+        Self { id: stored.id, phone_number_id: stored.phone_number_id, timestamp: from_bson(stored.timestamp) }
+    }
+}
+
+impl From<LastErrorDocument> for LastError {
+    fn from(stored: LastErrorDocument) -> Self {
+        Self { reason: stored.reason, detail: stored.detail, at: from_bson(stored.at) }
+    }
+}
+
+impl From<LeaseDocument> for Lease {
+    fn from(stored: LeaseDocument) -> Self {
+        let (taken_at, until) = (from_bson(stored.taken_at), from_bson(stored.until));
+        Self { worker: stored.worker, epoch: stored.epoch, taken_at, until }
+    }
+}
+
+impl From<OutboxDocument> for OutboxRecord {
     fn from(stored: OutboxDocument) -> Self {
         Self {
             reply_id: stored.reply_id,
-            kind: if stored.apology { ReplyKind::Apology } else { ReplyKind::Answer },
+            kind: stored.kind.unwrap_or(if stored.apology { ReplyKind::Apology } else { ReplyKind::Answer }),
             phone_number_id: stored.phone_number_id,
             answers: stored.answers,
-            parts: stored.parts.into_iter().map(Part::from).collect(),
+            parts: stored.parts.into_iter().map(PartRecord::from).collect(),
         }
     }
 }
 
-impl From<PartDocument> for Part {
+impl From<PartDocument> for PartRecord {
     fn from(stored: PartDocument) -> Self {
         Self {
+            n: stored.n,
             body: stored.body,
-            state: match stored.state {
-                StoredState::Waiting => PartState::Waiting,
-                StoredState::Sending => PartState::Sending,
-                StoredState::Sent => PartState::Sent,
-            },
+            state: stored.state,
             wamid: stored.wamid,
-            tries: u32::try_from(stored.tries.len()).unwrap_or(u32::MAX),
-            last_try_at: stored.tries.last().map(|last| from_bson(last.at)),
+            tries: stored.tries.into_iter().map(|one| Try { n: one.n, at: from_bson(one.at) }).collect(),
         }
+    }
+}
+
+impl From<TurnDocument> for Remembered {
+    fn from(stored: TurnDocument) -> Self {
+        Self { speaker: stored.speaker, text: stored.text, at: from_bson(stored.at) }
     }
 }

@@ -10,52 +10,10 @@ use shared::ids::{SessionId, Subdomain};
 
 use super::super::{
     Result, Store, StoreError, corrupt, from_bson, is_duplicate_key,
-    pipeline::{array, contains, due, literal},
+    pipeline::{array, contains, due, keep, literal, whole},
     to_bson,
 };
-use crate::conversation::{BusinessId, Customer, MailboxItem, QuietTime};
-
-/// Messages that a mailbox holds with their content; further ones leave it in the transcript.
-const MAILBOX_WITH_CONTENT: i32 = 200;
-/// A customer's service window after each message (Meta, "Send messages", 2026).
-const WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// A message on its way into its conversation.
-#[derive(Debug)]
-pub struct Landing<'a> {
-    /// Which conversation.
-    pub session: &'a SessionId,
-    /// Whose it is.
-    pub business_id: &'a BusinessId,
-    /// The business's subdomain.
-    pub subdomain: Option<&'a Subdomain>,
-    /// What the message tells about the customer.
-    pub customer: &'a Customer,
-    /// The message.
-    pub item: &'a MailboxItem,
-    /// How long to wait for more.
-    pub quiet: QuietTime,
-    /// Land it although it is older than what the conversation remembers, because the transcript was asked.
-    pub looked_up: bool,
-}
-
-/// What became of a landing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Landed {
-    /// It is in the mailbox. Due in that time, if nobody has the lease.
-    New {
-        /// From now.
-        due_in: Duration,
-    },
-    /// It was there, or was answered.
-    Duplicate,
-    /// So old that only the transcript can tell whether it was answered; nothing was changed.
-    AskTranscript,
-    /// The mailbox takes no more content; nothing was changed.
-    NoRoomForContent,
-    /// The conversation went on elsewhere; nothing was changed.
-    Moved(SessionId),
-}
+use crate::conversation::{Customer, Landed, Landing, MAILBOX_WITH_CONTENT, MailboxItem, window_end};
 
 impl Store {
     /// Puts a message into its conversation's mailbox, unless it is known.
@@ -96,19 +54,18 @@ fn land_pipeline(landing: &Landing<'_>) -> Vec<Document> {
     ] };
     // A missing floor sorts before every date.
     let beyond_memory = doc! { "$gte": ["$answered_floor", to_bson(item.timestamp)] };
-    let no_room = doc! { "$gte": [{ "$size": array("mailbox") }, MAILBOX_WITH_CONTENT] };
+    let no_room = doc! { "$gte": [{ "$size": array("mailbox") }, whole(MAILBOX_WITH_CONTENT)] };
     let verdict = doc! { "$switch": { "branches": [
-        { "case": { "$eq": [{ "$type": "$merged_into" }, "string"] }, "then": "moved" },
+        // A tombstone knows its own messages until they were copied; the conversation that goes on does after that.
         { "case": known, "then": "duplicate" },
         { "case": { "$and": [beyond_memory, !landing.looked_up] }, "then": "ask_transcript" },
+        { "case": { "$eq": [{ "$type": "$merged_into" }, "string"] }, "then": "moved" },
         { "case": { "$and": [no_room, item.message.is_some()] }, "then": "no_room" },
     ], "default": "new" } };
     let new = doc! { "$eq": ["$last_land.verdict", "new"] };
     let landed = doc! { "$mergeObjects": [literal(item_document(item)), { "landed_at": "$$NOW" }] };
-    let keep = |field: &str| doc! { "$ifNull": [format!("${field}"), "$$REMOVE"] };
     let window = format!("windows.{}", item.phone_number_id.expose());
-    let window_end = item.timestamp.saturating_add(jiff::SignedDuration::try_from(WINDOW).unwrap_or_default());
-    let window_end = to_bson(window_end.unwrap_or(item.timestamp));
+    let window_end = to_bson(window_end(item.timestamp));
     vec![
         doc! { "$set": { "last_land": { "verdict": verdict, "at": "$$NOW" } } },
         doc! { "$set": {
@@ -151,15 +108,19 @@ fn read_landed(document: &Document) -> Result<Landed> {
     })
 }
 
-fn item_document(item: &MailboxItem) -> Document {
-    doc! {
+pub(super) fn item_document(item: &MailboxItem) -> Document {
+    let mut document = doc! {
         "id": item.id.expose(),
         "phone_number_id": item.phone_number_id.expose(),
         "timestamp": to_bson(item.timestamp),
         "received_at": to_bson(item.received_at),
         "index": i64::from(item.index),
         "message": item.message.as_deref(),
+    };
+    if let Some(failed) = &item.resend_of {
+        document.insert("resend_of", failed.expose());
     }
+    document
 }
 
 fn customer_document(customer: &Customer) -> Document {

@@ -3,54 +3,19 @@
 use std::time::Duration;
 
 use mongodb::{
-    bson::{Bson, Document, doc},
+    bson::{Document, doc},
     options::ReturnDocument,
 };
 use shared::ids::{SessionId, Subdomain};
 
 use super::{
     super::{
-        Result, Store, millis,
-        pipeline::{array, literal, with_part},
+        Result, Store, StoreError, millis,
+        pipeline::{array, literal},
     },
     document, held_by,
 };
-use crate::conversation::{Conversation, LeaseKey};
-
-/// A lease that was taken.
-#[derive(Debug)]
-pub struct Claim {
-    /// For guarded operations.
-    pub lease: LeaseKey,
-    /// The conversation at that moment.
-    pub conversation: Conversation,
-}
-
-/// Why and how long a conversation waits.
-#[derive(Debug, Clone)]
-pub struct Postponement {
-    /// From now.
-    pub delay: Duration,
-    /// A word for the operator, such as `throttled`.
-    pub reason: &'static str,
-    /// Details for the operator, without message text or secrets.
-    pub detail: String,
-    /// Waiting for evidence of a send: no failed attempt, and over as soon as no part is in doubt.
-    pub for_evidence: bool,
-    /// Whether the AI is what failed.
-    pub ai: bool,
-    /// A part that is known not to have been sent.
-    pub not_sent: Option<usize>,
-}
-
-/// A lease after its renewal.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Renewed {
-    /// Which one.
-    pub lease: LeaseKey,
-    /// How many messages wait in the mailbox.
-    pub mailbox: usize,
-}
+use crate::conversation::{Claim, Conversation, LeaseKey, Renewed};
 
 /// The businesses that have due conversations, and which.
 pub type DueBusinesses = Vec<(Option<Subdomain>, Vec<SessionId>)>;
@@ -73,7 +38,7 @@ impl Store {
             "epoch": epoch.clone(),
             "takeovers": { "$add": [{ "$ifNull": ["$takeovers", 0] }, { "$cond": [expired, 1, 0] }] },
             "lease": {
-                "worker": worker,
+                "worker": literal(worker),
                 "epoch": epoch,
                 "taken_at": "$$NOW",
                 "until": { "$add": ["$$NOW", millis(lease)] },
@@ -83,17 +48,16 @@ impl Store {
             .conversations()
             .find_one_and_update(filter, update)
             .return_document(ReturnDocument::After)
-            .projection(doc! { "answered": 0, "windows": 0, "last_land": 0 })
+            .projection(unread_by_turns())
             .await?;
         let Some(document) = claimed else { return Ok(None) };
-        let (conversation, epoch) = match document::read(document) {
-            Ok(read) => read,
+        match seen_by_holder(document) {
+            Ok((lease, conversation)) => Ok(Some(Claim { lease, conversation })),
             Err(error) => {
                 self.set_aside(session).await?;
-                return Err(error);
+                Err(error)
             }
-        };
-        Ok(Some(Claim { lease: LeaseKey { session: session.clone(), epoch }, conversation }))
+        }
     }
 
     /// A document that cannot be read is due no more, until somebody mended it or its customer writes again.
@@ -110,9 +74,9 @@ impl Store {
     /// # Errors
     /// [`crate::store::StoreError`].
     pub async fn reread(&self, lease: &LeaseKey) -> Result<Option<Conversation>> {
-        let found = self.conversations().find_one(held_by(lease)).projection(doc! { "answered": 0 }).await?;
-        let found = found.map(document::read).transpose()?;
-        Ok(found.map(|(conversation, _)| conversation))
+        let found = self.conversations().find_one(held_by(lease)).projection(unread_by_turns()).await?;
+        let found = found.map(seen_by_holder).transpose()?;
+        Ok(found.map(|(_, conversation)| conversation))
     }
 
     /// Prolongs the leases that are still held, and tells which those are.
@@ -139,54 +103,6 @@ impl Store {
             renewed.push(Renewed { lease, mailbox });
         }
         Ok(renewed)
-    }
-
-    /// Gives the lease back and lets the conversation wait. False: not mine any more.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
-    pub async fn postpone(&self, lease: &LeaseKey, postponement: &Postponement) -> Result<bool> {
-        let retry_at = doc! { "$add": ["$$NOW", millis(postponement.delay)] };
-        // Evidence that came during the turn leaves nothing to wait for.
-        let doubt_is_left = doc! { "$in": ["sending", array("outbox.parts.state")] };
-        let retry_at = match postponement.for_evidence {
-            true => doc! { "$cond": [doubt_is_left, retry_at, "$$NOW"] },
-            false => retry_at,
-        };
-        // Attempts at something else say nothing about this.
-        let same_reason = doc! { "$eq": ["$last_error.reason", postponement.reason] };
-        let attempts = match postponement.for_evidence {
-            true => doc! { "$ifNull": ["$attempts", 0] },
-            false => doc! { "$add": [{ "$cond": [same_reason, "$attempts", 0] }, 1] },
-        };
-        let mut set = doc! {
-            "retry_at": retry_at.clone(),
-            "due_at": retry_at,
-            "attempts": attempts,
-            // A process that is alive to say why it waits was not killed by these messages; but waiting for evidence
-            // is what follows a death, and must not wipe out its trace.
-            "takeovers": if postponement.for_evidence { doc! { "$ifNull": ["$takeovers", 0] }.into() } else { Bson::Int32(0) },
-            "last_error": { "reason": postponement.reason, "detail": literal(postponement.detail.as_str()), "at": "$$NOW" },
-            "lease": "$$REMOVE",
-        };
-        let failing_since = if postponement.ai {
-            doc! { "$ifNull": ["$ai_failing_since", "$$NOW"] }.into()
-        } else {
-            Bson::from("$$REMOVE")
-        };
-        set.insert("ai_failing_since", failing_since);
-        if let Some(part) = postponement.not_sent {
-            set.insert(
-                "outbox.parts",
-                with_part(
-                    part,
-                    doc! { "state": { "$cond": [
-                        { "$eq": ["$$p.state", "sent"] }, "sent", "waiting",
-                    ] } },
-                ),
-            );
-        }
-        Ok(self.conversations().update_one(held_by(lease), vec![doc! { "$set": set }]).await?.matched_count == 1)
     }
 
     /// Gives one lease back as it is. False: not mine any more.
@@ -237,4 +153,18 @@ impl Store {
         }
         Ok(found)
     }
+}
+
+/// What no turn reads need not travel, and cannot be what makes a document unreadable.
+fn unread_by_turns() -> Document {
+    doc! { "answered": 0, "windows": 0, "last_land": 0, "last_reply": 0, "last_error": 0 }
+}
+
+fn seen_by_holder(document: Document) -> Result<(LeaseKey, Conversation)> {
+    let state = document::read(document)?;
+    let lease = state.lease.as_ref().ok_or_else(|| StoreError::Corrupt {
+        what: "conversation",
+        problem: "its lease is missing where it was taken".to_owned(),
+    })?;
+    Ok((LeaseKey { session: state.id.clone(), epoch: lease.epoch }, state.as_seen_by(lease)))
 }

@@ -6,24 +6,30 @@
 
 mod document;
 mod landing;
+mod resend;
 mod lease;
+mod waiting;
 mod reply;
 mod person;
+mod chain;
+mod merge;
+mod copy;
+mod forget;
+
+use std::time::Duration;
 
 use mongodb::bson::{Bson, Document, doc};
 
-pub use landing::{Landed, Landing};
-pub use lease::{Claim, DueBusinesses, Postponement, Renewed};
-pub use person::CustomerIdChange;
-pub use reply::{CommitOutcome, Memory, Settled};
+pub(super) use forget::CLOSED_KEPT;
+pub use forget::Forgotten;
+pub use lease::DueBusinesses;
+pub use merge::{MergeRequest, MergeRequested, MergeStep};
 
 use super::pipeline::literal;
-use crate::conversation::{LeaseKey, MemoryTurn, Speaker};
+use crate::conversation::{self, LeaseKey, MemoryTurn, Speaker, remembered};
 
-/// Remembered lines.
-const MEMORY_TURNS: i32 = 40;
-/// Bytes of one remembered line.
-const MEMORY_TURN_BYTES: usize = 4_096;
+/// As a slice of an array takes it.
+const MEMORY_TURNS: i32 = conversation::MEMORY_TURNS as i32;
 
 fn held_by(lease: &LeaseKey) -> Document {
     doc! { "_id": lease.session.expose(), "lease.epoch": lease.epoch }
@@ -34,22 +40,13 @@ fn not_handed_over() -> Document {
     doc! { "$lte": ["$handed_over_until", "$$NOW"] }
 }
 
-fn index(part: usize) -> Bson {
-    Bson::Int64(i64::try_from(part).unwrap_or(i64::MAX))
-}
-
 fn turn_document(turn: &MemoryTurn) -> Document {
     let speaker = match turn.speaker {
         Speaker::Customer => "customer",
         Speaker::Companion => "companion",
         Speaker::Person => "person",
     };
-    let mut text = turn.text.as_str();
-    if text.len() > MEMORY_TURN_BYTES {
-        let end = (0..=MEMORY_TURN_BYTES).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-        text = text.get(..end).unwrap_or_default();
-    }
-    doc! { "speaker": speaker, "text": text }
+    doc! { "speaker": speaker, "text": remembered(&turn.text) }
 }
 
 /// The lines with the time of the update.
@@ -57,4 +54,15 @@ fn with_time(turns: Vec<Document>) -> Bson {
     let turns =
         turns.into_iter().map(|turn| Bson::Document(doc! { "$mergeObjects": [literal(turn), { "at": "$$NOW" }] }));
     Bson::Array(turns.collect())
+}
+
+/// A difference of two dates as the time from the one to the other; zero where that is past.
+#[expect(clippy::wildcard_enum_match_arm, reason = "BSON's types are a foreign enum; any other is no whole number")]
+fn time_left(document: &Document, field: &str) -> Option<Duration> {
+    let millis = match document.get(field)? {
+        Bson::Int64(millis) => *millis,
+        Bson::Int32(millis) => i64::from(*millis),
+        _ => return None,
+    };
+    Some(Duration::from_millis(u64::try_from(millis).unwrap_or(0)))
 }

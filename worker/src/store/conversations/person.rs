@@ -3,36 +3,19 @@
 use std::time::Duration;
 
 use mongodb::bson::doc;
-use shared::ids::{SessionId, UserId, WaId};
+use shared::ids::{SessionId, WaId};
 
 use super::{
     super::{Result, Store, millis, pipeline::array},
-    MEMORY_TURNS, turn_document, with_time,
+    MEMORY_TURNS,
+    chain::Link,
+    turn_document, with_time,
 };
-use crate::conversation::{MemoryTurn, Speaker};
-
-/// An id of a customer that is theirs no longer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CustomerIdChange {
-    /// A phone number.
-    Phone {
-        /// The former one.
-        old: WaId,
-        /// The one that came in its place, where that is known.
-        new: Option<WaId>,
-    },
-    /// A business-scoped user id.
-    User {
-        /// The former one.
-        old: UserId,
-        /// The one that came in its place.
-        new: UserId,
-    },
-}
+use crate::conversation::{CustomerIdChange, MemoryTurn, Speaker};
 
 impl Store {
-    /// A person has the conversation for that time from now. A turn under way cannot commit a reply any more.
-    /// False: there is no such conversation.
+    /// A person has the conversation for that time from now, or the one in which it went on. A turn under way cannot
+    /// commit a reply any more. False: there is no such conversation.
     ///
     /// # Errors
     /// [`crate::store::StoreError`].
@@ -43,12 +26,26 @@ impl Store {
             "handed_over_until": { "$max": ["$handed_over_until", { "$add": ["$$NOW", millis(length)] }] },
             "memory.turns": { "$slice": [{ "$concatArrays": [array("memory.turns"), turns] }, -MEMORY_TURNS] },
         } }];
-        Ok(self.conversations().update_one(doc! { "_id": session.expose() }, update).await?.matched_count == 1)
+        let mut session = session.clone();
+        loop {
+            // A tombstone remembers nothing: what it held is copied, or is about to be.
+            let filter = doc! { "_id": session.expose(), "merged_into": { "$exists": false } };
+            if self.conversations().update_one(filter, update.clone()).await?.matched_count == 1 {
+                return Ok(true);
+            }
+            let Some(last) = self.chain(&session, Link::tombstone).await?.and_then(|mut links| links.pop()) else {
+                return Ok(false);
+            };
+            if last.merged_into.is_some() {
+                return Ok(false);
+            }
+            session = last.session;
+        }
     }
 
-    /// The customer of a conversation has another id now, or none that is known: what is answered from here on
-    /// must not go to the next owner of the old one. Nothing changes where the old one is not on record, or where
-    /// no id would be left to answer to.
+    /// The customer of a conversation has another id now, or none that is known: what is answered from here on, also
+    /// where the conversation went on or is to go on, must not go to the next owner of the old one. Nothing changes
+    /// where the old one is not on record, or where no id would be left to answer to.
     ///
     /// # Errors
     /// [`crate::store::StoreError`].
@@ -57,7 +54,9 @@ impl Store {
             CustomerIdChange::Phone { old, new } => ("customer.wa_id", old.expose(), new.as_ref().map(WaId::expose)),
             CustomerIdChange::User { old, new } => ("customer.user_id", old.expose(), Some(new.expose())),
         };
-        let mut filter = doc! { "_id": session.expose() };
+        let chain = self.chain(session, Link::pointer).await?.unwrap_or_default();
+        let sessions = chain.iter().map(|link| &link.session).chain([session]).map(SessionId::expose);
+        let mut filter = doc! { "_id": { "$in": sessions.collect::<Vec<_>>() } };
         filter.insert(field, old);
         let update = match new {
             Some(new) => doc! { "$set": { field: new } },
@@ -66,7 +65,7 @@ impl Store {
                 doc! { "$unset": { field: "" } }
             }
         };
-        self.conversations().update_one(filter, update).await?;
+        self.conversations().update_many(filter, update).await?;
         Ok(())
     }
 }

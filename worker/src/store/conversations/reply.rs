@@ -1,7 +1,5 @@
 //! From a reply that was decided on to a settled conversation.
 
-use std::time::Duration;
-
 use mongodb::{
     bson::{Bson, Document, doc},
     options::ReturnDocument,
@@ -11,45 +9,19 @@ use shared::ids::{MessageId, PhoneNumberId, SessionId};
 use super::{
     super::{
         Result, Store,
-        pipeline::{array, literal, take_out, with_part},
+        pipeline::{array, is_held, keep, literal, spend_one, take_out, whole, with_part},
     },
-    MEMORY_TURNS, held_by, index, not_handed_over, turn_document, with_time,
+    MEMORY_TURNS, held_by, not_handed_over, time_left, turn_document, with_time,
 };
-use crate::conversation::{LeaseKey, MemoryTurn, Outbox, PartState, QuietTime, ReplyKind};
+use crate::conversation::{CommitOutcome, LeaseKey, Memory, Outbox, QuietTime, ReplyKind, Settled};
 
-/// What became of a reply that was to be committed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CommitOutcome {
-    /// It is in the outbox; its first part may be sent.
-    Committed,
-    /// Messages came that it does not answer.
-    NewerMessages,
-    /// A person has the conversation now.
-    HandedOver,
-    /// The lease is somebody else's.
-    Fenced,
-}
-
-/// Lines to remember and what else a settled turn leaves behind.
-#[derive(Debug, Default)]
-pub struct Memory {
-    /// New lines, oldest first.
-    pub turns: Vec<MemoryTurn>,
-    /// What the customer got, if anything.
-    pub reply: Option<ReplyKind>,
-}
-
-/// A settled conversation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Settled {
-    /// When the messages that are left are due, from now; none where none is left.
-    pub due_in: Option<Duration>,
-}
+/// How a stored reply is told from an answer and an apology.
+const RESEND: &str = "resend";
 
 impl Store {
     /// Writes the reply and marks its first part as being sent, unless the mailbox holds messages to the reply's
     /// number that are not among the `seen`: they came since, and should be taken into the reply. Without `seen`,
-    /// they are left for the next turn.
+    /// they are left for the next turn. What is to be sent once more is nothing that a reply could take in.
     ///
     /// # Errors
     /// [`crate::store::StoreError`].
@@ -63,14 +35,20 @@ impl Store {
         if let Some(seen) = seen {
             let seen: Vec<&str> = seen.iter().map(MessageId::expose).collect();
             let to_this_number = doc! { "$eq": ["$$m.phone_number_id", literal(outbox.phone_number_id.expose())] };
-            let unseen = doc! { "$and": [to_this_number, { "$not": [{ "$in": ["$$m.id", literal(seen)] }] }] };
+            let written = doc! { "$eq": [{ "$type": "$$m.resend_of" }, "missing"] };
+            let unseen = doc! { "$not": [{ "$in": ["$$m.id", literal(seen)] }] };
+            let unseen = doc! { "$and": [to_this_number, written, unseen] };
             let unseen = doc! { "$filter": { "input": array("mailbox"), "as": "m", "cond": unseen } };
             conditions.push(doc! { "$eq": [{ "$size": unseen }, 0] });
         }
         let mut filter = held_by(lease);
         filter.insert("outbox", doc! { "$exists": false });
         filter.insert("$expr", doc! { "$and": conditions });
-        let update = vec![doc! { "$set": { "outbox": outbox_document(outbox) } }];
+        let mut set = doc! { "outbox": outbox_document(outbox) };
+        if !outbox.parts.is_empty() {
+            set.insert("buckets", spend_one(literal(outbox.phone_number_id.expose())));
+        }
+        let update = vec![doc! { "$set": set }];
         if self.conversations().update_one(filter, update).await?.matched_count == 1 {
             return Ok(CommitOutcome::Committed);
         }
@@ -103,13 +81,15 @@ impl Store {
         filter.insert(
             "outbox.parts",
             doc! { "$elemMatch": {
-                "n": index(part),
+                "n": whole(part),
                 "state": { "$in": ["waiting", "sending"] },
                 "tries": { "$size": tries_so_far },
             } },
         );
-        let patch = sending_patch();
-        let update = vec![doc! { "$set": { "outbox.parts": with_part(part, patch) } }];
+        let update = vec![doc! { "$set": {
+            "outbox.parts": with_part(part, sending_patch()),
+            "buckets": spend_one("$outbox.phone_number_id"),
+        } }];
         Ok(self.conversations().update_one(filter, update).await?.matched_count == 1)
     }
 
@@ -120,14 +100,17 @@ impl Store {
     pub async fn part_sent(&self, lease: &LeaseKey, reply_id: &str, part: usize, wamid: &MessageId) -> Result<bool> {
         let mut filter = held_by(lease);
         filter.insert("outbox.reply_id", reply_id);
-        let next_waits = doc! { "$cond": [{ "$eq": ["$$p.state", "waiting"] }, sending_patch(), {}] };
+        let is_next = doc! { "$and": [{ "$eq": ["$$p.n", whole(part + 1)] }, { "$eq": ["$$p.state", "waiting"] }] };
+        let next_waits = doc! { "$map": { "input": "$outbox.parts", "as": "p", "in": is_next.clone() } };
+        let begun = doc! { "$cond": [is_next, { "$mergeObjects": ["$$p", sending_patch()] }, "$$p"] };
         let update = vec![
-            doc! { "$set": { "outbox.parts": with_part(part, doc! { "state": "sent", "wamid": literal(wamid.expose()) }) } },
-            doc! { "$set": { "outbox.parts": { "$map": { "input": "$outbox.parts", "as": "p", "in": { "$cond": [
-                { "$eq": ["$$p.n", index(part + 1)] },
-                { "$mergeObjects": ["$$p", next_waits] },
-                "$$p",
-            ] } } } } },
+            doc! { "$set": { "outbox.parts": with_part(part, sent_patch(wamid)) } },
+            doc! { "$set": {
+                "outbox.parts": { "$map": { "input": "$outbox.parts", "as": "p", "in": begun } },
+                "buckets": { "$cond": [
+                    { "$anyElementTrue": [next_waits] }, spend_one("$outbox.phone_number_id"), keep("buckets"),
+                ] },
+            } },
         ];
         Ok(self.conversations().update_one(filter, update).await?.matched_count == 1)
     }
@@ -149,7 +132,8 @@ impl Store {
         let apologised_at = match memory.reply {
             Some(ReplyKind::Apology) => Bson::from("$$NOW"),
             Some(ReplyKind::Answer) => Bson::from("$$REMOVE"),
-            None => Bson::Document(doc! { "$ifNull": ["$apologised_at", "$$REMOVE"] }),
+            // The same words once more neither answer nor apologise.
+            Some(ReplyKind::Resend) | None => Bson::from(keep("apologised_at")),
         };
         let mut update = vec![doc! { "$set": {
             "retry_at": "$$REMOVE",
@@ -159,7 +143,9 @@ impl Store {
             "ai_failing_since": "$$REMOVE",
             "outbox": "$$REMOVE",
             "lease": "$$REMOVE",
+            "waits_for": "$$REMOVE",
             "apologised_at": apologised_at,
+            "last_reply": last_reply(),
             "memory.turns": { "$slice": [
                 { "$concatArrays": [array("memory.turns"), with_time(turns)] },
                 -MEMORY_TURNS,
@@ -172,7 +158,7 @@ impl Store {
             .return_document(ReturnDocument::After)
             .projection(doc! { "due_in": { "$subtract": ["$due_at", "$$NOW"] } })
             .await?;
-        Ok(settled.map(|document| Settled { due_in: whole_millis(&document, "due_in") }))
+        Ok(settled.map(|document| Settled { due_in: time_left(&document, "due_in") }))
     }
 
     /// Records evidence that a part reached Meta. Not fenced: a fact is a fact; and it only ever goes forward.
@@ -192,13 +178,12 @@ impl Store {
             "_id": session.expose(),
             "outbox.reply_id": reply_id,
             "outbox.phone_number_id": number.expose(),
-            "outbox.parts": { "$elemMatch": { "n": index(part), "state": { "$ne": "sent" } } },
+            "outbox.parts": { "$elemMatch": { "n": whole(part), "state": { "$ne": "sent" } } },
         };
-        let held = doc! { "$gt": ["$lease.until", "$$NOW"] };
         let update = vec![doc! { "$set": {
-            "outbox.parts": with_part(part, doc! { "state": "sent", "wamid": literal(wamid.expose()) }),
-            "due_at": { "$cond": [held.clone(), "$due_at", "$$NOW"] },
-            "retry_at": { "$cond": [held, { "$ifNull": ["$retry_at", "$$REMOVE"] }, "$$REMOVE"] },
+            "outbox.parts": with_part(part, sent_patch(wamid)),
+            "due_at": { "$cond": [is_held(), keep("due_at"), "$$NOW"] },
+            "retry_at": { "$cond": [is_held(), keep("retry_at"), "$$REMOVE"] },
         } }];
         Ok(self.conversations().update_one(filter, update).await?.matched_count == 1)
     }
@@ -207,23 +192,38 @@ impl Store {
 /// The outbox as it is committed: the first part is being sent.
 fn outbox_document(outbox: &Outbox) -> Document {
     let parts = outbox.parts.iter().enumerate().map(|(n, part)| {
-        let first = n == 0 && part.state == PartState::Waiting;
-        let tries = if first {
-            doc! { "tries": [{ "n": 1, "at": "$$NOW" }] }
-        } else {
-            doc! { "tries": [] }
+        let (state, tries) = match n {
+            0 => ("sending", vec![doc! { "n": 1, "at": "$$NOW" }]),
+            _ => ("waiting", Vec::new()),
         };
-        let state = if first { "sending" } else { "waiting" };
-        doc! { "$mergeObjects": [{ "n": index(n), "body": literal(part.body.as_str()), "state": state }, tries] }
+        doc! { "n": whole(n), "body": literal(part.body.as_str()), "state": state, "tries": tries }
     });
     let answers: Vec<&str> = outbox.answers.iter().map(MessageId::expose).collect();
     doc! {
         "reply_id": literal(outbox.reply_id.as_str()),
-        "apology": outbox.kind == ReplyKind::Apology,
+        "kind": match outbox.kind {
+            ReplyKind::Answer => "answer",
+            ReplyKind::Apology => "apology",
+            ReplyKind::Resend => RESEND,
+        },
         "phone_number_id": literal(outbox.phone_number_id.expose()),
         "answers": literal(answers),
         "parts": parts.collect::<Vec<_>>(),
     }
+}
+
+/// What a settled turn leaves of its reply: Meta may yet report that it could not be delivered. A part that was sent
+/// once more is not sent a third time.
+fn last_reply() -> Document {
+    doc! { "$switch": { "branches": [
+        { "case": { "$eq": [{ "$type": "$outbox" }, "missing"] }, "then": keep("last_reply") },
+        { "case": { "$eq": ["$outbox.kind", RESEND] }, "then": "$$REMOVE" },
+    ], "default": { "id": "$outbox.reply_id", "resent": [] } } }
+}
+
+/// Meta has the part.
+fn sent_patch(wamid: &MessageId) -> Document {
+    doc! { "state": "sent", "wamid": literal(wamid.expose()) }
 }
 
 /// The next try of a part begins now.
@@ -231,14 +231,4 @@ fn sending_patch() -> Document {
     let tries = doc! { "$ifNull": ["$$p.tries", []] };
     let next = doc! { "n": { "$add": [{ "$size": tries.clone() }, 1] }, "at": "$$NOW" };
     doc! { "state": "sending", "tries": { "$concatArrays": [tries, [next]] } }
-}
-
-#[expect(clippy::wildcard_enum_match_arm, reason = "BSON's types are a foreign enum; any other is no whole number")]
-fn whole_millis(document: &Document, field: &str) -> Option<Duration> {
-    let millis = match document.get(field)? {
-        Bson::Int64(millis) => *millis,
-        Bson::Int32(millis) => i64::from(*millis),
-        _ => return None,
-    };
-    Some(Duration::from_millis(u64::try_from(millis).unwrap_or(0)))
 }

@@ -1,64 +1,34 @@
 //! Identities: one customer, one conversation; two customers, or two businesses, never share one.
 
-use secrecy::SecretString;
-use shared::ids::{SessionId, Subdomain};
-use tokio::task::JoinSet;
-use worker::{
-    business::{Business, CompanionSettings},
-    conversation::{BusinessId, Customer},
-    identity::Identities,
-    message::Sender,
-    store::Store,
-};
+use std::time::Duration;
 
-use super::{Fresh, Talk, message, user_id, wa_id};
+use shared::ids::SessionId;
+use tokio::task::JoinSet;
+use worker::{business::Business, conversation::Customer, message::Sender, store::Store};
+
+use super::{
+    Fresh, Talk,
+    arrival::{acme, both, business, identities, phone, user},
+    message,
+};
 
 const PHONE: &str = "16505551234";
 const OTHER_PHONE: &str = "16505559876";
 const ANA: &str = "US.1349";
 const BEN: &str = "US.2718";
 
-fn business(id: &str, subdomain: Option<&str>) -> Business {
-    Business {
-        id: BusinessId(id.to_owned()),
-        subdomain: subdomain.map(|text| Subdomain::parse(text).expect("a subdomain")),
-        name: "Acme".to_owned(),
-        waba_id: None,
-        phone_number_ids: vec![],
-        token: Ok(SecretString::from("token")),
-        token_expires_at: None,
-        companion: CompanionSettings::default(),
-    }
-}
-
-fn acme() -> Business {
-    business("b1", Some("acme"))
-}
-
-fn phone(text: &str) -> Sender {
-    Sender { wa_id: Some(wa_id(text)), user_id: None }
-}
-
-fn user(text: &str) -> Sender {
-    Sender { wa_id: None, user_id: Some(user_id(text)) }
-}
-
-fn both(phone: &str, user: &str) -> Sender {
-    Sender { wa_id: Some(wa_id(phone)), user_id: Some(user_id(user)) }
-}
-
 /// As another worker would, which has nothing cached.
 async fn session(store: &Store, business: &Business, sender: &Sender) -> String {
-    let resolved = Identities::new(store.clone()).resolve(business, sender).await.expect("the store answers");
+    let resolved = identities(store).resolve(business, sender).await.expect("the store answers");
     resolved.expect("the sender has an id").expose().to_owned()
 }
 
 async fn rename(store: &Store, business: &Business, old: &Sender, new: &Sender) {
-    Identities::new(store.clone()).rename(business, old, new).await.expect("the store answers");
+    identities(store).rename(business, old, new).await.expect("the store answers");
 }
 
 async fn find(store: &Store, business: &Business, sender: &Sender) -> Option<SessionId> {
-    Identities::new(store.clone()).find(business, sender).await.expect("the store answers")
+    identities(store).find(business, sender).await.expect("the store answers")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -121,7 +91,7 @@ async fn a_recycled_number_is_a_new_person() {
 /// What the conversation of this customer would be answered to.
 async fn recipient(store: &Store, sender: &Sender) -> (Option<String>, Option<String>) {
     let talk = talk(store, sender).await;
-    let customer = talk.claim_when_free("worker", std::time::Duration::from_millis(1)).await.conversation.customer;
+    let customer = talk.claim_when_free("worker", Duration::from_millis(1)).await.conversation.customer;
     (customer.wa_id.map(|id| id.expose().to_owned()), customer.user_id.map(|id| id.expose().to_owned()))
 }
 
@@ -234,10 +204,10 @@ async fn a_change_that_is_told_late_takes_nothing_from_the_numbers_new_owner() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_forgets_what_it_cached_when_a_customer_changes() {
     let store = Fresh::open("cached").await;
-    let identities = Identities::new(Store::clone(&store));
-    let resolve = async |sender: &Sender| identities.resolve(&acme(), sender).await.expect("the store answers");
+    let worker = identities(&store);
+    let resolve = async |sender: &Sender| worker.resolve(&acme(), sender).await.expect("the store answers");
     let begun = resolve(&phone(PHONE)).await;
-    identities.rename(&acme(), &phone(PHONE), &phone(OTHER_PHONE)).await.expect("the store answers");
+    worker.rename(&acme(), &phone(PHONE), &phone(OTHER_PHONE)).await.expect("the store answers");
     assert_eq!(resolve(&phone(OTHER_PHONE)).await, begun);
     assert_ne!(resolve(&phone(PHONE)).await, begun);
 }
@@ -306,8 +276,7 @@ async fn who_takes_over_a_subdomain_takes_over_no_conversation() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sender_without_an_id_has_no_session() {
     let store = Fresh::open("nobody").await;
-    let identities = Identities::new(Store::clone(&store));
-    let resolved = identities.resolve(&acme(), &Sender::default()).await.expect("the store answers");
+    let resolved = identities(&store).resolve(&acme(), &Sender::default()).await.expect("the store answers");
     assert_eq!(resolved, None);
     assert_eq!(find(&store, &acme(), &Sender::default()).await, None);
 }

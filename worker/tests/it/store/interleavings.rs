@@ -5,11 +5,11 @@ use std::{collections::HashSet, time::Duration};
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use shared::ids::MessageId;
 use worker::{
-    conversation::{Conversation, LeaseKey, MailboxItem, Outbox, PartState, next_run},
-    store::{CommitOutcome, Landed, Postponement},
+    conversation::{Conversation, LeaseKey, MailboxItem, Outbox, PartState, ReplyKind, next_run},
+    store::{CommitOutcome, Landed, Postponement, Resend},
 };
 
-use super::{Fresh, LONG, SHORT, Talk, failed, ids, message, reply, to_the_other_number};
+use super::{AT_ONCE, Fresh, LONG, SHORT, Talk, failed, id, ids, message, reply, to_the_other_number};
 
 const STEPS: usize = 400;
 const WORKERS: usize = 3;
@@ -28,6 +28,8 @@ struct World {
     rng: StdRng,
     landed: Vec<MailboxItem>,
     settled: Vec<MessageId>,
+    /// The last answer, and which of its parts were never sent once more.
+    last_answer: Option<(Outbox, HashSet<usize>)>,
     /// Every request to Meta: reply, part, try.
     sends: HashSet<(String, usize, u32)>,
     beliefs: [Option<Belief>; WORKERS],
@@ -55,6 +57,7 @@ impl World {
             rng: StdRng::seed_from_u64(seed.wrapping_add(n)),
             landed: Vec::new(),
             settled: Vec::new(),
+            last_answer: None,
             sends: HashSet::new(),
             beliefs: [const { None }; WORKERS],
             takeovers: 0,
@@ -67,14 +70,16 @@ impl World {
             let worker = self.rng.random_range(0..WORKERS);
             match self.rng.random_range(0..100) {
                 0..15 => self.land().await,
-                15..20 => self.land_a_known_one().await,
-                20..45 => self.claim(worker).await,
+                15..18 => self.land_a_known_one().await,
+                18..22 => self.land_a_failed_one().await,
+                22..45 => self.claim(worker).await,
                 45..60 => self.commit(worker).await,
                 60..75 => self.send_next(worker).await,
                 75..78 => self.prove(worker).await,
                 78..92 => self.settle(worker).await,
-                92..96 => self.postpone(worker).await,
-                96..98 => self.release(worker).await,
+                92..95 => self.postpone(worker).await,
+                95..97 => self.release(worker).await,
+                97..98 => self.renew_a_token().await,
                 // The worker dies or freezes until its lease has run out.
                 _ => tokio::time::sleep(SHORT).await,
             }
@@ -102,6 +107,30 @@ impl World {
         assert_eq!(self.talk.land(&item).await, Landed::Duplicate, "{} is in mailbox or answered", item.id);
     }
 
+    /// Meta accepted a part and could not deliver it.
+    async fn land_a_failed_one(&mut self) {
+        let Some((answer, left)) = &mut self.last_answer else { return };
+        let part = self.rng.random_range(0..answer.parts.len());
+        let n = u32::try_from(self.landed.len()).expect("few");
+        let mut item = MailboxItem { phone_number_id: answer.phone_number_id.clone(), ..message(n) };
+        let wamid = id(&format!("wamid.{}.{part}", answer.reply_id));
+        let resend = Resend {
+            session: &self.talk.session,
+            number: &answer.phone_number_id,
+            reply_id: &answer.reply_id,
+            part,
+            wamid: &wamid,
+            body: &answer.parts[part].body,
+            failed_at: item.timestamp,
+            quiet: AT_ONCE,
+        };
+        if self.talk.store.land_resend(&resend).await.expect("the store answers").is_some() {
+            assert!(left.remove(&part), "no part is sent more than once more");
+            item.id = id(&format!("resend:{}", wamid.expose()));
+            self.landed.push(item);
+        }
+    }
+
     async fn claim(&mut self, worker: usize) {
         let Some(claim) = self.talk.try_claim(&self.name(worker), SHORT).await else { return };
         for other in self.beliefs.iter().flatten() {
@@ -123,8 +152,10 @@ impl World {
             return;
         }
         let run = next_run(&belief.conversation.mailbox, 5);
-        let bodies = &["one", "two", "three"][..self.rng.random_range(1..=3)];
-        let outbox = reply(&format!("r{}", self.rng.random::<u64>()), run, bodies);
+        let again = run.first().is_some_and(|first| first.resend_of.is_some());
+        let (kind, most) = if again { (ReplyKind::Resend, 1) } else { (ReplyKind::Answer, 3) };
+        let bodies = &["one", "two", "three"][..self.rng.random_range(1..=most)];
+        let outbox = Outbox { kind, ..reply(&format!("r{}", self.rng.random::<u64>()), run, bodies) };
         let seen = ids(&belief.conversation.mailbox);
         let seen = self.rng.random_bool(0.5).then_some(seen.as_slice());
         match self.talk.commit_having_seen(&belief.lease, &outbox, seen).await {
@@ -182,7 +213,14 @@ impl World {
             None => next_run(&belief.conversation.mailbox, 5).to_vec(),
         };
         match self.talk.settle(&belief.lease, &run).await {
-            Some(_) => self.settled.extend(ids(&run)),
+            Some(_) => {
+                self.settled.extend(ids(&run));
+                let replied = self.beliefs[worker].as_mut().and_then(|belief| belief.outbox.take());
+                if let Some(outbox) = replied {
+                    let parts = (0..outbox.parts.len()).collect();
+                    self.last_answer = (outbox.kind == ReplyKind::Answer).then_some((outbox, parts));
+                }
+            }
             None => self.fenced += 1,
         }
         self.beliefs[worker] = None;
@@ -193,7 +231,8 @@ impl World {
         let not_sent = belief.outbox.as_ref().and(Some(0)).filter(|_| self.rng.random_bool(0.5));
         let for_evidence = not_sent.is_none() && self.rng.random();
         let delay = Duration::from_millis(self.rng.random_range(0..20));
-        let postponement = Postponement { not_sent, for_evidence, ..failed(delay) };
+        let token = self.rng.random_bool(0.5).then(|| "refused".to_owned());
+        let postponement = Postponement { not_sent, for_evidence, token, ..failed(delay) };
         self.fenced += u32::from(!self.talk.postpone(&belief.lease, &postponement).await);
     }
 
@@ -204,6 +243,11 @@ impl World {
             let mine = self.talk.store.release(&belief.lease).await.expect("the store answers");
             self.fenced += u32::from(!mine);
         }
+    }
+
+    async fn renew_a_token(&mut self) {
+        let business = &self.talk.business;
+        self.talk.store.release_waiting(business, "accepted").await.expect("the store answers");
     }
 
     fn lose(&mut self, worker: usize) {

@@ -6,16 +6,23 @@
 // Clippy takes a whole file for a test only so.
 #![cfg(test)]
 
+mod arrival;
+mod buckets;
 mod businesses;
 mod dead_letters;
+mod differential;
 mod evidence;
+mod forget;
 mod identities;
 mod interleavings;
 mod landing;
 mod leases;
+mod merge;
 mod replies;
+mod resend;
 mod server;
 mod transcript;
+mod waiting;
 
 use std::{ops::Deref, sync::LazyLock, time::Duration};
 
@@ -63,6 +70,12 @@ impl Fresh {
     async fn collection(&self, name: &str) -> mongodb::Collection<Document> {
         let client = mongodb::Client::with_uri_str(shared::testing::server("MONGODB_URI")).await.expect("a valid URI");
         client.database(&self.database).collection(name)
+    }
+
+    /// The names of the collections that there are.
+    async fn collections(&self) -> Vec<String> {
+        let client = mongodb::Client::with_uri_str(shared::testing::server("MONGODB_URI")).await.expect("a valid URI");
+        client.database(&self.database).list_collection_names().await.expect("MongoDB answers")
     }
 
     /// A stored document as it is.
@@ -263,6 +276,7 @@ fn message_at(n: u32, sent_at: Timestamp) -> MailboxItem {
         received_at: timestamp + SignedDuration::from_millis(1_250),
         index: 0,
         message: Some(format!(r#"{{"type":"text","text":{{"body":"message {n}"}}}}"#)),
+        resend_of: None,
     }
 }
 
@@ -296,7 +310,15 @@ fn reply(reply_id: &str, answers: &[MailboxItem], bodies: &[&str]) -> Outbox {
 
 /// Waiting after a failure.
 fn failed(delay: Duration) -> Postponement {
-    Postponement { delay, reason: "throttled", detail: String::new(), for_evidence: false, ai: false, not_sent: None }
+    Postponement {
+        delay,
+        reason: "throttled",
+        detail: String::new(),
+        for_evidence: false,
+        ai: false,
+        not_sent: None,
+        token: None,
+    }
 }
 
 /// Waiting for evidence of a send.

@@ -382,7 +382,32 @@ async fn an_apology_is_remembered_until_something_is_answered() {
     let apologised = after(Some(ReplyKind::Apology)).await;
     assert!(apologised.is_some());
     assert_eq!(after(None).await, apologised, "nothing was answered");
+    assert_eq!(after(Some(ReplyKind::Resend)).await, apologised, "nothing new was said");
     assert_eq!(after(Some(ReplyKind::Answer)).await, None);
+}
+
+/// Documents of an older version have a yes or no in place of a kind.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reply_of_an_older_version_is_read_as_what_it_is() {
+    let store = Fresh::open("older").await;
+    let (talk, claim) = claimed(&store, &[message(1)]).await;
+    talk.commit(&claim.lease, &reply("r1", &[message(1)], &["one"])).await;
+    let kind = async |apology: Option<bool>| {
+        let mut update = mongodb::bson::doc! { "$unset": { "outbox.kind": "" } };
+        if let Some(apology) = apology {
+            update.insert("$set", mongodb::bson::doc! { "outbox.apology": apology });
+        }
+        store.change("conversations", talk.session.expose(), update).await;
+        let stored = store.reread(&claim.lease).await.expect("the store answers").expect("the lease is held");
+        stored.outbox.expect("a reply is under way").kind
+    };
+    assert_eq!(kind(None).await, ReplyKind::Answer);
+    assert_eq!(kind(Some(false)).await, ReplyKind::Answer);
+    assert_eq!(kind(Some(true)).await, ReplyKind::Apology);
+    // It counts as a reply whose parts may fail.
+    talk.settle(&claim.lease, &[message(1)]).await.expect("the lease is held");
+    let state = store.state(&talk.session).await.expect("the store answers").expect("it is there");
+    assert_eq!(state.last_reply.map(|last| last.id), Some("r1".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -430,6 +455,16 @@ async fn a_part_that_was_not_sent_waits_again_but_never_one_that_was() {
     let claim = talk.claim_when_free("worker", LONG).await;
     let states: Vec<_> = talk.parts(&claim.lease).await.iter().map(|part| part.state).collect();
     assert_eq!(states, [PartState::Sent, PartState::Waiting]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_that_was_not_sent_of_no_reply_is_none() {
+    let store = Fresh::open("none").await;
+    let (talk, claim) = claimed(&store, &[message(1)]).await;
+    let not_sent = Postponement { not_sent: Some(0), ..failed(Duration::ZERO) };
+    assert!(talk.postpone(&claim.lease, &not_sent).await);
+    let conversation = talk.claim_when_free("worker", LONG).await.conversation;
+    assert_eq!((conversation.outbox, conversation.mailbox), (None, vec![message(1)]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

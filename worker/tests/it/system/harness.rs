@@ -1,6 +1,6 @@
 //! Starts the system with the variables of the contract and nothing else, and looks at what came of it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use lapin::{
     Connection, ConnectionProperties,
@@ -20,79 +20,98 @@ use worker::{business::TokenCipher, settings::EncryptionSettings};
 
 use super::process::Process;
 
-pub(super) const APP_SECRET: &str = "the-app-secret-of-the-test";
-pub(super) const ENCRYPTION_SECRET: &str = "the-encryption-secret-of-the-test";
+pub(crate) const APP_SECRET: &str = "the-app-secret-of-the-test";
+pub(crate) const ENCRYPTION_SECRET: &str = "the-encryption-secret-of-the-test";
 const VERIFY_TOKEN: &str = "the-verify-token-of-the-test";
 const AI_KEY: &str = "the-ai-key-of-the-test";
 const PARTITIONS: u16 = 3;
 
 /// How long anything may take on a busy machine.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a test wants to be different.
-pub(super) struct Options {
-    pub(super) workers: usize,
-    pub(super) environment: Vec<(&'static str, String)>,
-    pub(super) ingest_environment: Vec<(&'static str, String)>,
+pub(crate) struct Options {
+    pub(crate) workers: usize,
+    pub(crate) environment: Vec<(&'static str, String)>,
+    pub(crate) ingest_environment: Vec<(&'static str, String)>,
+    pub(crate) servers: Servers,
+}
+
+/// Where RabbitMQ and MongoDB are, for the system and for the test itself.
+#[derive(Debug, Clone)]
+pub(crate) struct Servers {
+    pub(crate) rabbitmq_url: String,
+    pub(crate) mongodb_uri: String,
+}
+
+impl Default for Servers {
+    fn default() -> Self {
+        Self { rabbitmq_url: testing::server("RABBITMQ_URL"), mongodb_uri: testing::server("MONGODB_URI") }
+    }
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { workers: 1, environment: Vec::new(), ingest_environment: Vec::new() }
+        let servers = Servers::default();
+        Self { workers: 1, environment: Vec::new(), ingest_environment: Vec::new(), servers }
     }
 }
 
 impl Options {
-    pub(super) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.environment.push((name, value.into()));
         self
     }
 }
 
 /// A running system of one test.
-pub(super) struct System {
-    pub(super) meta: Meta,
-    pub(super) ai: Ai,
-    pub(super) journal: Journal,
-    pub(super) ingest: Process,
-    pub(super) workers: Vec<Process>,
-    pub(super) db: Database,
+pub(crate) struct System {
+    pub(crate) meta: Arc<Meta>,
+    pub(crate) ai: Ai,
+    pub(crate) journal: Journal,
+    pub(crate) ingest: Process,
+    pub(crate) workers: Vec<Process>,
+    pub(crate) db: Database,
     client: Client,
     topology: Topology,
+    servers: Servers,
+    ingest_environment: Vec<(String, String)>,
     worker_environment: Vec<(String, String)>,
+    /// Processes that were killed; their logs count too.
+    ended: Vec<Process>,
     secrets: Vec<String>,
 }
 
-pub(super) fn cipher() -> TokenCipher {
+pub(crate) fn cipher() -> TokenCipher {
     TokenCipher::new(&EncryptionSettings { current: SecretString::from(ENCRYPTION_SECRET), previous: None })
 }
 
 /// The businesses that every test has.
-pub(super) fn acme() -> Business {
+pub(crate) fn acme() -> Business {
     Business::new("acme", "100100100100").with_token("EAAacmeTOKENacmeTOKENacme")
 }
 
-pub(super) fn bolt() -> Business {
+pub(crate) fn bolt() -> Business {
     Business::new("bolt", "200200200200").with_token("EAAboltTOKENboltTOKENbolt")
 }
 
-pub(super) fn corn() -> Business {
+pub(crate) fn corn() -> Business {
     Business::new("corn", "300300300300").with_token("EAAcornTOKENcornTOKENcorn")
 }
 
 /// A customer's number that no other test line looks like.
-pub(super) fn customer(n: u64) -> Customer {
+pub(crate) fn customer(n: u64) -> Customer {
     Customer::phone(format!("49151{:07}", 1_000_000 + n)).named(format!("Customer {n}"))
 }
 
 impl System {
-    pub(super) async fn start(options: Options) -> Self {
+    pub(crate) async fn start(options: Options) -> Self {
         shared::install_tls_provider();
         let topology = Topology::new(testing::unique("system"), PARTITIONS);
         let prefix = topology.exchange(Exchange::Inbound).trim_end_matches(".inbound").to_owned();
         let common = |name: &str, value: String| (name.to_owned(), value);
         let shared = vec![
-            common("RABBITMQ_URL", testing::server("RABBITMQ_URL")),
+            common("RABBITMQ_URL", options.servers.rabbitmq_url.clone()),
             common("QUEUE_PREFIX", prefix),
             common("QUEUE_PARTITIONS", PARTITIONS.to_string()),
             common("LOG_FORMAT", "json".to_owned()),
@@ -108,21 +127,24 @@ impl System {
         ingest_environment.extend(options.ingest_environment.iter().map(|(name, value)| common(name, value.clone())));
         let mut ingest = Process::start("ingest", &ingest_environment);
         let line = ingest.wait_for_message("listening for webhooks").await;
-        let webhook_url =
-            format!("http://{}/webhook", line.get("addr").and_then(serde_json::Value::as_str).expect("an address"));
+        let addr = line.get("addr").and_then(serde_json::Value::as_str).expect("an address").to_owned();
+        let webhook_url = format!("http://{addr}/webhook");
+        // Whoever starts it again finds it where it was.
+        ingest_environment.retain(|(name, _)| name != "INGEST_ADDR");
+        ingest_environment.push(common("INGEST_ADDR", addr));
 
         let journal = Journal::in_memory();
         let meta =
             MetaOptions::default().with_journal(&journal).with_app_secret(APP_SECRET).with_webhook_url(&webhook_url);
-        let meta = Meta::start(meta).await.expect("Meta starts");
+        let meta = Arc::new(Meta::start(meta).await.expect("Meta starts"));
         let ai = Ai::start(AiOptions::default().with_journal(&journal)).await.expect("the AI starts");
         ai.on_chat(|request| ChatReply::text(format!("ANS {}", request.last_user())));
 
-        let client = Client::with_uri_str(testing::server("MONGODB_URI")).await.expect("MongoDB");
+        let client = Client::with_uri_str(&options.servers.mongodb_uri).await.expect("MongoDB");
         let db = client.database(&testing::unique("system").chars().take(40).collect::<String>());
         let mut worker_environment = shared;
         worker_environment.extend([
-            common("MONGODB_URI", testing::server("MONGODB_URI")),
+            common("MONGODB_URI", options.servers.mongodb_uri.clone()),
             common("MONGODB_DB_NAME", db.name().to_owned()),
             common("ENCRYPTION_SECRET", ENCRYPTION_SECRET.to_owned()),
             common("GRAPH_API_URL", meta.graph_url()),
@@ -141,7 +163,10 @@ impl System {
             db,
             client,
             topology,
+            servers: options.servers,
+            ingest_environment,
             worker_environment,
+            ended: Vec::new(),
             secrets: [APP_SECRET, ENCRYPTION_SECRET, VERIFY_TOKEN, AI_KEY].map(str::to_owned).to_vec(),
         };
         for business in [acme(), bolt(), corn()] {
@@ -154,41 +179,72 @@ impl System {
     }
 
     /// One more worker, ready to consume.
-    pub(super) async fn start_worker(&mut self) {
-        let mut process = Process::start("worker", &self.worker_environment);
+    pub(crate) async fn start_worker(&mut self) {
+        self.start_worker_with(&[]).await;
+    }
+
+    /// One more worker with further variables, ready to consume.
+    pub(crate) async fn start_worker_with(&mut self, more: &[(&str, &str)]) {
+        let mut process = self.spawn_worker(more);
         process.wait_for_message("consuming from RabbitMQ").await;
         self.workers.push(process);
     }
 
-    pub(super) fn environment(&self) -> &[(String, String)] {
+    /// A worker that is not waited for.
+    pub(crate) fn spawn_worker(&self, more: &[(&str, &str)]) -> Process {
+        Process::start("worker", &with(&self.worker_environment, more))
+    }
+
+    /// Kills a worker as `kill -9` does; its log stays.
+    pub(crate) fn kill_worker(&mut self, index: usize) {
+        let process = self.workers.remove(index);
+        process.signal("KILL");
+        self.ended.push(process);
+    }
+
+    /// Puts a process that ended away; its log stays.
+    pub(crate) fn keep_log(&mut self, process: Process) {
+        self.ended.push(process);
+    }
+
+    /// Kills ingest and starts it again where it was, with further variables.
+    pub(crate) async fn restart_ingest(&mut self, more: &[(&str, &str)]) {
+        // It may have died by itself.
+        self.ingest.kill();
+        let next = Process::start("ingest", &with(&self.ingest_environment, more));
+        self.ended.push(std::mem::replace(&mut self.ingest, next));
+        self.ingest.wait_for_message("listening for webhooks").await;
+    }
+
+    pub(crate) fn environment(&self) -> &[(String, String)] {
         &self.worker_environment
     }
 
     /// Registers a business with Meta and writes its document.
-    pub(super) async fn add_business(&mut self, business: &Business) {
+    pub(crate) async fn add_business(&mut self, business: &Business) {
         use secrecy::ExposeSecret;
         self.meta.register(business.clone());
         self.secrets.push(business.token.expose_secret().to_owned());
         self.insert_business(document(business)).await;
     }
 
-    pub(super) async fn insert_business(&self, document: Document) {
+    pub(crate) async fn insert_business(&self, document: Document) {
         self.db.collection::<Document>("businesses").insert_one(document).await.expect("inserted");
     }
 
-    pub(super) async fn update_business(&self, business: &Business, set: Document) {
+    pub(crate) async fn update_business(&self, business: &Business, set: Document) {
         let businesses = self.db.collection::<Document>("businesses");
         let updated = businesses.update_one(doc! { "subDomain": &business.name }, doc! { "$set": set }).await;
         assert_eq!(updated.expect("updated").matched_count, 1);
     }
 
     /// A customer writes a text; returns its id.
-    pub(super) async fn write(&self, business: &Business, customer: &Customer, text: &str) -> String {
+    pub(crate) async fn write(&self, business: &Business, customer: &Customer, text: &str) -> String {
         self.meta.sender(business).text(business, customer, text).await.expect("200").id
     }
 
     /// Waits until the customer has got that many messages from the business's number, and returns them.
-    pub(super) async fn answers(&self, business: &Business, customer: &Customer, count: usize) -> Vec<String> {
+    pub(crate) async fn answers(&self, business: &Business, customer: &Customer, count: usize) -> Vec<String> {
         let find = |journal: &Journal| {
             let texts = journal.texts_for(&business.phone_number_id, customer.key());
             (texts.len() >= count).then_some(texts)
@@ -205,8 +261,14 @@ impl System {
         }
     }
 
+    /// What every process of the run has logged, in the order of their starts.
+    pub(crate) fn logs(&self) -> Vec<String> {
+        let processes = self.ended.iter().chain([&self.ingest]).chain(&self.workers);
+        processes.map(Process::log).collect()
+    }
+
     /// Waits until a document matches.
-    pub(super) async fn wait_for_document(&self, collection: &str, filter: Document) -> Document {
+    pub(crate) async fn wait_for_document(&self, collection: &str, filter: Document) -> Document {
         let deadline = std::time::Instant::now() + PATIENCE;
         loop {
             let found = self.db.collection::<Document>(collection).find_one(filter.clone()).await.expect("found");
@@ -218,13 +280,18 @@ impl System {
         }
     }
 
-    pub(super) async fn count(&self, collection: &str, filter: Document) -> u64 {
+    pub(crate) async fn count(&self, collection: &str, filter: Document) -> u64 {
         self.db.collection::<Document>(collection).count_documents(filter).await.expect("counted")
     }
 
     /// Waits until no conversation has anything left to do.
-    pub(super) async fn settled(&self) {
-        let deadline = std::time::Instant::now() + PATIENCE;
+    pub(crate) async fn settled(&self) {
+        self.settled_within(PATIENCE).await;
+    }
+
+    /// The same, where it may take longer.
+    pub(crate) async fn settled_within(&self, patience: Duration) {
+        let deadline = std::time::Instant::now() + patience;
         let open = doc! { "$or": [{ "mailbox.0": { "$exists": true } }, { "lease": { "$exists": true } }] };
         while self.count("conversations", open.clone()).await > 0 {
             assert!(std::time::Instant::now() < deadline, "conversations stay open");
@@ -233,7 +300,7 @@ impl System {
     }
 
     /// Stops everything, checks that no secret and no customer reached a log, and cleans up.
-    pub(super) async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         for process in self.workers.iter().chain([&self.ingest]) {
             process.signal("TERM");
         }
@@ -245,8 +312,7 @@ impl System {
         self.meta.stop().await;
         self.db.drop().await.expect("dropped");
         self.client.clone().shutdown().await;
-        let url = testing::server("RABBITMQ_URL");
-        let connection = Connection::connect(&url, ConnectionProperties::default()).await.expect("RabbitMQ");
+        let connection = Connection::connect(&self.servers.rabbitmq_url, ConnectionProperties::default()).await.expect("RabbitMQ");
         let channel = connection.create_channel().await.expect("a channel");
         let inbound = (0..PARTITIONS).map(|i| self.topology.inbound_queue(i));
         let statuses = (0..STATUS_PARTITIONS).map(|i| self.topology.status_queue(i));
@@ -264,7 +330,7 @@ impl System {
 
     fn check_logs(&self) {
         let customers: Vec<String> = self.journal.sends().iter().map(|send| send.customer().to_owned()).collect();
-        for process in self.workers.iter().chain([&self.ingest]) {
+        for process in self.workers.iter().chain(&self.ended).chain([&self.ingest]) {
             let log = process.log();
             for secret in &self.secrets {
                 assert!(!log.contains(secret), "a secret is in a log");
@@ -279,8 +345,15 @@ impl System {
     }
 }
 
+fn with(environment: &[(String, String)], more: &[(&str, &str)]) -> Vec<(String, String)> {
+    let mut environment = environment.to_vec();
+    environment.retain(|(name, _)| !more.iter().any(|(other, _)| other == name));
+    environment.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    environment
+}
+
 /// The document of a business as the back end writes it.
-pub(super) fn document(business: &Business) -> Document {
+pub(crate) fn document(business: &Business) -> Document {
     doc! {
         "_id": ObjectId::new(),
         "name": format!("The {} company", business.name),

@@ -1,10 +1,17 @@
-//! Customers without a phone number, with a new one, or with somebody's old one.
+//! Customers without a phone number, with a new one, or with somebody's old one; and who are forgotten.
 
-use mongodb::bson::doc;
+use std::{sync::Arc, time::Duration};
+
+use mongodb::bson::{Document, doc};
+use secrecy::SecretString;
+use shared::{ids::SessionId, testing};
 use simulator::{
     Customer,
+    ai::ChatReply,
     webhook::{Body, Content},
 };
+use tokio::sync::Notify;
+use worker::{settings::StoreSettings, store::Store};
 
 use super::harness::{Options, System, acme, bolt};
 
@@ -88,6 +95,116 @@ async fn one_customer_of_two_businesses_has_two_conversations() {
     assert!(!prompt.contains("swordfish") && prompt.contains("The bolt company"), "{prompt}");
     for id in ["acme:4915155500005", "bolt:4915155500005"] {
         system.wait_for_document("conversations", doc! { "_id": id }).await;
+    }
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_known_by_number_and_by_user_id_is_one_as_soon_as_both_are_shown() {
+    let system = System::start(Options::default()).await;
+    let (number, hidden) = (Customer::phone("4915155500010"), Customer::hidden("DE.1010"));
+    let first = system.write(&acme(), &number, "my dog is called Rex").await;
+    system.answers(&acme(), &number, 1).await;
+    system.write(&acme(), &hidden, "my cat is called Tom").await;
+    system.answers(&acme(), &hidden, 1).await;
+    assert!(!system.journal.chats()[1].body.to_string().contains("Rex"), "nobody knows yet who that is");
+    system.settled().await;
+
+    let shown = Customer::phone("4915155500010").with_user_id("DE.1010");
+    system.write(&acme(), &shown, "what are my pets called?").await;
+    let answers = system.answers(&acme(), &shown, 2).await;
+    assert_eq!(answers, ["ANS my dog is called Rex", "ANS what are my pets called?"]);
+    let prompt = system.journal.chats()[2].body.to_string();
+    let (rex, tom) = (prompt.find("my dog is called Rex"), prompt.find("my cat is called Tom"));
+    assert!(rex.is_some() && rex < tom, "both memories, in the order of time: {prompt}");
+
+    // What Meta sends again is known, whichever conversation it came to.
+    let again = system.meta.sender(&acme()).message(&number, Content::text("my dog is called Rex")).with_id(first);
+    system.meta.sender(&acme()).deliver(&Body::of(&acme(), &again).to_json()).await.expect("200");
+    system.write(&acme(), &number, "thank you").await;
+    assert_eq!(system.answers(&acme(), &number, 3).await[2..], ["ANS thank you"]);
+    assert!(system.journal.chats()[3].body.to_string().contains("Tom"), "the number alone leads there too");
+    system.settled().await;
+    assert_eq!(system.count("conversations", doc! { "merged_into": { "$exists": false } }).await, 1);
+    let tombstone = system.wait_for_document("conversations", doc! { "merged_at": { "$exists": true } }).await;
+    assert!(!tombstone.to_string().contains("Rex"), "{tombstone}");
+    assert_eq!(system.journal.chats().len(), 4);
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merge_whose_worker_died_is_finished_by_the_others() {
+    let system = System::start(Options::default()).await;
+    let customer = Customer::phone("4915155500011");
+    system.write(&acme(), &customer, "my dog is called Rex").await;
+    system.answers(&acme(), &customer, 1).await;
+    system.settled().await;
+    // As it is left by one that died right after the tombstone.
+    let (old, new) = ("acme:4915155500011", "acme:DE.1111");
+    let conversations = system.db.collection::<Document>("conversations");
+    let begun = conversations.find_one(doc! { "_id": old }).await.expect("found").expect("it is there");
+    let business = begun.get_str("business_id").expect("a business");
+    let goes_on = doc! {
+        "_id": new, "business_id": business, "subdomain": "acme", "customer": { "user_id": "DE.1111" }, "attempts": 0,
+    };
+    conversations.insert_one(goes_on).await.expect("inserted");
+    let long_ago = mongodb::bson::DateTime::from_millis(0);
+    let merge = doc! { "into": new, "request": "r", "requested_at": long_ago, "try_at": long_ago };
+    let tombstone = doc! { "$set": { "merge": merge, "merged_into": new }, "$unset": { "due_at": "" } };
+    conversations.update_one(doc! { "_id": old }, tombstone).await.expect("updated");
+
+    system.wait_for_document("conversations", doc! { "_id": old, "merged_at": { "$exists": true } }).await;
+    system.write(&acme(), &customer, "and now?").await;
+    assert_eq!(system.answers(&acme(), &customer, 2).await[1..], ["ANS and now?"]);
+    assert!(system.journal.chats()[1].body.to_string().contains("Rex"), "one memory");
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_who_is_forgotten_while_an_answer_is_thought_over_gets_none_and_begins_anew() {
+    let system = System::start(Options::default()).await;
+    let customer = Customer::phone("4915155500012").with_user_id("DE.1212").named("Swordfish");
+    system.write(&acme(), &customer, "the first swordfish").await;
+    system.answers(&acme(), &customer, 1).await;
+    system.settled().await;
+    let asked = Arc::new(Notify::new());
+    let thinking = Arc::clone(&asked);
+    system.ai.on_chat(move |request| {
+        let answer = ChatReply::text(format!("ANS {}", request.last_user()));
+        if request.last_user().contains("swordfish") {
+            thinking.notify_one();
+            return answer.after(Duration::from_millis(1_500));
+        }
+        answer
+    });
+    let second = system.write(&acme(), &customer, "the second swordfish").await;
+    asked.notified().await;
+    let uri = SecretString::from(testing::server("MONGODB_URI"));
+    let store = Store::open(&StoreSettings { uri, database: system.db.name().to_owned() }).await.expect("a valid URI");
+    let session = SessionId::from_stored("acme:4915155500012");
+    let forgotten = store.forget(&session).await.expect("the store answers");
+    assert_eq!((forgotten.conversations, forgotten.identities), (1, 2));
+
+    let again = system.meta.sender(&acme()).message(&customer, Content::text("the second swordfish")).with_id(second);
+    system.meta.sender(&acme()).deliver(&Body::of(&acme(), &again).to_json()).await.expect("200");
+    let stranger = Customer::phone("4915155500012").with_user_id("DE.1212");
+    system.write(&acme(), &stranger, "do you know me?").await;
+    let answers = system.answers(&acme(), &customer, 2).await;
+    assert_eq!(answers, ["ANS the first swordfish", "ANS do you know me?"]);
+    // The turn that was under way has its answer too late, and does nothing with it.
+    let all_asked = |journal: &simulator::Journal| (journal.chats().len() == 3).then_some(());
+    system.journal.wait_for(all_asked, super::harness::PATIENCE).await.expect("the AI is asked three times");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(system.answers(&acme(), &customer, 2).await.len(), 2);
+    let chats = system.journal.chats();
+    let prompt = chats.iter().find(|chat| chat.body.to_string().contains("do you know me?")).expect("it was asked");
+    assert!(!prompt.body.to_string().to_lowercase().contains("swordfish"), "no memory, no name");
+    for name in system.db.list_collection_names().await.expect("MongoDB answers") {
+        let mut cursor = system.db.collection::<Document>(&name).find(doc! {}).await.expect("MongoDB answers");
+        while cursor.advance().await.expect("MongoDB answers") {
+            let document = format!("{:?}", cursor.deserialize_current().expect("a document")).to_lowercase();
+            assert!(!document.contains("swordfish"), "{name}: {document}");
+        }
     }
     system.stop().await;
 }

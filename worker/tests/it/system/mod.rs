@@ -1,11 +1,12 @@
 //! The whole system: the real binaries, real servers, and the simulator in Meta's and the AI's place.
 
-mod harness;
-mod process;
+pub(crate) mod harness;
+pub(crate) mod process;
 
 mod answers;
 mod commands;
 mod credentials;
+mod dead_letters;
 mod hostile;
 mod identity;
 mod lifecycle;

@@ -11,21 +11,21 @@ use std::{
 use serde_json::Value;
 
 /// A started binary.
-pub(super) struct Process {
+pub(crate) struct Process {
     name: String,
     child: Child,
     log: Arc<Mutex<String>>,
 }
 
 /// What a process printed before it ended.
-pub(super) struct Ended {
-    pub(super) status: ExitStatus,
-    pub(super) stdout: String,
-    pub(super) stderr: String,
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 /// The binary of a package of this workspace, built once if need be.
-pub(super) fn binary(name: &str) -> PathBuf {
+pub(crate) fn binary(name: &str) -> PathBuf {
     static INGEST: OnceLock<PathBuf> = OnceLock::new();
     if name == "worker" {
         return PathBuf::from(env!("CARGO_BIN_EXE_worker"));
@@ -50,7 +50,7 @@ fn command(name: &str, arguments: &[&str], environment: &[(String, String)], dir
 }
 
 /// Runs a binary to its end with that standard input.
-pub(super) fn run(name: &str, arguments: &[&str], environment: &[(String, String)], input: &str) -> Ended {
+pub(crate) fn run(name: &str, arguments: &[&str], environment: &[(String, String)], input: &str) -> Ended {
     use std::io::Write;
     let directory = tempfile::tempdir().expect("a directory");
     let mut command = command(name, arguments, environment, directory.path());
@@ -65,7 +65,7 @@ pub(super) fn run(name: &str, arguments: &[&str], environment: &[(String, String
 
 impl Process {
     /// Starts a binary in a directory of its own, so that no `.env` file is found.
-    pub(super) fn start(name: &str, environment: &[(String, String)]) -> Self {
+    pub(crate) fn start(name: &str, environment: &[(String, String)]) -> Self {
         let directory = tempfile::tempdir().expect("a directory").keep();
         let mut child = command(name, &[], environment, &directory)
             .stdin(Stdio::null())
@@ -80,12 +80,12 @@ impl Process {
     }
 
     /// Everything it has logged.
-    pub(super) fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.log.lock().expect("not poisoned").clone()
     }
 
     /// Waits for a log line that satisfies the condition, and returns it.
-    pub(super) async fn wait_for_line(&mut self, what: &str, found: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) async fn wait_for_line(&mut self, what: &str, found: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let log = self.log();
@@ -102,19 +102,25 @@ impl Process {
     }
 
     /// Waits for a log message.
-    pub(super) async fn wait_for_message(&mut self, message: &str) -> Value {
+    pub(crate) async fn wait_for_message(&mut self, message: &str) -> Value {
         self.wait_for_line(message, |line| line["message"].as_str().is_some_and(|text| text.contains(message))).await
     }
 
     /// Sends a signal, such as `TERM` or `KILL`.
-    pub(super) fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         let id = self.child.id().to_string();
         let sent = Command::new("kill").args([&format!("-{signal}"), &id]).status().expect("kill runs");
         assert!(sent.success(), "{signal} to {}", self.name);
     }
 
+    /// Kills it, if it still runs.
+    pub(crate) fn kill(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+
     /// Waits for the end.
-    pub(super) async fn ended(&mut self, within: Duration) -> ExitStatus {
+    pub(crate) async fn ended(&mut self, within: Duration) -> ExitStatus {
         let deadline = Instant::now() + within;
         loop {
             if let Some(status) = self.child.try_wait().expect("a child") {

@@ -6,6 +6,7 @@ use mongodb::bson::doc;
 use simulator::{
     ai::ChatReply,
     meta::{Fault, Refusal, StatusPlan, Where},
+    webhook::{Body, Content},
 };
 
 use super::harness::{Options, System, acme, bolt, customer};
@@ -78,6 +79,54 @@ async fn a_permanent_refusal_becomes_a_dead_letter_and_stops_nobody() {
     system.settled().await;
     system.write(&acme(), &ana, "again").await;
     assert_eq!(system.answers(&acme(), &ana, 1).await, ["ANS again"]);
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_that_fails_for_a_passing_reason_is_sent_once_more_and_then_filed() {
+    let system = System::start(Options::default()).await;
+    let (ana, eva) = (customer(1), customer(2));
+    for who in [&ana, &eva, &eva] {
+        system.meta.faults().next(Where::any().to(who.key()), Fault::FailLater(Refusal::code(131_016)));
+    }
+    system.write(&acme(), &ana, "hello").await;
+    assert_eq!(system.answers(&acme(), &ana, 2).await, ["ANS hello"; 2], "the same words, the AI is not asked again");
+    system.write(&acme(), &eva, "hello").await;
+    let letter = system.wait_for_document("dead_letters", doc! { "reason": "delivery_failed" }).await;
+    assert!(letter.get_str("detail").expect("a detail").contains("131016"));
+    system.settled().await;
+    assert_eq!(system.answers(&acme(), &eva, 2).await.len(), 2, "once more, and no more than that");
+    assert_eq!((system.journal.chats().len(), system.count("dead_letters", doc! {}).await), (2, 1));
+    system.write(&acme(), &ana, "thanks").await;
+    assert_eq!(system.answers(&acme(), &ana, 3).await.last().map(String::as_str), Some("ANS thanks"));
+    let remembered = system.journal.chats().last().map(|chat| chat.body.to_string()).expect("asked");
+    assert_eq!(remembered.matches("ANS hello").count(), 1, "it was said once: {remembered}");
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_after_its_window_has_closed_is_filed_and_the_rest_of_the_backlog_is_answered() {
+    let system = System::start(Options::default()).await;
+    let (ana, eva, kim) = (customer(1), customer(2), customer(3));
+    let sender = system.meta.sender(&acme());
+    let now = jiff::Timestamp::now().as_second();
+    let hour = 3_600;
+    // Meta delivers what an outage kept away, with the time at which it was written.
+    let old = [
+        (&ana, 25 * hour, "too late"),
+        (&eva, 23 * hour, "one"),
+        (&eva, 2 * hour, "two"),
+        (&kim, 4_000 * hour, "odd clock"),
+    ];
+    let messages = old.map(|(who, age, text)| sender.message(who, Content::text(text)).at(now - age));
+    let body = messages.iter().fold(Body::default(), |body, message| body.message(&acme(), message));
+    sender.deliver(&body.to_json()).await.expect("200");
+    assert_eq!(system.answers(&acme(), &eva, 1).await, ["ANS one\ntwo"], "one answer for the conversation");
+    assert_eq!(system.answers(&acme(), &kim, 1).await, ["ANS odd clock"], "no redelivery is that late");
+    system.wait_for_document("dead_letters", doc! { "reason": "window_closed" }).await;
+    system.settled().await;
+    assert_eq!(system.journal.accepted().len(), 2);
+    assert_eq!(system.journal.chats().len(), 2, "nobody is asked what could not be sent");
     system.stop().await;
 }
 

@@ -1,0 +1,138 @@
+//! Into the mailbox.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{LastLand, State, Verdict, Waiting};
+use crate::conversation::{
+    Customer, Landed, Landing, MAILBOX_WITH_CONTENT, MailboxItem, QuietTime, Resend, due, resend_id, whole_millis,
+    window_end,
+};
+
+impl State {
+    /// A conversation as it begins with this message, which has yet to land.
+    pub fn begun_by(landing: &Landing<'_>) -> Self {
+        Self {
+            id: landing.session.clone(),
+            business_id: landing.business_id.clone(),
+            subdomain: landing.subdomain.cloned(),
+            customer: Customer::default(),
+            mailbox: Vec::new(),
+            answered: Vec::new(),
+            answered_floor: None,
+            first_landed_at: None,
+            last_landed_at: None,
+            due_at: None,
+            retry_at: None,
+            attempts: 0,
+            last_error: None,
+            epoch: 0,
+            lease: None,
+            takeovers: 0,
+            ai_failing_since: None,
+            apologised_at: None,
+            outbox: None,
+            last_reply: None,
+            memory: Vec::new(),
+            handed_over_until: None,
+            windows: std::collections::BTreeMap::new(),
+            buckets: std::collections::BTreeMap::new(),
+            waits_for: None,
+            last_land: None,
+            set_aside_at: None,
+            merged_into: None,
+        }
+    }
+
+    /// Puts a message into the mailbox, unless it is known.
+    pub fn land(&mut self, now: Timestamp, landing: &Landing<'_>) -> Landed {
+        let (verdict, landed) = self.judge(landing);
+        self.last_land = Some(LastLand { verdict, at: now });
+        if self.subdomain.is_none() {
+            self.subdomain = landing.subdomain.cloned();
+        }
+        if let Some(landed) = landed {
+            return landed;
+        }
+        let item = landing.item;
+        let due_at = self.take_in(now, item.clone(), landing.quiet);
+        self.customer.learn(landing.customer);
+        let window_end = whole_millis(window_end(item.timestamp));
+        let window = self.windows.entry(item.phone_number_id.clone()).or_insert(window_end);
+        *window = window_end.max(*window);
+        Landed::New { due_in: until(due_at, now) }
+    }
+
+    /// The case that a landing is, and its answer, unless the message is to be taken in.
+    fn judge(&self, landing: &Landing<'_>) -> (Verdict, Option<Landed>) {
+        let item = landing.item;
+        let waits = self
+            .mailbox
+            .iter()
+            .any(|Waiting { item: known, .. }| known.id == item.id && known.phone_number_id == item.phone_number_id);
+        let was_answered =
+            self.answered.iter().any(|known| known.id == item.id && known.phone_number_id == item.phone_number_id);
+        let beyond_memory = self.answered_floor.is_some_and(|floor| floor >= whole_millis(item.timestamp));
+        if waits || was_answered {
+            (Verdict::Duplicate, Some(Landed::Duplicate))
+        } else if beyond_memory && !landing.looked_up {
+            (Verdict::AskTranscript, Some(Landed::AskTranscript))
+        } else if let Some(target) = &self.merged_into {
+            (Verdict::Moved, Some(Landed::Moved(target.clone())))
+        } else if self.mailbox.len() >= MAILBOX_WITH_CONTENT && item.message.is_some() {
+            (Verdict::NoRoom, Some(Landed::NoRoomForContent))
+        } else {
+            (Verdict::New, None)
+        }
+    }
+
+    /// Puts a part of the last reply into the mailbox, to be sent once more. Says when it is due, from now. None:
+    /// that part was sent once more already, something else was said since or is under way, or a person has the
+    /// conversation.
+    pub fn land_resend(&mut self, now: Timestamp, resend: &Resend<'_>) -> Option<Duration> {
+        let id = resend_id(resend.wamid)?;
+        if self.outbox.is_some() || self.merged_into.is_some() || self.is_handed_over(now) {
+            return None;
+        }
+        let last_reply = self.last_reply.as_mut().filter(|last_reply| last_reply.id == resend.reply_id)?;
+        if !last_reply.resent.insert(resend.part) {
+            return None;
+        }
+        let item = MailboxItem {
+            id,
+            phone_number_id: resend.number.clone(),
+            timestamp: resend.failed_at,
+            received_at: now,
+            index: u32::try_from(resend.part).unwrap_or(u32::MAX),
+            message: Some(resend.body.to_owned()),
+            resend_of: Some(resend.wamid.clone()),
+        };
+        let due_at = self.take_in(now, item, resend.quiet);
+        Some(until(due_at, now))
+    }
+
+    fn take_in(&mut self, now: Timestamp, mut item: MailboxItem, quiet: QuietTime) -> Timestamp {
+        item.timestamp = whole_millis(item.timestamp);
+        item.received_at = whole_millis(item.received_at);
+        self.mailbox.push(Waiting { item, landed_at: now });
+        let first = *self.first_landed_at.get_or_insert(now);
+        self.last_landed_at = Some(now);
+        let due_at = due(self.retry_at, first, now, quiet);
+        self.due_at = Some(due_at);
+        due_at
+    }
+}
+
+impl Customer {
+    /// What is known grows, and the newest counts.
+    fn learn(&mut self, told: &Self) {
+        self.wa_id = told.wa_id.clone().or(self.wa_id.take());
+        self.user_id = told.user_id.clone().or(self.user_id.take());
+        self.name = told.name.clone().or(self.name.take());
+    }
+}
+
+fn until(due_at: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(due_at.duration_since(now)).unwrap_or_default()
+}

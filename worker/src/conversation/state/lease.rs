@@ -1,0 +1,59 @@
+//! Who works on a conversation, and when it is somebody's turn.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{Lease, State};
+use crate::conversation::{Claim, LeaseKey, Renewed, later};
+
+impl State {
+    /// Whether it is somebody's turn and nobody has the lease.
+    pub fn due(&self, now: Timestamp) -> bool {
+        self.due_at.is_some_and(|due_at| due_at <= now) && !self.is_held(now)
+    }
+
+    /// Takes the lease, if it is due and nobody has it. A lease that ran out tells of a process that died with the
+    /// conversation in hand.
+    pub fn claim(&mut self, now: Timestamp, worker: &str, length: Duration) -> Option<Claim> {
+        if !self.due(now) {
+            return None;
+        }
+        self.epoch += 1;
+        self.takeovers += u32::from(self.lease.is_some());
+        let lease = Lease { worker: worker.to_owned(), epoch: self.epoch, taken_at: now, until: later(now, length) };
+        let claim = Claim {
+            lease: LeaseKey { session: self.id.clone(), epoch: self.epoch },
+            conversation: self.as_seen_by(&lease),
+        };
+        self.lease = Some(lease);
+        Some(claim)
+    }
+
+    /// Prolongs a lease of this worker's. None: it is not its any more.
+    pub fn renew(&mut self, now: Timestamp, lease: &LeaseKey, worker: &str, length: Duration) -> Option<Renewed> {
+        self.held(lease)?;
+        let mine = self.lease.as_mut().filter(|mine| mine.worker == worker)?;
+        mine.until = later(now, length);
+        Some(Renewed { lease: lease.clone(), mailbox: self.mailbox.len() })
+    }
+
+    /// Gives the lease back as it is. False: not mine any more.
+    pub fn release(&mut self, lease: &LeaseKey) -> bool {
+        let mine = self.held(lease).is_some();
+        if mine {
+            self.lease = None;
+        }
+        mine
+    }
+
+    /// Gives back the lease of a worker that stops. False: it had none here.
+    pub fn release_all(&mut self, worker: &str) -> bool {
+        self.lease.take_if(|lease| lease.worker == worker).is_some()
+    }
+
+    /// Whether somebody has the conversation in hand.
+    pub(super) fn is_held(&self, now: Timestamp) -> bool {
+        self.lease.as_ref().is_some_and(|lease| lease.until > now)
+    }
+}

@@ -1,0 +1,312 @@
+//! What holds after any operations whatever, and the rules of each that are easiest seen alone.
+
+use std::{collections::HashSet, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+use proptest::{collection::vec, prelude::*};
+use shared::ids::{MessageId, PhoneNumberId, SessionId, WaId};
+
+use super::*;
+use crate::conversation::{
+    BUCKET_REFILL, CommitOutcome, Landed, Memory, Part, PartState, Postponement, QuietTime, ReplyKind, later,
+};
+
+const NOW: Timestamp = Timestamp::constant(1_790_000_000, 0);
+const QUIET: QuietTime = QuietTime { quiet: Duration::from_secs(1), ceiling: Duration::from_secs(5) };
+const LEASE: Duration = Duration::from_secs(30);
+
+fn session() -> SessionId {
+    SessionId::from_stored("acme:16505551234")
+}
+
+fn number() -> PhoneNumberId {
+    PhoneNumberId::parse("106540352242922").expect("an id")
+}
+
+fn id(text: &str) -> MessageId {
+    MessageId::parse(text).expect("an id")
+}
+
+fn land(n: usize) -> Operation {
+    let item = MailboxItem {
+        id: id(&format!("wamid.{n}")),
+        phone_number_id: number(),
+        timestamp: NOW,
+        received_at: NOW,
+        index: 0,
+        message: Some("{}".to_owned()),
+        resend_of: None,
+    };
+    let customer = Customer { wa_id: WaId::parse("16505551234").ok(), ..Customer::default() };
+    let business_id = BusinessId("acme".to_owned());
+    Operation::Land { business_id, subdomain: None, customer, item, quiet: QUIET, looked_up: false }
+}
+
+fn claim() -> Operation {
+    Operation::Claim { worker: "worker".to_owned(), length: LEASE }
+}
+
+fn reply(reply_id: &str, kind: ReplyKind, parts: usize) -> Outbox {
+    let part = Part { body: "hello".to_owned(), state: PartState::Waiting, wamid: None, tries: 0, last_try_at: None };
+    let (reply_id, answers) = (reply_id.to_owned(), vec![id("wamid.0")]);
+    Outbox { reply_id, kind, phone_number_id: number(), answers, parts: vec![part; parts] }
+}
+
+fn settle(epoch: i64, messages: Vec<MessageId>) -> Operation {
+    Operation::Settle { epoch, number: number(), messages, memory: Memory::default(), quiet: QUIET }
+}
+
+fn land_resend(reply_id: &str, part: usize) -> Operation {
+    Operation::LandResend {
+        number: number(),
+        reply_id: reply_id.to_owned(),
+        part,
+        wamid: id("wamid.out"),
+        body: "hello".to_owned(),
+        failed_at: NOW,
+        quiet: QUIET,
+    }
+}
+
+/// One conversation and its clock.
+struct World {
+    stored: Option<State>,
+    now: Timestamp,
+}
+
+impl World {
+    fn new() -> Self {
+        Self { stored: None, now: NOW }
+    }
+
+    fn state(&self) -> &State {
+        self.stored.as_ref().expect("a message began it")
+    }
+
+    fn apply(&mut self, operation: &Operation) -> Answer {
+        operation.apply(&session(), &mut self.stored, self.now)
+    }
+
+    fn wait(&mut self, length: Duration) -> &mut Self {
+        self.now = later(self.now, length);
+        self
+    }
+
+    /// A conversation whose first message was answered with a reply of three parts.
+    fn answered(kind: ReplyKind) -> Self {
+        let mut world = Self::new();
+        world.apply(&land(0));
+        world.wait(LEASE).apply(&claim());
+        let commit = Operation::CommitReply { epoch: 1, outbox: reply("r1", kind, 3), seen: None };
+        assert_eq!(world.apply(&commit), Answer::Committed(CommitOutcome::Committed));
+        assert!(matches!(world.apply(&settle(1, vec![id("wamid.0")])), Answer::Settled(Some(_))));
+        world
+    }
+}
+
+#[test]
+fn each_try_takes_one_message_from_the_numbers_bucket() {
+    let mut world = World::new();
+    world.apply(&land(0));
+    world.wait(LEASE).apply(&claim());
+    let full_at = |world: &World| world.state().buckets.get(&number()).map(|at| at.duration_since(world.now));
+    assert_eq!(full_at(&world), None);
+    let refills = |n: u32| Some(SignedDuration::try_from(BUCKET_REFILL * n).expect("in range"));
+    world.apply(&Operation::CommitReply { epoch: 1, outbox: reply("r1", ReplyKind::Answer, 3), seen: None });
+    assert_eq!(full_at(&world), refills(1));
+    let sent = |part| Operation::PartSent { epoch: 1, reply_id: "r1".to_owned(), part, wamid: id("wamid.out") };
+    world.apply(&sent(0));
+    assert_eq!(full_at(&world), refills(2), "the next part began");
+    world.apply(&sent(0));
+    assert_eq!(full_at(&world), refills(2), "it had begun before");
+    let reply_id = "r1".to_owned();
+    assert_eq!(world.apply(&Operation::BeginTry { epoch: 1, reply_id, part: 1, tries_so_far: 1 }), Answer::Done(true));
+    assert_eq!(full_at(&world), refills(3), "the same part once more");
+    world.wait(BUCKET_REFILL * 10).apply(&sent(1));
+    assert_eq!(full_at(&world), refills(1), "what is full holds no more");
+    world.apply(&sent(2));
+    assert_eq!(full_at(&world), refills(1), "there is no next part");
+}
+
+#[test]
+fn a_part_of_the_last_reply_is_sent_once_more_and_once_only() {
+    for kind in [ReplyKind::Answer, ReplyKind::Apology] {
+        let mut world = World::answered(kind);
+        assert_eq!(world.apply(&land_resend("another", 0)), Answer::Resent(None));
+        assert_eq!(world.apply(&land_resend("r1", 0)), Answer::Resent(Some(QUIET.quiet)));
+        assert_eq!(world.apply(&land_resend("r1", 0)), Answer::Resent(None), "a duplicate");
+        assert_eq!(world.apply(&land_resend("r1", 2)), Answer::Resent(Some(QUIET.quiet)), "another part");
+        assert_eq!(world.state().mailbox.len(), 2);
+
+        world.wait(LEASE).apply(&claim());
+        let outbox = reply("r2", ReplyKind::Resend, 1);
+        world.apply(&Operation::CommitReply { epoch: 2, outbox, seen: Some(vec![]) });
+        assert!(world.state().outbox.is_some(), "it is nothing that a reply would have to take in");
+        assert_eq!(world.apply(&land_resend("r1", 1)), Answer::Resent(None), "a reply is under way");
+        world.apply(&settle(2, vec![id("resend:wamid.out")]));
+        assert_eq!(world.state().last_reply, None);
+        for reply_id in ["r1", "r2"] {
+            assert_eq!(world.apply(&land_resend(reply_id, 1)), Answer::Resent(None), "{reply_id} is over");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_sent_once_more_while_a_person_has_the_conversation() {
+    let mut world = World::answered(ReplyKind::Answer);
+    world.apply(&Operation::HandOver { length: LEASE, said: None });
+    assert_eq!(world.apply(&land_resend("r1", 0)), Answer::Resent(None));
+    assert_eq!(world.wait(LEASE).apply(&land_resend("r1", 0)), Answer::Resent(Some(QUIET.quiet)));
+}
+
+#[test]
+fn another_token_ends_the_wait_for_it_unless_somebody_is_at_work() {
+    let mut world = World::new();
+    world.apply(&land(0));
+    world.wait(LEASE).apply(&claim());
+    let postponement = Postponement {
+        delay: LEASE * 10,
+        reason: "credentials",
+        detail: String::new(),
+        for_evidence: false,
+        ai: false,
+        not_sent: None,
+        token: Some("old".to_owned()),
+    };
+    world.apply(&Operation::Postpone { epoch: 1, postponement });
+    let release = |current: &str| Operation::ReleaseWaiting {
+        business: BusinessId("acme".to_owned()),
+        current: current.to_owned(),
+    };
+    assert_eq!(world.apply(&release("old")), Answer::Done(false));
+    world.wait(LEASE * 10).apply(&claim());
+    assert_eq!(world.apply(&release("new")), Answer::Done(false), "it is held");
+    assert!(world.state().waits_for.is_some(), "its turn decides");
+    world.wait(LEASE);
+    assert_eq!(world.apply(&release("new")), Answer::Done(true), "its holder is dead");
+    let state = world.state();
+    assert_eq!((state.due_at, state.retry_at, &state.waits_for), (Some(world.now), None, &None));
+    assert_eq!(world.apply(&release("newer")), Answer::Done(false));
+}
+
+/// Any operation, mostly one that a turn might do next.
+fn operations() -> impl Strategy<Value = Vec<(Operation, u64)>> {
+    let epoch = 1..6_i64;
+    let part = 0..3_usize;
+    let reply_id = (0..4_u8).prop_map(|n| format!("r{n}"));
+    let kind = prop_oneof![Just(ReplyKind::Answer), Just(ReplyKind::Apology), Just(ReplyKind::Resend)];
+    let messages = vec((0..12_usize).prop_map(|n| id(&format!("wamid.{n}"))), 0..4);
+    let guarded = (epoch.clone(), reply_id.clone(), part.clone());
+    let postpone = |(epoch, not_sent, for_evidence, delay): (i64, Option<usize>, bool, u64)| {
+        let (delay, token) = (Duration::from_secs(delay), (delay % 2 == 0).then(|| "token".to_owned()));
+        let (reason, detail) = ("throttled", String::new());
+        let postponement = Postponement { delay, reason, detail, for_evidence, ai: !for_evidence, not_sent, token };
+        Operation::Postpone { epoch, postponement }
+    };
+    let operation = prop_oneof![
+        4 => (0..12_usize).prop_map(land),
+        4 => Just(claim()),
+        2 => (epoch.clone(), reply_id.clone(), kind, 1..4_usize).prop_map(|(epoch, reply_id, kind, parts)| {
+            Operation::CommitReply { epoch, outbox: reply(&reply_id, kind, parts), seen: None }
+        }),
+        2 => (guarded.clone(), 0..3_u32).prop_map(|((epoch, reply_id, part), tries_so_far)| {
+            Operation::BeginTry { epoch, reply_id, part, tries_so_far }
+        }),
+        2 => guarded.prop_map(|(epoch, reply_id, part)| {
+            Operation::PartSent { epoch, reply_id, part, wamid: id("wamid.out") }
+        }),
+        2 => (epoch.clone(), messages).prop_map(|(epoch, messages)| settle(epoch, messages)),
+        1 => (epoch.clone(), proptest::option::of(part.clone()), any::<bool>(), 0..60_u64).prop_map(postpone),
+        1 => (reply_id.clone(), part.clone()).prop_map(|(reply_id, part)| land_resend(&reply_id, part)),
+        1 => (reply_id, part).prop_map(|(reply_id, part)| {
+            Operation::Evidence { number: number(), reply_id, part, wamid: id("wamid.out") }
+        }),
+        1 => epoch.prop_map(|epoch| Operation::Release { epoch }),
+    ];
+    vec((operation, 0..20_u64), 0..80)
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_the_parts_of_a_conversation_fit_together(operations in operations()) {
+        let mut world = World::new();
+        let mut landed = HashSet::new();
+        for (operation, pause) in operations {
+            let before = world.stored.clone();
+            let answer = world.wait(Duration::from_secs(pause)).apply(&operation);
+            if let (Operation::Land { item, .. }, Answer::Landed(Landed::New { .. })) = (&operation, &answer) {
+                prop_assert!(landed.insert(item.id.clone()), "landed twice");
+            }
+            let Some(state) = &world.stored else { continue };
+            prop_assert!(before.is_none_or(|before| before.epoch <= state.epoch), "epochs count up");
+            prop_assert!(state.lease.as_ref().is_none_or(|lease| lease.epoch == state.epoch), "the newest has it");
+            prop_assert!(state.mailbox.is_empty() || state.due_at.is_some(), "what waits is due some time");
+            prop_assert_eq!(state.mailbox.is_empty(), state.first_landed_at.is_none());
+            prop_assert_eq!(state.mailbox.is_empty(), state.last_landed_at.is_none());
+            prop_assert!(state.first_landed_at <= state.last_landed_at);
+            let kept: Vec<_> = state.mailbox.iter().map(|waiting| &waiting.item.id).collect();
+            let kept = kept.into_iter().chain(state.answered.iter().map(|answered| &answered.id));
+            let written: Vec<_> = kept.filter(|id| id.expose().starts_with("wamid.")).cloned().collect();
+            prop_assert_eq!(written.len(), landed.len(), "each is there once");
+            prop_assert_eq!(written.into_iter().collect::<HashSet<_>>(), landed.clone());
+            for part in state.outbox.iter().flat_map(|outbox| &outbox.parts) {
+                prop_assert_eq!(part.state == PartState::Sent, part.wamid.is_some());
+                prop_assert!(part.state != PartState::Sending || !part.tries.is_empty());
+                prop_assert!(part.tries.windows(2).all(|pair| pair[0].at <= pair[1].at));
+            }
+        }
+    }
+
+    #[test]
+    fn a_state_is_the_same_after_it_was_written_and_read(operations in operations()) {
+        let mut world = World::new();
+        for (operation, pause) in operations {
+            world.wait(Duration::from_secs(pause)).apply(&operation);
+        }
+        let text = serde_json::to_string(&world.stored).expect("a state is JSON");
+        prop_assert_eq!(serde_json::from_str::<Option<State>>(&text).expect("it was written so"), world.stored);
+    }
+
+    #[test]
+    fn a_former_holder_changes_nothing(operations in operations(), stale in operations()) {
+        let mut world = World::new();
+        for (operation, pause) in operations {
+            world.wait(Duration::from_secs(pause)).apply(&operation);
+        }
+        let held = world.stored.as_ref().and_then(|state| state.lease.as_ref()).map(|lease| lease.epoch);
+        for (operation, _) in stale {
+            let epoch = match &operation {
+                Operation::Reread { epoch }
+                | Operation::CommitReply { epoch, .. }
+                | Operation::BeginTry { epoch, .. }
+                | Operation::PartSent { epoch, .. }
+                | Operation::Settle { epoch, .. }
+                | Operation::Postpone { epoch, .. }
+                | Operation::Renew { epoch, .. }
+                | Operation::Release { epoch } => Some(*epoch),
+                Operation::Land { .. }
+                | Operation::LandResend { .. }
+                | Operation::Claim { .. }
+                | Operation::ReleaseAll { .. }
+                | Operation::Evidence { .. }
+                | Operation::HandOver { .. }
+                | Operation::ReplaceCustomerId(_)
+                | Operation::ReleaseWaiting { .. } => None,
+            };
+            if epoch.is_none() || epoch == held {
+                continue;
+            }
+            let before = world.stored.clone();
+            let answer = world.apply(&operation);
+            prop_assert_eq!(&world.stored, &before);
+            let fenced = [
+                Answer::Seen(None),
+                Answer::Committed(CommitOutcome::Fenced),
+                Answer::Settled(None),
+                Answer::Renewed(None),
+                Answer::Done(false),
+            ];
+            prop_assert!(fenced.contains(&answer), "{:?}", answer);
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! From the mailbox to a committed reply.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+use super::{Burial, Effect, Machine, Reply, Service, Step, Token, Trouble, ids};
+use crate::{
+    business::Unserved,
+    conversation::{Outbox, Part, PartState, ReplyKind, bucket_wait, next_run},
+    store::{CommitOutcome, ReplayPolicy},
+    turn::in_earnest,
+};
+
+/// Messages that one reply answers at most.
+const RUN_MOST: usize = 50;
+/// Times that a reply is thought over again because of newer messages.
+const REGENERATIONS_MOST: u32 = 2;
+const AI_RETRY_FIRST: Duration = Duration::from_millis(500);
+const AI_RETRY_MOST: Duration = Duration::from_secs(20);
+/// Once the customer knows, there is less of a hurry.
+const AI_RETRY_TOLD: Duration = Duration::from_secs(60);
+
+impl Machine {
+    pub(super) fn answer(&mut self) -> Effect {
+        self.run = next_run(&self.conversation.mailbox, self.run_most()).to_vec();
+        match self.run.first() {
+            Some(first) => Effect::Prepare { number: first.phone_number_id.clone(), items: self.run.clone() },
+            // An evidence that came late, or a message that was taken back.
+            None => Effect::Release,
+        }
+    }
+
+    /// After a death in the middle, one message at a time finds the one that kills.
+    fn run_most(&self) -> usize {
+        if self.conversation.takeovers > 0 { 1 } else { RUN_MOST }
+    }
+
+    pub(super) fn answer_prepared(&mut self, service: Service, wants_answer: bool) -> Effect {
+        let token = match service {
+            Service::Served { token, .. } => token,
+            Service::Unserved(why) => return self.bury_unserved(why),
+        };
+        if !wants_answer || self.is_handed_over() {
+            return self.settle_without_reply();
+        }
+        if self.waited_too_long() {
+            let burial = Burial {
+                reason: "window_closed",
+                detail: "it waited for more than 24 hours".to_owned(),
+                replay: ReplayPolicy::ByHand,
+            };
+            return self.bury(self.run.clone(), burial, None);
+        }
+        if token.problem.is_some() {
+            return self.wait_for_token(&token);
+        }
+        self.token = Some(token);
+        // Before the AI is paid: the reply could not go out.
+        if let Some(wait) = self.bucket_wait() {
+            return self.throttled_by_ourselves(wait);
+        }
+        let resend = self.run.first().is_some_and(|item| item.resend_of.is_some());
+        self.compose(if resend { ReplyKind::Resend } else { ReplyKind::Answer })
+    }
+
+    fn compose(&mut self, kind: ReplyKind) -> Effect {
+        self.composing = kind;
+        Effect::Compose(kind)
+    }
+
+    pub(super) fn composed(&mut self, reply: Reply) -> Effect {
+        let part = |body| Part { body, state: PartState::Waiting, wamid: None, tries: 0, last_try_at: None };
+        let Some(first) = self.run.first() else { return Effect::Release };
+        self.outbox = Some(Outbox {
+            reply_id: reply.id,
+            kind: self.composing,
+            phone_number_id: first.phone_number_id.clone(),
+            answers: ids(&self.run),
+            parts: reply.parts.into_iter().map(part).collect(),
+        });
+        self.ask_for(Step::Commit)
+    }
+
+    pub(super) fn commit(&mut self) -> Effect {
+        let Some(outbox) = self.outbox.clone() else { return Effect::Release };
+        // What comes now could be taken in only where the run is not full, and nothing else stands behind it.
+        let takes_more = self.run.len() == self.conversation.mailbox.len() && self.run.len() < self.run_most();
+        let regenerates = match self.composing {
+            ReplyKind::Answer => takes_more && self.regenerations < REGENERATIONS_MOST,
+            ReplyKind::Apology | ReplyKind::Resend => false,
+        };
+        Effect::Commit { outbox, seen: regenerates.then(|| ids(&self.conversation.mailbox)) }
+    }
+
+    pub(super) fn committed(&mut self, outcome: CommitOutcome) -> Effect {
+        match outcome {
+            CommitOutcome::Committed => self.send(0),
+            CommitOutcome::Fenced => Effect::End(crate::turn::Outcome::Lost),
+            CommitOutcome::HandedOver => {
+                self.outbox = None;
+                self.settle_without_reply()
+            }
+            CommitOutcome::NewerMessages => {
+                self.outbox = None;
+                self.regenerations += 1;
+                Effect::Reread
+            }
+        }
+    }
+
+    /// Tries again until the give-up time, then apologises once: a customer is never left in silence.
+    pub(super) fn ai_trouble(&mut self, trouble: &Trouble) -> Effect {
+        let now = self.now();
+        let since = self.conversation.ai_failing_since.unwrap_or(now);
+        let give_up = SignedDuration::try_from(self.rules.ai_give_up).unwrap_or(SignedDuration::MAX);
+        // Who was told already is not told again: the message waits for an answer.
+        let told = self.conversation.apologised_at.is_some();
+        if !told && now.duration_since(since) >= give_up {
+            return self.compose(ReplyKind::Apology);
+        }
+        let most = if told { AI_RETRY_TOLD } else { AI_RETRY_MOST };
+        let own = (self.rules.jitter)(self.conversation.attempts, AI_RETRY_FIRST, most);
+        // Not past the apology, whatever the provider asks for.
+        let left = match told {
+            true => AI_RETRY_TOLD,
+            false => Duration::try_from(give_up - now.duration_since(since)).unwrap_or_default(),
+        };
+        let delay = in_earnest(trouble.retry_after).unwrap_or(own).min(left);
+        let mut postponement = self.later("ai", trouble.detail.clone(), delay);
+        postponement.ai = true;
+        Effect::Postpone(postponement)
+    }
+
+    fn is_handed_over(&self) -> bool {
+        self.conversation.handed_over_until.is_some_and(|until| until > self.now())
+    }
+
+    pub(super) fn bury_unserved(&mut self, why: Unserved) -> Effect {
+        let replay = match why {
+            Unserved::Disabled => ReplayPolicy::WhenServedWithinADay,
+            Unserved::Unknown | Unserved::Ambiguous | Unserved::Invalid(_) => ReplayPolicy::WhenServed,
+        };
+        let burial = Burial { reason: why.reason(), detail: why.detail().to_owned(), replay };
+        self.bury(self.run.clone(), burial, None)
+    }
+
+    /// How long the customer's bucket at Meta needs until one more message fits.
+    pub(super) fn bucket_wait(&self) -> Option<Duration> {
+        let number = &self.run.first()?.phone_number_id;
+        bucket_wait(self.conversation.buckets.get(number).copied(), self.now())
+    }
+
+    pub(super) fn wait_for_token(&mut self, token: &Token) -> Effect {
+        let detail = token.problem.clone().unwrap_or_default();
+        let mut postponement = self.later("credentials", detail, self.token_retry());
+        postponement.token = Some(token.id.clone());
+        Effect::Postpone(postponement)
+    }
+}

@@ -1,0 +1,84 @@
+//! The ways out of a turn: settled, buried, postponed.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Burial, Effect, Ending, Machine, Remember, ids};
+use crate::{
+    conversation::{MailboxItem, Outbox, PartState, ReplyKind, WINDOW, next_run},
+    store::{Postponement, ReplayPolicy},
+};
+
+/// Meta redelivers for seven days; a message that says to be older than this when it arrives has a wrong clock.
+const REDELIVERY_MOST: SignedDuration = SignedDuration::from_hours(8 * 24);
+
+impl Machine {
+    /// Every part is with Meta: transcript, then the end of the turn.
+    pub(super) fn finish(&mut self, outbox: Outbox) -> Effect {
+        let memory = match outbox.kind {
+            ReplyKind::Answer | ReplyKind::Apology => {
+                let said = outbox.parts.iter().map(|part| part.body.as_str()).collect::<Vec<_>>().join("\n\n");
+                Remember::HeardAndSaid { kind: outbox.kind, said }
+            }
+            // It was remembered when it was said first.
+            ReplyKind::Resend => Remember::Nothing,
+        };
+        self.ending = Some(Ending { number: outbox.phone_number_id.clone(), messages: outbox.answers.clone(), memory });
+        Effect::Record { items: self.run.clone(), buried: false, sent: Some(outbox) }
+    }
+
+    pub(super) fn settle_without_reply(&mut self) -> Effect {
+        let Some(first) = self.run.first() else { return Effect::Release };
+        let number = first.phone_number_id.clone();
+        self.ending = Some(Ending { number, messages: ids(&self.run), memory: Remember::Heard });
+        Effect::Record { items: self.run.clone(), buried: false, sent: None }
+    }
+
+    pub(super) fn bury_poison(&mut self, outbox: Option<Outbox>) -> Effect {
+        let items = match &outbox {
+            Some(outbox) => outbox.answered_in(&self.conversation.mailbox),
+            None => next_run(&self.conversation.mailbox, 1).to_vec(),
+        };
+        let detail = "its worker died with it, several times in a row".to_owned();
+        self.bury(items, Burial { reason: "poison", detail, replay: ReplayPolicy::ByHand }, outbox)
+    }
+
+    /// Dead letters first, then the transcript, then out of the mailbox: whatever is cut short is done again.
+    pub(super) fn bury(&mut self, items: Vec<MailboxItem>, burial: Burial, sent: Option<Outbox>) -> Effect {
+        let Some(first) = items.first() else { return Effect::Release };
+        let number = first.phone_number_id.clone();
+        self.ending = Some(Ending { number, messages: ids(&items), memory: Remember::Nothing });
+        self.run.clone_from(&items);
+        self.outbox = sent.filter(|outbox| outbox.parts.iter().any(|part| part.state == PartState::Sent));
+        Effect::File { items, burial }
+    }
+
+    pub(super) fn filed(&mut self) -> Effect {
+        Effect::Record { items: self.run.clone(), buried: true, sent: self.outbox.take() }
+    }
+
+    pub(super) fn recorded(&mut self) -> Effect {
+        match self.ending.take() {
+            Some(Ending { number, messages, memory }) => Effect::Settle { number, messages, memory },
+            None => Effect::Release,
+        }
+    }
+
+    pub(super) fn later(&self, reason: &'static str, detail: String, delay: Duration) -> Postponement {
+        Postponement { delay, reason, detail, for_evidence: false, ai: false, not_sent: None, token: None }
+    }
+
+    pub(super) fn waited_too_long(&self) -> bool {
+        let newest = self.run.iter().map(window_opened_at).max();
+        let window = SignedDuration::try_from(WINDOW).unwrap_or(SignedDuration::MAX);
+        newest.is_some_and(|newest| self.now().duration_since(newest) > window)
+    }
+}
+
+/// When a message opened its customer's service window: when it was written, by Meta's clock, even where it comes
+/// late because we were away. A time that no redelivery can explain is not believed; then the arrival counts.
+fn window_opened_at(item: &MailboxItem) -> Timestamp {
+    let late = item.received_at.duration_since(item.timestamp);
+    if late.is_negative() || late > REDELIVERY_MOST { item.received_at } else { item.timestamp }
+}

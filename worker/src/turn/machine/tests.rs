@@ -1,0 +1,193 @@
+//! Decisions that take minutes in a real system. What the machine does about crashes is walked through by the model.
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+use shared::ids::{SessionId, WaId};
+
+use super::*;
+use crate::{
+    business::InDoubt,
+    conversation::{BUCKET_MOST, BUCKET_REFILL, BusinessId, Customer, Part, PartState},
+    whatsapp::GraphError,
+};
+
+const NOW: i64 = 1_800_000_000;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).expect("in range")
+}
+
+fn number() -> PhoneNumberId {
+    PhoneNumberId::parse("1").expect("valid")
+}
+
+fn item(id: &str, written: i64, received: i64) -> MailboxItem {
+    MailboxItem {
+        id: MessageId::parse(id).expect("valid"),
+        phone_number_id: number(),
+        timestamp: at(written),
+        received_at: at(received),
+        index: 0,
+        message: Some("{}".to_owned()),
+        resend_of: None,
+    }
+}
+
+fn conversation(mailbox: Vec<MailboxItem>) -> Conversation {
+    Conversation {
+        id: SessionId::from_stored("acme:4915100000"),
+        business_id: BusinessId("acme".to_owned()),
+        subdomain: None,
+        customer: Customer { wa_id: WaId::parse("4915100000").ok(), ..Customer::default() },
+        mailbox,
+        outbox: None,
+        turns: Vec::new(),
+        attempts: 0,
+        takeovers: 0,
+        ai_failing_since: None,
+        apologised_at: None,
+        handed_over_until: None,
+        buckets: BTreeMap::new(),
+        claimed_at: at(NOW),
+    }
+}
+
+fn in_doubt_since(seconds: i64) -> Conversation {
+    let part = Part {
+        body: "hello".to_owned(),
+        state: PartState::Sending,
+        wamid: None,
+        tries: 1,
+        last_try_at: Some(at(NOW - seconds)),
+    };
+    let message = item("wamid.1", NOW - seconds, NOW - seconds);
+    let outbox = Outbox {
+        reply_id: "reply".to_owned(),
+        kind: ReplyKind::Answer,
+        phone_number_id: number(),
+        answers: vec![message.id.clone()],
+        parts: vec![part],
+    };
+    Conversation { outbox: Some(outbox), ..conversation(vec![message]) }
+}
+
+fn rules() -> Rules {
+    Rules { send_evidence: Duration::from_secs(30), ai_give_up: Duration::from_secs(120), jitter: |_, first, _| first }
+}
+
+fn prepared(in_doubt: InDoubt) -> Event {
+    let token = Token { id: "t".to_owned(), problem: None };
+    Event::Prepared { service: Service::Served { token, in_doubt }, wants_answer: true }
+}
+
+#[test]
+fn evidence_is_waited_for_until_statuses_were_heard_out() {
+    let (_, effect) = Machine::begin(in_doubt_since(10), rules());
+    assert!(matches!(effect, Effect::Postpone(p) if p.for_evidence && p.delay == Duration::from_secs(20)));
+    let (mut machine, effect) = Machine::begin(in_doubt_since(40), rules());
+    assert!(matches!(effect, Effect::Listen { within } if within == Duration::from_secs(10)));
+    let effect = machine.step(Event::Heard(false));
+    assert!(matches!(effect, Effect::Postpone(p) if p.for_evidence && p.delay < Duration::from_secs(1)));
+}
+
+#[test]
+fn silence_that_was_heard_repeats_the_message_whatever_the_business_wants() {
+    for policy in [InDoubt::Resend, InDoubt::Dead] {
+        let (mut machine, _) = Machine::begin(in_doubt_since(40), rules());
+        machine.step(Event::Heard(true));
+        assert!(matches!(machine.step(prepared(policy)), Effect::Permit));
+        let effect = machine.step(Event::Permitted(None));
+        assert!(matches!(effect, Effect::BeginTry { repeats: Some(Repeat::Silence), tries: 1, .. }), "{effect:?}");
+    }
+}
+
+#[test]
+fn where_nothing_can_be_heard_the_business_decides_after_three_minutes_more() {
+    let (mut machine, _) = Machine::begin(in_doubt_since(30 + 179), rules());
+    assert!(matches!(machine.step(Event::Heard(false)), Effect::Postpone(_)), "not yet");
+    let (mut machine, _) = Machine::begin(in_doubt_since(30 + 181), rules());
+    machine.step(Event::Heard(false));
+    machine.step(prepared(InDoubt::Resend));
+    let effect = machine.step(Event::Permitted(None));
+    assert!(matches!(effect, Effect::BeginTry { repeats: Some(Repeat::Policy), .. }), "{effect:?}");
+    let (mut machine, _) = Machine::begin(in_doubt_since(30 + 181), rules());
+    machine.step(Event::Heard(false));
+    let effect = machine.step(prepared(InDoubt::Dead));
+    assert!(matches!(effect, Effect::File { burial: Burial { reason: "in_doubt", .. }, .. }), "{effect:?}");
+}
+
+#[test]
+fn an_empty_bucket_waits_before_the_ai_is_paid() {
+    let owed = SignedDuration::try_from(BUCKET_REFILL * BUCKET_MOST).expect("short");
+    let full_at = at(NOW).checked_add(owed).expect("soon");
+    let buckets = BTreeMap::from([(number(), full_at)]);
+    let (mut machine, _) =
+        Machine::begin(Conversation { buckets, ..conversation(vec![item("wamid.1", NOW, NOW)]) }, rules());
+    let effect = machine.step(prepared(InDoubt::Resend));
+    assert!(matches!(effect, Effect::Postpone(p) if p.reason == "paced" && p.delay == BUCKET_REFILL));
+}
+
+#[test]
+fn a_reply_that_is_full_is_not_thought_over_again() {
+    let composed = || Event::Composed(Ok(Reply { id: "r".to_owned(), parts: vec!["hello".to_owned()] }));
+    for (messages, again) in [(49, true), (50, false), (51, false)] {
+        let mailbox = (0..messages).map(|n| item(&format!("wamid.{n}"), NOW, NOW)).collect();
+        let (mut machine, _) = Machine::begin(conversation(mailbox), rules());
+        machine.step(prepared(InDoubt::Resend));
+        machine.step(composed());
+        let effect = machine.step(Event::Permitted(None));
+        assert!(matches!(effect, Effect::Commit { seen, .. } if seen.is_some() == again), "{messages}");
+    }
+}
+
+#[test]
+fn a_part_that_may_not_follow_at_once_is_recorded_and_the_next_one_waits() {
+    let (mut machine, _) = Machine::begin(conversation(vec![item("wamid.1", NOW, NOW)]), rules());
+    machine.step(prepared(InDoubt::Resend));
+    machine.step(Event::Composed(Ok(Reply { id: "r".to_owned(), parts: vec!["one".to_owned(), "two".to_owned()] })));
+    machine.step(Event::Permitted(None));
+    machine.step(Event::Committed(CommitOutcome::Committed));
+    let wamid = MessageId::parse("wamid.out").expect("valid");
+    assert!(matches!(machine.step(Event::Sent(Ok(wamid))), Effect::Permit));
+    let effect = machine.step(Event::Permitted(Some(Duration::from_secs(3))));
+    assert!(matches!(effect, Effect::RecordPart { part: 0, begin_next: false, .. }), "{effect:?}");
+    assert!(matches!(machine.step(Event::PartRecorded(true)), Effect::Permit));
+    let effect = machine.step(Event::Permitted(Some(Duration::from_secs(3))));
+    assert!(matches!(effect, Effect::Postpone(p) if p.reason == "paced" && p.not_sent.is_none()));
+}
+
+#[test]
+fn a_refused_token_is_looked_up_once_and_then_waited_for() {
+    let refused = || {
+        let body = br#"{"error":{"code":190,"message":"expired"}}"#;
+        Event::Sent(Err(GraphError::from_answer(401, body, None).into()))
+    };
+    let (mut machine, _) = Machine::begin(conversation(vec![item("wamid.1", NOW, NOW)]), rules());
+    machine.step(prepared(InDoubt::Resend));
+    machine.step(Event::Composed(Ok(Reply { id: "r".to_owned(), parts: vec!["hello".to_owned()] })));
+    machine.step(Event::Permitted(None));
+    machine.step(Event::Committed(CommitOutcome::Committed));
+    assert!(matches!(machine.step(refused()), Effect::FreshToken));
+    machine.step(Event::FreshToken(Some(Token { id: "u".to_owned(), problem: None })));
+    assert!(matches!(machine.step(Event::Permitted(None)), Effect::BeginTry { tries: 1, repeats: None, .. }));
+    assert!(matches!(machine.step(Event::TryBegun(true)), Effect::Send(sending) if sending.attempt == 2));
+    let effect = machine.step(refused());
+    let waits =
+        |p: &Postponement| p.reason == "credentials" && p.token.as_deref() == Some("u") && p.not_sent == Some(0);
+    assert!(matches!(&effect, Effect::Postpone(p) if waits(p)), "{effect:?}");
+}
+
+#[test]
+fn the_window_is_reckoned_from_the_customers_own_time_unless_that_is_impossible() {
+    let hour = 3_600;
+    let closed = |written, received| {
+        let (mut machine, _) = Machine::begin(conversation(vec![item("wamid.1", written, received)]), rules());
+        matches!(machine.step(prepared(InDoubt::Resend)), Effect::File { .. })
+    };
+    assert!(!closed(NOW - 23 * hour, NOW));
+    assert!(closed(NOW - 25 * hour, NOW), "it came late");
+    assert!(closed(NOW - 25 * hour, NOW - 25 * hour), "it waited here");
+    assert!(!closed(NOW - 9 * 24 * hour, NOW), "no redelivery is that late");
+    assert!(!closed(NOW + hour, NOW), "nor that early");
+}

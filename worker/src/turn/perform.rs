@@ -1,0 +1,297 @@
+//! Does what a turn's machine wants, and says what came of it.
+
+use std::{sync::Arc, time::Instant};
+
+use jiff::Timestamp;
+use shared::ids::PhoneNumberId;
+use uuid::Uuid;
+
+use super::{
+    Turn,
+    machine::{Effect, Event, Remember, Repeat, Reply, Service, Token, Trouble},
+    reading::{Reading, newest_known},
+    typing::Typing,
+};
+use crate::{
+    business::{Business, Lookup, Unserved},
+    companion::{ChatError, DEFAULT_APOLOGY},
+    conversation::{MailboxItem, MemoryTurn, Outbox, QuietTime, ReplyKind, Speaker},
+    store::{CommitOutcome, Inbound, Memory, Outbound, Postponement, StoreError, in_time},
+    whatsapp::{MESSAGE_UNITS, Permit, from_markdown, split},
+};
+
+impl Turn<'_> {
+    pub(super) async fn perform(&mut self, effect: Effect) -> Result<Event, StoreError> {
+        Ok(match effect {
+            // These have limits of their own.
+            Effect::Compose(kind) => Event::Composed(self.compose(kind).await),
+            Effect::Permit => self.permit().await,
+            Effect::Send(sending) => Event::Sent(self.send(&sending).await?),
+            Effect::Listen { within } => Event::Heard(self.statuses_were_drained(within)),
+            Effect::Prepare { .. } | Effect::Commit { .. } | Effect::Reread | Effect::BeginTry { .. } => {
+                in_time(self.ask_the_store(effect)).await?
+            }
+            Effect::FreshToken | Effect::RecordPart { .. } | Effect::File { .. } | Effect::Record { .. } => {
+                in_time(self.ask_the_store(effect)).await?
+            }
+            Effect::Settle { .. } | Effect::Postpone(_) | Effect::Release => {
+                in_time(self.ask_the_store(effect)).await?
+            }
+            Effect::End(_) => unreachable!("an end is not performed"),
+        })
+    }
+
+    async fn ask_the_store(&mut self, effect: Effect) -> Result<Event, StoreError> {
+        let (store, lease) = (&self.turns.store, self.hold.key());
+        Ok(match effect {
+            Effect::Prepare { number, items } => self.prepare(&number, &items).await?,
+            Effect::Commit { outbox, seen } => {
+                let outcome = store.commit_reply(lease, &outbox, seen.as_deref()).await?;
+                if outcome == CommitOutcome::NewerMessages {
+                    metrics::counter!("switchboard_regenerations_total").increment(1);
+                }
+                Event::Committed(outcome)
+            }
+            Effect::Reread => Event::Reread(store.reread(lease).await?.map(Box::new)),
+            Effect::BeginTry { reply_id, part, tries, repeats } => {
+                let begun = store.begin_try(lease, &reply_id, part, tries).await?;
+                if let (true, Some(repeats)) = (begun, repeats) {
+                    self.count_repeat(part, repeats);
+                }
+                Event::TryBegun(begun)
+            }
+            Effect::FreshToken => self.fresh_token().await?,
+            Effect::RecordPart { reply_id, part, wamid, begin_next } => {
+                Event::PartRecorded(match begin_next {
+                    true => store.part_sent(lease, &reply_id, part, &wamid).await?,
+                    // A fact, whoever has the lease; the next write asks whether that is still me.
+                    false => {
+                        let (session, number) = (&lease.session, self.machine.number());
+                        let Some(number) = number else { return Ok(Event::PartRecorded(false)) };
+                        store.evidence(session, &number, &reply_id, part, &wamid).await?;
+                        true
+                    }
+                })
+            }
+            Effect::File { items, burial } => {
+                self.file(&items, &burial).await?;
+                Event::Filed
+            }
+            Effect::Record { items, buried, sent } => {
+                self.record(&items, buried).await?;
+                if let Some(outbox) = sent {
+                    self.record_sent(&outbox).await?;
+                }
+                Event::Recorded
+            }
+            Effect::Settle { number, messages, memory } => {
+                self.count_answer(&memory, messages.len());
+                let memory = self.memory(memory);
+                Event::Settled(store.settle(lease, &number, &messages, &memory, self.quiet).await?)
+            }
+            Effect::Postpone(postponement) => Event::Postponed(self.postpone(&postponement).await?),
+            Effect::Release => {
+                store.release(lease).await?;
+                Event::Released
+            }
+            Effect::Compose(_) | Effect::Permit | Effect::Send(_) | Effect::Listen { .. } | Effect::End(_) => {
+                unreachable!("the store has nothing to do with it")
+            }
+        })
+    }
+
+    async fn prepare(&mut self, number: &PhoneNumberId, items: &[MailboxItem]) -> Result<Event, StoreError> {
+        self.reading = Reading::of(&self.turns.store, items).await?;
+        let wants_answer = !self.reading.said().is_empty() || items.iter().any(|item| item.resend_of.is_some());
+        let service = match self.business_of(number).await? {
+            Ok(business) => {
+                self.quiet = QuietTime::new(business.companion.quiet.unwrap_or(self.turns.settings.quiet));
+                let served = Service::Served { token: token(&business), in_doubt: business.companion.in_doubt };
+                self.business = Some(business);
+                served
+            }
+            Err(why) => Service::Unserved(why),
+        };
+        Ok(Event::Prepared { service, wants_answer })
+    }
+
+    /// The business of a number, if it is still this conversation's. A number that moved to another business
+    /// must not be answered from this one's memory.
+    async fn business_of(&self, number: &PhoneNumberId) -> Result<Result<Arc<Business>, Unserved>, StoreError> {
+        let registry = &self.turns.registry;
+        let found = match registry.lookup(number).await? {
+            // What is cached is of no use; perhaps it was mended.
+            Lookup::Served(business) if business.token.is_err() => registry.lookup_fresh(number).await?,
+            found @ (Lookup::Served(_) | Lookup::Unserved(_)) => found,
+        };
+        Ok(match found {
+            Lookup::Served(business) if business.id == self.machine.conversation().business_id => Ok(business),
+            Lookup::Served(_) => Err(Unserved::Unknown),
+            Lookup::Unserved(why) => Err(why),
+        })
+    }
+
+    async fn compose(&self, kind: ReplyKind) -> Result<Reply, Trouble> {
+        let Some(business) = &self.business else { return Err(trouble(&ChatError::Useless("no business"))) };
+        let parts = match kind {
+            ReplyKind::Answer => self.think(business).await.map_err(|error| trouble(&error))?,
+            ReplyKind::Apology => {
+                let session = &self.machine.conversation().id;
+                tracing::error!(%session, "the AI failed for too long: the customer gets the apology");
+                metrics::counter!("switchboard_apologies_total").increment(1);
+                split(business.companion.apology.as_deref().unwrap_or(DEFAULT_APOLOGY), MESSAGE_UNITS)
+            }
+            ReplyKind::Resend => self.machine.run().iter().filter_map(|item| item.message.clone()).collect(),
+        };
+        Ok(Reply { id: Uuid::new_v4().simple().to_string(), parts })
+    }
+
+    async fn think(&self, business: &Business) -> Result<Vec<String>, ChatError> {
+        let typing = self.show_typing(business);
+        let conversation = self.machine.conversation();
+        let said = self.reading.said();
+        let answer = self.turns.companion.answer(business, &conversation.customer, &conversation.turns, &said).await?;
+        let parts = split(&from_markdown(&answer), MESSAGE_UNITS);
+        if parts.is_empty() {
+            return Err(ChatError::Useless("nothing that can be sent"));
+        }
+        if let Some(typing) = typing {
+            typing.shown().await;
+        }
+        Ok(parts)
+    }
+
+    /// Read receipt and typing indicator, renewed while the answer is thought over. A courtesy: nothing waits for
+    /// it, and nothing depends on it.
+    fn show_typing(&self, business: &Business) -> Option<Typing> {
+        // Whoever saw it once need not see it again with every try.
+        if self.machine.conversation().ai_failing_since.is_some() {
+            return None;
+        }
+        let (number, newest) = newest_known(self.machine.run())?;
+        Some(Typing::show(self.turns.graph.clone(), business.token.clone().ok()?, number, newest))
+    }
+
+    /// Whether no status waited any more at some time in the last `within` before this turn.
+    fn statuses_were_drained(&self, within: std::time::Duration) -> bool {
+        let since = self.started.checked_sub(within);
+        let last = self.turns.statuses.last();
+        matches!((last, since), (Some(last), Some(since)) if last >= since)
+    }
+
+    async fn permit(&self) -> Event {
+        let Some(number) = self.machine.number() else { return Event::Permitted(None) };
+        match self.turns.pace.permit(&number, Instant::now()) {
+            Permit::After(wait) => {
+                tokio::time::sleep(wait).await;
+                Event::Permitted(None)
+            }
+            Permit::NotBefore(wait) => Event::Permitted(Some(wait)),
+        }
+    }
+
+    fn count_repeat(&self, part: usize, repeats: Repeat) {
+        let session = &self.machine.conversation().id;
+        let resolved = match repeats {
+            Repeat::Silence => "resend",
+            Repeat::Policy => "resend_by_policy",
+        };
+        tracing::warn!(%session, part, resolved, "no evidence of a send in doubt: sending again");
+        metrics::counter!("switchboard_sends_in_doubt_total", "resolved" => resolved).increment(1);
+    }
+
+    /// The business again, and its token where that is another one than the refused.
+    async fn fresh_token(&mut self) -> Result<Event, StoreError> {
+        let (Some(refused), Some(number)) = (self.business.clone(), self.machine.number()) else {
+            return Ok(Event::FreshToken(None));
+        };
+        self.turns.registry.refuse(&refused.token_id).await;
+        let found = self.turns.registry.lookup_fresh(&number).await?;
+        let Lookup::Served(fresh) = found else { return Ok(Event::FreshToken(None)) };
+        let usable = fresh.token.is_ok() && fresh.token_id != refused.token_id;
+        if !usable || fresh.id != self.machine.conversation().business_id {
+            return Ok(Event::FreshToken(None));
+        }
+        let token = token(&fresh);
+        self.business = Some(fresh);
+        Ok(Event::FreshToken(Some(token)))
+    }
+
+    /// The transcript comes before `settle`: what a conversation forgets is known by it.
+    pub(super) async fn record(&self, items: &[MailboxItem], buried: bool) -> Result<(), StoreError> {
+        let conversation = self.machine.conversation();
+        let (session, business_id) = (&conversation.id, &conversation.business_id);
+        // What is sent once more is on record as what it was when it was sent first.
+        for item in items.iter().filter(|item| item.resend_of.is_none()) {
+            // What is buried is not read, for reading it may be what killed the worker.
+            let kind = if buried { "buried" } else { self.reading.kind(item).unwrap_or("unknown") };
+            self.turns.store.record_inbound(&Inbound { session, business_id, item, kind, answered: true }).await?;
+        }
+        Ok(())
+    }
+
+    /// The transcript of what is with Meta.
+    async fn record_sent(&self, outbox: &Outbox) -> Result<(), StoreError> {
+        let conversation = self.machine.conversation();
+        for part in &outbox.parts {
+            let Some(wamid) = &part.wamid else { continue };
+            let outbound = Outbound {
+                session: &conversation.id,
+                business_id: &conversation.business_id,
+                number: &outbox.phone_number_id,
+                wamid,
+                reply_id: Some(&outbox.reply_id),
+                body: &part.body,
+            };
+            self.turns.store.record_outbound(&outbound).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn memory(&self, memory: Remember) -> Memory {
+        match memory {
+            Remember::Nothing => Memory::default(),
+            Remember::Heard => Memory { turns: self.reading.heard(), reply: None },
+            Remember::HeardAndSaid { kind, said } => {
+                let mut turns = self.reading.heard();
+                turns.push(MemoryTurn { speaker: Speaker::Companion, text: said });
+                Memory { turns, reply: Some(kind) }
+            }
+        }
+    }
+
+    fn count_answer(&self, memory: &Remember, answered: usize) {
+        let Remember::HeardAndSaid { .. } = memory else { return };
+        if let Some(first) = self.machine.run().first() {
+            let seconds = Timestamp::now().duration_since(first.received_at).as_secs_f64();
+            metrics::histogram!("switchboard_answer_seconds").record(seconds.max(0.0));
+        }
+        tracing::info!(session = %self.machine.conversation().id, answered, "answered");
+    }
+
+    /// Gives the conversation back until a retry.
+    async fn postpone(&self, postponement: &Postponement) -> Result<bool, StoreError> {
+        let conversation = self.machine.conversation();
+        let (session, attempts) = (&conversation.id, conversation.attempts);
+        let Postponement { reason, detail, delay, .. } = postponement;
+        // Limits and waiting for evidence are everyday; the rest somebody may have to mend.
+        if postponement.for_evidence || matches!(*reason, "throttled" | "paced") {
+            tracing::info!(%session, reason, detail, ?delay, attempts, "a conversation waits");
+        } else {
+            tracing::warn!(%session, reason, detail, ?delay, attempts, "a conversation waits");
+        }
+        if postponement.token.is_some() {
+            metrics::counter!("switchboard_credential_waits_total").increment(1);
+        }
+        metrics::counter!("switchboard_postponements_total", "reason" => *reason).increment(1);
+        self.turns.store.postpone(self.hold.key(), postponement).await
+    }
+}
+
+fn token(business: &Business) -> Token {
+    Token { id: business.token_id.clone(), problem: business.token.as_ref().err().map(ToString::to_string) }
+}
+
+fn trouble(error: &ChatError) -> Trouble {
+    Trouble { retry_after: error.retry_after(), detail: error.to_string() }
+}

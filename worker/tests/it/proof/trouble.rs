@@ -1,0 +1,89 @@
+//! Meta and the AI fail, by the seed's draw, three times in ten.
+
+use std::time::Duration;
+
+use simulator::{
+    Seed, Traffic,
+    ai::{AiCall, AiChances},
+    meta::{Chances, StatusPlan, Where},
+};
+
+use super::{judged::Judged, rounds, seed};
+use crate::system::harness::{Options, acme, bolt, corn};
+
+fn graph() -> Chances {
+    Chances {
+        number_throttled: 0.03,
+        pair_throttled: 0.01,
+        app_throttled: 0.02,
+        account_throttled: 0.02,
+        with_retry_after: 0.5,
+        retry_after: Duration::from_secs(1)..=Duration::from_secs(2),
+        something_wrong: 0.04,
+        unavailable: 0.04,
+        bad_gateway: 0.03,
+        gateway_unavailable: 0.02,
+        dropped: 0.03,
+        answer_lost: 0.04,
+        answer_late: 0.02,
+        lateness: Duration::from_millis(500)..=Duration::from_secs(3),
+        ..Chances::default()
+    }
+}
+
+fn ai() -> AiChances {
+    AiChances {
+        throttled: 0.08,
+        with_retry_after: 0.5,
+        retry_after: Duration::from_millis(100)..=Duration::from_secs(2),
+        failed: 0.07,
+        unavailable: 0.07,
+        dropped: 0.07,
+        hanging: 0.005,
+        slow: 0.05,
+        ..AiChances::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_failures_in_ten_at_meta_and_the_ai_lose_repeat_and_reorder_nothing() {
+    let seed = seed();
+    let options = Options { workers: 2, ..Options::default() };
+    let mut judged = Judged::start(options.with("LEASE_SECS", "2").with("SEND_EVIDENCE_SECS", "2")).await;
+    // An answer that the connection lost was paid for.
+    judged.scenario.chats.per_answer = 4;
+    judged.scenario.chats.per_message = 8;
+    judged.system.meta.faults().chances(Seed(seed), Where::any(), graph());
+    judged.system.ai.faults().chances(Seed(seed), AiCall::Chat, ai());
+    // Late, doubled and reordered statuses are evidence all the same.
+    judged.system.meta.report(StatusPlan { reverse: 0.2, repeat: 0.2, ..StatusPlan::default() });
+    let traffic = Traffic::new(Seed(seed))
+        .businesses([acme(), bolt(), corn()])
+        .customers_each(10)
+        .messages_each(usize::try_from(rounds(5)).expect("few"))
+        .pauses(Duration::ZERO..=Duration::from_secs(2))
+        .bursts(0.2, 3)
+        .doubled(0.1);
+    let sent = judged.traffic(traffic).await.expect("no panic");
+    judged.kept(sent.messages.len()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_statuses_and_lost_answers_repeat_only_what_nobody_could_know() {
+    let seed = seed();
+    let options = Options { workers: 2, ..Options::default() };
+    let judged = Judged::start(options.with("LEASE_SECS", "2").with("SEND_EVIDENCE_SECS", "1")).await;
+    judged.system.meta.report(StatusPlan { loss: 0.5, ..StatusPlan::default() });
+    let lost = Chances { answer_lost: 0.3, ..Chances::default() };
+    judged.system.meta.faults().chances(Seed(seed), Where::any(), lost);
+    let traffic = Traffic::new(Seed(seed))
+        .businesses([acme(), bolt(), corn()])
+        .customers_each(10)
+        .messages_each(usize::try_from(rounds(3)).expect("few"));
+    let sent = judged.traffic(traffic).await.expect("no panic");
+    let report = judged.judge().await;
+    report.verdict().unwrap_or_else(|violations| panic!("{violations}"));
+    assert_eq!(report.figures.messages_answered, sent.messages.len(), "{report}");
+    // Three in ten answers are lost, and of each a quarter has lost both of its statuses.
+    assert!(!report.residual.is_empty(), "nothing was in doubt, so nothing was shown:\n{report}");
+}
