@@ -141,7 +141,7 @@ async fn a_worker_that_freezes_beyond_its_lease_and_wakes_up_breaks_no_promise()
     let report = judged.judge().await;
     report.verdict().unwrap_or_else(|violations| panic!("{violations}"));
     assert!(report.figures.messages_acknowledged >= messages, "{report}");
-    assert!(report.residual.len() <= 1 + messages / 100, "{report}");
+    assert!(report.residual.len() <= 1, "{:?}\n{report}", report.residual);
 }
 
 #[tokio::test(flavor = "multi_thread")]
