@@ -24,9 +24,12 @@ pub use armed::pass;
 
 #[cfg(debug_assertions)]
 mod armed {
-    use std::sync::{
-        OnceLock,
-        atomic::{AtomicU64, Ordering},
+    use std::{
+        sync::{
+            OnceLock,
+            atomic::{AtomicU64, Ordering},
+        },
+        time::Duration,
     };
 
     const VARIABLE: &str = "SWITCHBOARD_FAIL_POINT";
@@ -84,10 +87,11 @@ mod armed {
         fn act(&self) {
             match self.action {
                 Action::Abort => std::process::abort(),
-                // Sent by another process, which we wait for: the signal has come before this returns.
+                // Sent by another process, so that no unsafe code is needed. It may take a moment to reach every thread.
                 Action::Stop => {
                     let pid = std::process::id().to_string();
                     drop(std::process::Command::new("kill").args(["-STOP", &pid]).status());
+                    std::thread::sleep(Duration::from_millis(200));
                 }
             }
         }

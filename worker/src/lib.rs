@@ -18,4 +18,5 @@ pub mod store;
 pub mod business;
 pub mod identity;
 pub mod message;
+mod periodic;
 pub mod http;

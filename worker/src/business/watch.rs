@@ -5,26 +5,18 @@ use std::time::Duration;
 use shared::shutdown::Shutdown;
 
 use super::Registry;
-use crate::store::{Store, StoreError, in_time};
+use crate::{
+    periodic::every,
+    store::{Store, StoreError, in_time},
+};
 
 const EVERY: Duration = Duration::from_secs(2);
 
 /// Looks, until the drain, whether businesses whose conversations wait have another token than the one that was
 /// refused, and releases the conversations at once. Several workers may do so at the same time.
 pub async fn watch_tokens(store: Store, registry: Registry, shutdown: Shutdown) {
-    loop {
-        tokio::select! {
-            () = shutdown.draining.cancelled() => return,
-            () = tokio::time::sleep(EVERY) => {}
-        }
-        let releasing = tokio::select! {
-            () = shutdown.draining.cancelled() => return,
-            releasing = in_time(release(&store, &registry)) => releasing,
-        };
-        if let Err(error) = releasing {
-            tracing::warn!(%error, "conversations that wait for a token could not be looked through");
-        }
-    }
+    let what = "conversations that wait for a token could not be looked through";
+    every(EVERY, &shutdown, what, || in_time(release(&store, &registry))).await;
 }
 
 async fn release(store: &Store, registry: &Registry) -> Result<(), StoreError> {

@@ -10,6 +10,7 @@ use shared::shutdown::Shutdown;
 use super::Intake;
 use crate::{
     conversation::QuietTime,
+    periodic::every,
     store::{StoreError, in_time},
 };
 
@@ -18,20 +19,8 @@ const AT_ONCE: i64 = 100;
 
 /// Looks after merges and closed conversations until the drain.
 pub async fn finish_merges(intake: Intake, shutdown: Shutdown) {
-    loop {
-        tokio::select! {
-            () = shutdown.draining.cancelled() => return,
-            () = tokio::time::sleep(EVERY) => {}
-        }
-        let finishing = tokio::select! {
-            // Between two steps the documents say how it goes on, for the next worker.
-            () = shutdown.draining.cancelled() => return,
-            finishing = intake.finish_all() => finishing,
-        };
-        if let Err(error) = finishing {
-            tracing::warn!(%error, "merges could not be looked through");
-        }
-    }
+    // Between two steps the documents say how it goes on, for the next worker.
+    every(EVERY, &shutdown, "merges could not be looked through", || intake.finish_all()).await;
 }
 
 impl Intake {

@@ -8,6 +8,7 @@ use shared::{envelope::DecodeError, shutdown::Shutdown};
 use super::{Intake, IntakeError, Update};
 use crate::{
     business::Lookup,
+    periodic::every,
     store::{StoreError, WaitingLetter, in_time},
 };
 
@@ -19,20 +20,8 @@ const IN_HAND: Duration = Duration::from_secs(30);
 /// Looks after dead letters until the drain. Several workers may do so at once: landing knows a message that it has
 /// seen.
 pub async fn revive(intake: Intake, shutdown: Shutdown) {
-    loop {
-        tokio::select! {
-            () = shutdown.draining.cancelled() => return,
-            () = tokio::time::sleep(EVERY) => {}
-        }
-        let reviving = tokio::select! {
-            // Each letter is marked when it has landed; the others wait for the next worker.
-            () = shutdown.draining.cancelled() => return,
-            reviving = intake.revive_all() => reviving,
-        };
-        if let Err(error) = reviving {
-            tracing::warn!(%error, "dead letters could not be looked through");
-        }
-    }
+    // Each letter is marked when it has landed; the others wait for the next worker.
+    every(EVERY, &shutdown, "dead letters could not be looked through", || intake.revive_all()).await;
 }
 
 impl Intake {

@@ -8,6 +8,6 @@ mod split;
 
 pub use client::{Callback, Graph, Recipient, SendError, Text};
 pub use error::{ErrorClass, GraphError, Scope, classify};
-pub use pace::{Pace, Permit};
 pub use markup::from_markdown;
+pub use pace::{Pace, Permit};
 pub use split::{MESSAGE_UNITS, split};

@@ -39,7 +39,7 @@ impl Machine {
     pub(super) fn answer_prepared(&mut self, service: Service, wants_answer: bool) -> Effect {
         let token = match service {
             Service::Served { token, .. } => token,
-            Service::Unserved(why) => return self.bury_unserved(why),
+            Service::Unserved(why) => return self.bury_unserved(why, None),
         };
         if !wants_answer || self.is_handed_over() {
             return self.settle_without_reply();
@@ -136,13 +136,13 @@ impl Machine {
         self.conversation.handed_over_until.is_some_and(|until| until > self.now())
     }
 
-    pub(super) fn bury_unserved(&mut self, why: Unserved) -> Effect {
+    pub(super) fn bury_unserved(&mut self, why: Unserved, unsent: Option<Outbox>) -> Effect {
         let replay = match why {
             Unserved::Disabled => ReplayPolicy::WhenServedWithinADay,
             Unserved::Unknown | Unserved::Ambiguous | Unserved::Invalid(_) => ReplayPolicy::WhenServed,
         };
         let burial = Burial { reason: why.reason(), detail: why.detail().to_owned(), replay };
-        self.bury(self.run.clone(), burial, None)
+        self.bury(self.run.clone(), burial, unsent)
     }
 
     /// How long the customer's bucket at Meta needs until one more message fits.

@@ -84,7 +84,7 @@ impl Machine {
         let untouched = outbox.parts.iter().all(|part| part.state == PartState::Waiting);
         let (token, in_doubt) = match service {
             Service::Served { token, in_doubt } => (token, in_doubt),
-            Service::Unserved(why) if untouched => return self.bury_unserved(why),
+            Service::Unserved(why) if untouched => return self.bury_unserved(why, Some(outbox)),
             // What may be with the customer already must not be answered again by itself.
             Service::Unserved(why) => {
                 let detail = "its reply was under way".to_owned();

@@ -46,8 +46,10 @@ impl Machine {
 
     /// Dead letters first, then the transcript, then out of the mailbox: whatever is cut short is done again.
     pub(super) fn bury(&mut self, items: Vec<MailboxItem>, burial: Burial, sent: Option<Outbox>) -> Effect {
-        let Some(first) = items.first() else { return Effect::Release };
-        let number = first.phone_number_id.clone();
+        let number = items.first().map(|item| &item.phone_number_id);
+        // A reply whose messages are gone must go, too, or its conversation would be due for ever.
+        let number = number.or(sent.as_ref().map(|outbox| &outbox.phone_number_id));
+        let Some(number) = number.cloned() else { return Effect::Release };
         self.ending = Some(Ending { number, messages: ids(&items), memory: Remember::Nothing });
         self.run.clone_from(&items);
         self.outbox = sent.filter(|outbox| outbox.parts.iter().any(|part| part.state == PartState::Sent));

@@ -312,7 +312,8 @@ impl System {
         self.meta.stop().await;
         self.db.drop().await.expect("dropped");
         self.client.clone().shutdown().await;
-        let connection = Connection::connect(&self.servers.rabbitmq_url, ConnectionProperties::default()).await.expect("RabbitMQ");
+        let connection =
+            Connection::connect(&self.servers.rabbitmq_url, ConnectionProperties::default()).await.expect("RabbitMQ");
         let channel = connection.create_channel().await.expect("a channel");
         let inbound = (0..PARTITIONS).map(|i| self.topology.inbound_queue(i));
         let statuses = (0..STATUS_PARTITIONS).map(|i| self.topology.status_queue(i));
