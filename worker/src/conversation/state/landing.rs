@@ -52,16 +52,30 @@ impl State {
         if self.subdomain.is_none() {
             self.subdomain = landing.subdomain.cloned();
         }
+        let item = landing.item;
         if let Some(landed) = landed {
+            self.keep_earliest(item);
             return landed;
         }
-        let item = landing.item;
         let due_at = self.take_in(now, item.clone(), landing.quiet);
         self.customer.learn(landing.customer);
         let window_end = whole_millis(window_end(item.timestamp));
         let window = self.windows.entry(item.phone_number_id.clone()).or_insert(window_end);
         *window = window_end.max(*window);
         Landed::New { due_in: until(due_at, now) }
+    }
+
+    /// Two deliveries of one body may land interleaved: what waits keeps the earliest arrival, so that the body's order
+    /// does not depend on which of them a message came from.
+    fn keep_earliest(&mut self, copy: &MailboxItem) {
+        let received_at = whole_millis(copy.received_at);
+        let same = |known: &MailboxItem| known.id == copy.id && known.phone_number_id == copy.phone_number_id;
+        for Waiting { item: known, .. } in self.mailbox.iter_mut().filter(|waiting| same(&waiting.item)) {
+            if known.received_at > received_at {
+                known.received_at = received_at;
+                known.index = copy.index;
+            }
+        }
     }
 
     /// The case that a landing is, and its answer, unless the message is to be taken in.

@@ -72,7 +72,11 @@ fn land_pipeline(landing: &Landing<'_>) -> Vec<Document> {
             "business_id": { "$ifNull": ["$business_id", literal(landing.business_id.0.as_str())] },
             "subdomain": { "$ifNull": ["$subdomain", literal(landing.subdomain.map(Subdomain::expose))] },
             "attempts": { "$ifNull": ["$attempts", 0] },
-            "mailbox": { "$cond": [new.clone(), { "$concatArrays": [array("mailbox"), [landed]] }, array("mailbox")] },
+            "mailbox": { "$cond": [
+                new.clone(),
+                { "$concatArrays": [array("mailbox"), [landed]] },
+                { "$map": { "input": array("mailbox"), "as": "m", "in": earliest(item) } },
+            ] },
             "customer": { "$cond": [
                 new.clone(),
                 { "$mergeObjects": ["$customer", literal(customer_document(landing.customer))] },
@@ -88,6 +92,18 @@ fn land_pipeline(landing: &Landing<'_>) -> Vec<Document> {
         } },
         doc! { "$set": { "due_at": { "$cond": [new, due("$$NOW", landing.quiet), keep("due_at")] } } },
     ]
+}
+
+/// The item `$$m`, with the arrival of this copy of it where that was earlier: two deliveries of one body may land
+/// interleaved, and the body's order must not depend on which of them a message came from.
+fn earliest(item: &MailboxItem) -> Document {
+    let earlier = doc! { "$and": [
+        { "$eq": ["$$m.id", literal(item.id.expose())] },
+        { "$eq": ["$$m.phone_number_id", literal(item.phone_number_id.expose())] },
+        { "$gt": ["$$m.received_at", to_bson(item.received_at)] },
+    ] };
+    let arrival = doc! { "received_at": to_bson(item.received_at), "index": i64::from(item.index) };
+    doc! { "$cond": [earlier, { "$mergeObjects": ["$$m", arrival] }, "$$m"] }
 }
 
 fn read_landed(document: &Document) -> Result<Landed> {

@@ -73,7 +73,7 @@ async fn lost_statuses_and_lost_answers_repeat_only_what_nobody_could_know() {
     let seed = seed();
     let options = Options { workers: 2, ..Options::default() };
     let judged = Judged::start(options.with("LEASE_SECS", "2").with("SEND_EVIDENCE_SECS", "1")).await;
-    judged.system.meta.report(StatusPlan { loss: 0.5, ..StatusPlan::default() });
+    judged.system.meta.report(StatusPlan { loss: 0.7, ..StatusPlan::default() });
     let lost = Chances { answer_lost: 0.3, ..Chances::default() };
     judged.system.meta.faults().chances(Seed(seed), Where::any(), lost);
     let traffic = Traffic::new(Seed(seed))
@@ -84,6 +84,6 @@ async fn lost_statuses_and_lost_answers_repeat_only_what_nobody_could_know() {
     let report = judged.judge().await;
     report.verdict().unwrap_or_else(|violations| panic!("{violations}"));
     assert_eq!(report.figures.messages_answered, sent.messages.len(), "{report}");
-    // Three in ten answers are lost, and of each a quarter has lost both of its statuses.
+    // Three in ten answers are lost, and of each second one both statuses, too.
     assert!(!report.residual.is_empty(), "nothing was in doubt, so nothing was shown:\n{report}");
 }

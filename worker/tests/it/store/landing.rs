@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
 use worker::{
-    conversation::{Customer, MemoryTurn, Speaker},
+    conversation::{Customer, MailboxItem, MemoryTurn, Speaker},
     store::{Inbound, Landed, Memory},
 };
 
@@ -31,6 +31,22 @@ async fn the_first_message_begins_the_conversation() {
     assert_eq!((conversation.attempts, conversation.takeovers), (0, 0));
     assert_eq!((conversation.ai_failing_since, conversation.handed_over_until), (None, None));
     assert!(conversation.claimed_at > before, "{}", conversation.claimed_at);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_deliveries_of_a_body_that_land_interleaved_keep_its_order() {
+    let store = Fresh::open("interleaved").await;
+    let talk = Talk::new(&store);
+    let written = message(1).timestamp;
+    let of = |n: u32, position: u32, delivery: i64| {
+        let received_at = message(1).received_at + SignedDuration::from_millis(delivery);
+        MailboxItem { timestamp: written, received_at, index: position, ..message(n.into()) }
+    };
+    // The second message is taken from the earlier delivery, the first one from the later.
+    for item in [of(1, 0, 5), of(1, 0, 0), of(2, 1, 0), of(2, 1, 5)] {
+        talk.land(&item).await;
+    }
+    assert_eq!(ids(&talk.claim().await.conversation.mailbox), ids(&[of(1, 0, 0), of(2, 1, 0)]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
