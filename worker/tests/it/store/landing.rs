@@ -40,7 +40,7 @@ async fn two_deliveries_of_a_body_that_land_interleaved_keep_its_order() {
     let written = message(1).timestamp;
     let of = |n: u32, position: u32, delivery: i64| {
         let received_at = message(1).received_at + SignedDuration::from_millis(delivery);
-        MailboxItem { timestamp: written, received_at, index: position, ..message(n.into()) }
+        MailboxItem { timestamp: written, received_at, index: position, ..message(n) }
     };
     // The second message is taken from the earlier delivery, the first one from the later.
     for item in [of(1, 0, 5), of(1, 0, 0), of(2, 1, 0), of(2, 1, 5)] {
