@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use simulator::proxy::Direction;
+
 use crate::{
     http::{post, until},
     oracle::fixtures,
-    proxy::{Mode, Proxy},
-    queues::{Queues, carried},
+    queues::{Queues, carried, rabbitmq_by_proxy},
 };
 
 fn text_message() -> Vec<u8> {
@@ -16,8 +17,9 @@ fn text_message() -> Vec<u8> {
 
 #[tokio::test]
 async fn a_broker_that_is_away_means_503_and_then_200() {
-    let (queues, proxy) = (Queues::new("away"), Proxy::start(Mode::Refuse).await);
-    let ingest = queues.settings(Some(&proxy.url())).with("PUBLISH_TIMEOUT_SECS", "0.5").start(&[]).await;
+    let (queues, (proxy, url)) = (Queues::new("away"), rabbitmq_by_proxy().await);
+    proxy.refuse();
+    let ingest = queues.settings(Some(&url)).with("PUBLISH_TIMEOUT_SECS", "0.5").start(&[]).await;
     let body = text_message();
     let started = Instant::now();
     let refused = post(ingest.addr(), &body).await;
@@ -26,17 +28,17 @@ async fn a_broker_that_is_away_means_503_and_then_200() {
     assert!(started.elapsed() >= Duration::from_millis(500), "it waits for a reconnection");
     until(ingest.admin(), "/readyz", |answer| answer.body == "waiting for: rabbitmq\n").await;
 
-    proxy.set(Mode::Pass);
+    proxy.resume();
     until(ingest.admin(), "/readyz", |answer| answer.status == 200).await;
     assert_eq!(post(ingest.addr(), &body).await.status, 200);
     let updates = queues.take_updates().await;
     assert_eq!(updates.len(), 1, "what was refused was not published, what was accepted was");
     assert!(updates[0].persistent);
 
-    proxy.set(Mode::Refuse);
+    proxy.refuse();
     until(ingest.admin(), "/readyz", |answer| answer.status == 503).await;
     assert_eq!(post(ingest.addr(), &body).await.status, 503);
-    proxy.set(Mode::Pass);
+    proxy.resume();
     until(ingest.admin(), "/readyz", |answer| answer.status == 200).await;
     assert_eq!(post(ingest.addr(), &body).await.status, 200);
     assert_eq!(queues.take_updates().await.len(), 1);
@@ -44,15 +46,15 @@ async fn a_broker_that_is_away_means_503_and_then_200() {
 
 #[tokio::test]
 async fn confirms_that_never_come_mean_503_and_the_redelivery_has_the_same_ids() {
-    let (queues, proxy) = (Queues::new("stalled"), Proxy::start(Mode::Pass).await);
-    let ingest = queues.settings(Some(&proxy.url())).with("PUBLISH_TIMEOUT_SECS", "1").start(&[]).await;
+    let (queues, (proxy, url)) = (Queues::new("stalled"), rabbitmq_by_proxy().await);
+    let ingest = queues.settings(Some(&url)).with("PUBLISH_TIMEOUT_SECS", "1").start(&[]).await;
     until(ingest.admin(), "/readyz", |answer| answer.status == 200).await;
-    proxy.set(Mode::Stall);
+    proxy.stall(Direction::ToClient);
     let body = text_message();
     let started = Instant::now();
     assert_eq!(post(ingest.addr(), &body).await.status, 503);
     assert!(started.elapsed() < Duration::from_secs(5));
-    proxy.set(Mode::Pass);
+    proxy.resume();
     // The old connection is given up: what it would still say cannot be told from what a new one says.
     let end = Instant::now() + Duration::from_secs(30);
     while post(ingest.addr(), &body).await.status != 200 {
@@ -65,12 +67,13 @@ async fn confirms_that_never_come_mean_503_and_the_redelivery_has_the_same_ids()
 
 #[tokio::test]
 async fn a_broker_that_comes_back_in_time_is_waited_for() {
-    let (queues, proxy) = (Queues::new("late"), Proxy::start(Mode::Refuse).await);
-    let ingest = queues.settings(Some(&proxy.url())).with("PUBLISH_TIMEOUT_SECS", "30").start(&[]).await;
+    let (queues, (proxy, url)) = (Queues::new("late"), rabbitmq_by_proxy().await);
+    proxy.refuse();
+    let ingest = queues.settings(Some(&url)).with("PUBLISH_TIMEOUT_SECS", "30").start(&[]).await;
     let body = text_message();
     let (answer, ()) = tokio::join!(post(ingest.addr(), &body), async {
         until(ingest.admin(), "/metrics", |answer| answer.body.contains("switchboard_ingest_in_flight 1")).await;
-        proxy.set(Mode::Pass);
+        proxy.resume();
     });
     assert_eq!(answer.status, 200);
     assert_eq!(carried(&queues.take_updates().await).len(), 1);

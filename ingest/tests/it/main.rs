@@ -12,7 +12,6 @@ mod oracle;
 
 mod http;
 mod process;
-mod proxy;
 mod queues;
 
 mod configuration;

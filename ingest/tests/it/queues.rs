@@ -15,6 +15,8 @@ use shared::{
     topology::{Exchange, STATUS_PARTITIONS, Topology},
 };
 
+use simulator::{Journal, Proxy};
+
 use crate::{oracle::Carried, process::Settings};
 
 const PARTITIONS: u16 = 2;
@@ -22,6 +24,11 @@ const PARTITIONS: u16 = 2;
 pub(crate) struct Queues {
     prefix: String,
     topology: Topology,
+}
+
+/// RabbitMQ behind a proxy, and its URL by that way.
+pub(crate) async fn rabbitmq_by_proxy() -> (Proxy, String) {
+    Proxy::before(&testing::server("RABBITMQ_URL"), &Journal::in_memory()).await.expect("a proxy")
 }
 
 /// A message as a worker would get it.

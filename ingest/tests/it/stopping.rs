@@ -2,19 +2,19 @@
 
 use std::time::{Duration, Instant};
 
+use simulator::proxy::Direction;
 use tokio::net::TcpStream;
 
 use crate::{
     http::{Client, head, post, signature_of, until},
     oracle::fixtures,
-    proxy::{Mode, Proxy},
-    queues::Queues,
+    queues::{Queues, rabbitmq_by_proxy},
 };
 
 #[tokio::test]
 async fn a_stop_finishes_what_is_in_flight_and_takes_no_more() {
-    let (queues, proxy) = (Queues::new("stop"), Proxy::start(Mode::Pass).await);
-    let mut ingest = queues.settings(Some(&proxy.url())).with("PUBLISH_TIMEOUT_SECS", "30").start(&[]).await;
+    let (queues, (proxy, url)) = (Queues::new("stop"), rabbitmq_by_proxy().await);
+    let mut ingest = queues.settings(Some(&url)).with("PUBLISH_TIMEOUT_SECS", "30").start(&[]).await;
     until(ingest.admin(), "/readyz", |answer| answer.status == 200).await;
     let mut idle = Client::connect(ingest.addr()).await;
     let empty = b"{\"entry\":[]}";
@@ -22,7 +22,7 @@ async fn a_stop_finishes_what_is_in_flight_and_takes_no_more() {
     idle.send(empty).await;
     assert_eq!(idle.answer().await.expect("an answer").status, 200);
 
-    proxy.set(Mode::Stall);
+    proxy.stall(Direction::ToClient);
     let (addr, body) = (ingest.addr(), fixtures().remove(0).2);
     let in_flight = tokio::spawn(async move { post(addr, &body).await });
     until(ingest.admin(), "/metrics", |answer| answer.body.contains("switchboard_ingest_in_flight 1")).await;
@@ -36,7 +36,7 @@ async fn a_stop_finishes_what_is_in_flight_and_takes_no_more() {
     }
 
     assert!(!in_flight.is_finished());
-    proxy.set(Mode::Pass);
+    proxy.resume();
     let answer = in_flight.await.expect("answered");
     assert_eq!(answer.status, 200);
     assert!(ingest.exit().await.success(), "{}", ingest.log());
@@ -45,8 +45,9 @@ async fn a_stop_finishes_what_is_in_flight_and_takes_no_more() {
 
 #[tokio::test]
 async fn a_stop_does_not_wait_for_ever() {
-    let (queues, proxy) = (Queues::new("stop"), Proxy::start(Mode::Refuse).await);
-    let settings = queues.settings(Some(&proxy.url())).with("PUBLISH_TIMEOUT_SECS", "2").with("STOP_TIMEOUT_SECS", "2");
+    let (queues, (proxy, url)) = (Queues::new("stop"), rabbitmq_by_proxy().await);
+    proxy.refuse();
+    let settings = queues.settings(Some(&url)).with("PUBLISH_TIMEOUT_SECS", "2").with("STOP_TIMEOUT_SECS", "2");
     let mut ingest = settings.start(&[]).await;
     let mut drip = Client::connect(ingest.addr()).await;
     drip.send(head("/webhook", 4 << 20, Some(&signature_of(b"")))).await;

@@ -73,6 +73,17 @@ impl Proxy {
         Ok(Self { addr, shared, _reservation: reservation })
     }
 
+    /// The same in front of the server that a URL names, with that URL by way of the proxy (see [`Proxy::url`]).
+    ///
+    /// # Errors
+    /// As [`Proxy::start`]; the URL must name one host and its port.
+    pub async fn before(url: &str, journal: &Journal) -> io::Result<(Self, String)> {
+        let (_, address, _) = split(url);
+        let proxy = Self::start(address, journal).await?;
+        let through = proxy.url(url);
+        Ok((proxy, through))
+    }
+
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
         self.addr
@@ -82,10 +93,8 @@ impl Proxy {
     /// hosts become one. The driver of MongoDB leaves the proxy for the members that a replica set names, unless the
     /// URL has `directConnection=true`.
     pub fn url(&self, original: &str) -> String {
-        let (scheme, rest) = original.split_at(original.find("://").map_or(0, |at| at + 3));
-        let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-        let (user, _) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
-        format!("{scheme}{user}{}{path}", self.addr)
+        let (before, _, behind) = split(original);
+        format!("{before}{}{behind}", self.addr)
     }
 
     /// Resets every connection, on both sides. New ones work.
@@ -155,6 +164,17 @@ impl Proxy {
         self.shared.conditions.send_replace(Conditions::default());
         self.shared.note("resume", json!({}));
     }
+}
+
+/// A URL as what stands before its hosts, the hosts with their ports, and what stands behind.
+fn split(url: &str) -> (&str, &str, &str) {
+    let scheme = url.find("://").map_or(0, |at| at + 3);
+    let (_, rest) = url.split_at(scheme);
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let user = authority.rfind('@').map_or(0, |at| at + 1);
+    let (before, _) = url.split_at(scheme + user);
+    let (_, hosts) = authority.split_at(user);
+    (before, hosts, path)
 }
 
 impl Drop for Proxy {

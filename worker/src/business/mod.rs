@@ -15,7 +15,10 @@ pub use registry::{Lookup, Registry};
 pub use token::{TokenCipher, TokenError};
 pub use watch::watch_tokens;
 
-use crate::{conversation::BusinessId, store::BusinessRecord};
+use crate::{
+    conversation::BusinessId,
+    store::{BusinessRecord, ReplayPolicy},
+};
 
 const TOKEN_ID_CHARS: usize = 16;
 
@@ -104,6 +107,14 @@ impl Unserved {
             Self::Disabled => "business_disabled",
             Self::Ambiguous => "ambiguous_business",
             Self::Invalid(_) => "invalid_business",
+        }
+    }
+
+    /// Whether messages that could not be answered for this come back by themselves.
+    pub fn replay(self) -> ReplayPolicy {
+        match self {
+            Self::Disabled => ReplayPolicy::WhenServedWithinADay,
+            Self::Unknown | Self::Ambiguous | Self::Invalid(_) => ReplayPolicy::WhenServed,
         }
     }
 

@@ -9,10 +9,10 @@ use shared::{
 
 use super::{Intake, IntakeError, Update};
 use crate::{
-    business::{Business, Lookup, Unserved},
+    business::{Business, Lookup},
     conversation::{Customer, MailboxItem, QuietTime},
     message::{Sender, Treatment, contact_name, kind, parse, sender, text, timestamp, treatment},
-    store::{Inbound, Landed, Landing, ReplayPolicy, StoreError},
+    store::{Inbound, Landed, Landing, StoreError},
 };
 
 /// A larger message leaves its content in the transcript, so that a document stays far below MongoDB's 16 MiB.
@@ -65,11 +65,7 @@ impl Intake {
             Lookup::Served(business) => return Ok(business),
             Lookup::Unserved(why) => why,
         };
-        let replay = match why {
-            Unserved::Disabled => ReplayPolicy::WhenServedWithinADay,
-            Unserved::Unknown | Unserved::Ambiguous | Unserved::Invalid(_) => ReplayPolicy::WhenServed,
-        };
-        Err(IntakeError::Unhandled { reason: why.reason(), detail: why.detail().to_owned(), replay })
+        Err(IntakeError::Unhandled { reason: why.reason(), detail: why.detail().to_owned(), replay: why.replay() })
     }
 
     async fn land(

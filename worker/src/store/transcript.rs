@@ -143,8 +143,11 @@ impl Store {
             set.insert("reply_id", reply_id);
         }
         self.upsert(&key(outbound.number, outbound.wamid), set).await?;
-        // Unlike a customer's message, it may be unknown to whoever was asked to forget.
-        self.erase_if_forgotten(outbound.session).await
+        // It may be unknown to whoever was asked to forget. A turn hears of that from `settle`; a person holds nothing.
+        match outbound.reply_id {
+            Some(_) => Ok(()),
+            None => self.erase_if_forgotten(outbound.session).await,
+        }
     }
 
     /// What was forgotten stays forgotten, whoever still has its text in hand.

@@ -44,6 +44,8 @@ struct Rate {
     per_second: f64,
     /// When the next message may go.
     next: Instant,
+    /// When the last of those may come back that were sent away.
+    back: Instant,
     /// From when on the rate grows.
     grows_from: Instant,
 }
@@ -59,9 +61,11 @@ impl Pace {
         rate.grow(now);
         let wait = rate.next.saturating_duration_since(now);
         if wait > WAIT_MOST {
-            return Permit::NotBefore(wait);
+            // One after the other, or all of them would come back at once.
+            rate.back = rate.back.max(rate.next) + rate.gap();
+            return Permit::NotBefore(rate.back.saturating_duration_since(now));
         }
-        rate.next = rate.next.max(now) + Duration::from_secs_f64(1.0 / rate.per_second);
+        rate.next = rate.next.max(now) + rate.gap();
         Permit::After(wait)
     }
 
@@ -86,7 +90,12 @@ impl Pace {
 
 impl Rate {
     fn new(now: Instant) -> Self {
-        Self { per_second: FASTEST, next: now, grows_from: now }
+        Self { per_second: FASTEST, next: now, back: now, grows_from: now }
+    }
+
+    /// Between two messages.
+    fn gap(&self) -> Duration {
+        Duration::from_secs_f64(1.0 / self.per_second)
     }
 
     fn grow(&mut self, now: Instant) {
@@ -133,6 +142,16 @@ mod tests {
         assert!((36..=38).contains(&fit(&pace, later, WAIT_MOST)), "not raised yet");
         let much_later = now + LOWERED_FOR + GROWS_EVERY * 8;
         assert!((72..=74).contains(&fit(&pace, much_later, WAIT_MOST)), "as fast as ever");
+    }
+
+    #[test]
+    fn those_who_are_sent_away_come_back_one_after_the_other() {
+        let (pace, now) = (Pace::default(), Instant::now());
+        fit(&pace, now, WAIT_MOST);
+        let waits: Vec<_> = (0..72).map(|_| pace.permit(&number(), now)).collect();
+        let Some(Permit::NotBefore(last)) = waits.last() else { panic!("{waits:?}") };
+        assert!(*last > WAIT_MOST + Duration::from_millis(900), "{last:?}");
+        assert!(waits.windows(2).all(|pair| matches!(pair, [Permit::NotBefore(a), Permit::NotBefore(b)] if a < b)));
     }
 
     #[test]

@@ -158,6 +158,10 @@ impl Store {
             .return_document(ReturnDocument::After)
             .projection(doc! { "due_in": { "$subtract": ["$due_at", "$$NOW"] } })
             .await?;
+        if settled.is_none() {
+            // What the turn has recorded of its reply may be of a customer who was forgotten meanwhile.
+            self.erase_if_forgotten(&lease.session).await?;
+        }
         Ok(settled.map(|document| Settled { due_in: time_left(&document, "due_in") }))
     }
 

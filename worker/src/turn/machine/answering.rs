@@ -58,7 +58,7 @@ impl Machine {
         self.token = Some(token);
         // Before the AI is paid: the reply could not go out.
         if let Some(wait) = self.bucket_wait() {
-            return self.throttled_by_ourselves(wait);
+            return self.pace(wait, None);
         }
         let resend = self.run.first().is_some_and(|item| item.resend_of.is_some());
         self.compose(if resend { ReplyKind::Resend } else { ReplyKind::Answer })
@@ -95,7 +95,11 @@ impl Machine {
 
     pub(super) fn committed(&mut self, outcome: CommitOutcome) -> Effect {
         match outcome {
-            CommitOutcome::Committed => self.send(0),
+            CommitOutcome::Committed => match self.held_back.take() {
+                // The reply is paid for, and waits where every other reply waits.
+                Some(wait) => self.pace(wait, Some(0)),
+                None => self.send(0),
+            },
             CommitOutcome::Fenced => Effect::End(crate::turn::Outcome::Lost),
             CommitOutcome::HandedOver => {
                 self.outbox = None;
@@ -137,11 +141,7 @@ impl Machine {
     }
 
     pub(super) fn bury_unserved(&mut self, why: Unserved, unsent: Option<Outbox>) -> Effect {
-        let replay = match why {
-            Unserved::Disabled => ReplayPolicy::WhenServedWithinADay,
-            Unserved::Unknown | Unserved::Ambiguous | Unserved::Invalid(_) => ReplayPolicy::WhenServed,
-        };
-        let burial = Burial { reason: why.reason(), detail: why.detail().to_owned(), replay };
+        let burial = Burial { reason: why.reason(), detail: why.detail().to_owned(), replay: why.replay() };
         self.bury(self.run.clone(), burial, unsent)
     }
 

@@ -133,16 +133,22 @@ impl Machine {
 
     pub(super) fn permitted(&mut self, wait: Option<Duration>) -> Effect {
         match (self.asked_for.clone(), wait) {
-            (Step::Commit, None) => self.commit(),
+            (Step::Commit, wait) => {
+                self.held_back = wait;
+                self.commit()
+            }
             (Step::Begin(part), None) => self.begin_try(part),
+            (Step::Begin(_), Some(wait)) => self.pace(wait, None),
             (Step::Record { part, wamid }, wait) => self.record_part(part, wamid, wait.is_none()),
-            (Step::Commit | Step::Begin(_), Some(wait)) => self.throttled_by_ourselves(wait),
+            (Step::Next, _) => Effect::Release,
         }
     }
 
-    pub(super) fn throttled_by_ourselves(&self, wait: Duration) -> Effect {
+    pub(super) fn pace(&self, wait: Duration, not_sent: Option<usize>) -> Effect {
         let detail = "the number, or the customer, has had as many messages as Meta allows".to_owned();
-        Effect::Postpone(self.later("paced", detail, wait))
+        let mut postponement = self.later("paced", detail, wait);
+        postponement.not_sent = not_sent;
+        Effect::Postpone(postponement)
     }
 
     fn begin_try(&mut self, part: usize) -> Effect {
@@ -157,7 +163,7 @@ impl Machine {
     pub(super) fn begun(&mut self) -> Effect {
         match self.asked_for {
             Step::Begin(part) => self.send(part),
-            Step::Commit | Step::Record { .. } => Effect::Release,
+            Step::Commit | Step::Record { .. } | Step::Next => Effect::Release,
         }
     }
 
@@ -185,7 +191,7 @@ impl Machine {
     fn part_under_way(&self) -> usize {
         match self.asked_for {
             Step::Begin(part) | Step::Record { part, .. } => part,
-            Step::Commit => 0,
+            Step::Commit | Step::Next => 0,
         }
     }
 
@@ -210,17 +216,16 @@ impl Machine {
     fn record_part(&mut self, part: usize, wamid: MessageId, permitted: bool) -> Effect {
         let Some(outbox) = &self.outbox else { return Effect::Release };
         let next_waits = outbox.parts.get(part + 1).is_some_and(|next| next.state == PartState::Waiting);
-        let begin_next = permitted && next_waits && outbox.parts.get(part + 1).is_some_and(|next| next.tries == 0);
-        // Remembered for what comes back: the next part, begun or not.
-        self.asked_for = if begin_next { Step::Begin(part + 1) } else { Step::Commit };
+        let begin_next = permitted && next_waits;
+        self.asked_for = if begin_next { Step::Begin(part + 1) } else { Step::Next };
         Effect::RecordPart { reply_id: outbox.reply_id.clone(), part, wamid, begin_next }
     }
 
     pub(super) fn part_recorded(&mut self) -> Effect {
         match self.asked_for {
             Step::Begin(next) => self.send(next),
-            // Not permitted yet, or not a first try: asked for again, by a write of its own.
-            Step::Commit | Step::Record { .. } => self.go_on(),
+            // Not permitted yet, or in doubt: asked for again, by a write of its own.
+            Step::Next | Step::Commit | Step::Record { .. } => self.go_on(),
         }
     }
 

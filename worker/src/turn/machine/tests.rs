@@ -9,6 +9,7 @@ use super::*;
 use crate::{
     business::InDoubt,
     conversation::{BUCKET_MOST, BUCKET_REFILL, BusinessId, Customer, Part, PartState},
+    store::{CommitOutcome, Postponement},
     whatsapp::GraphError,
 };
 
@@ -126,6 +127,18 @@ fn an_empty_bucket_waits_before_the_ai_is_paid() {
         Machine::begin(Conversation { buckets, ..conversation(vec![item("wamid.1", NOW, NOW)]) }, rules());
     let effect = machine.step(prepared(InDoubt::Resend));
     assert!(matches!(effect, Effect::Postpone(p) if p.reason == "paced" && p.delay == BUCKET_REFILL));
+}
+
+#[test]
+fn a_reply_that_may_not_go_yet_is_kept_and_not_paid_for_again() {
+    let (mut machine, _) = Machine::begin(conversation(vec![item("wamid.1", NOW, NOW)]), rules());
+    machine.step(prepared(InDoubt::Resend));
+    machine.step(Event::Composed(Ok(Reply { id: "r".to_owned(), parts: vec!["hello".to_owned()] })));
+    let effect = machine.step(Event::Permitted(Some(Duration::from_secs(3))));
+    assert!(matches!(effect, Effect::Commit { .. }), "{effect:?}");
+    let effect = machine.step(Event::Committed(CommitOutcome::Committed));
+    let waits = |p: &Postponement| p.reason == "paced" && p.delay == Duration::from_secs(3) && p.not_sent == Some(0);
+    assert!(matches!(&effect, Effect::Postpone(p) if waits(p)), "{effect:?}");
 }
 
 #[test]

@@ -35,6 +35,7 @@ use super::{
 const LEASE: Duration = Duration::from_secs(30);
 const SEND_TIMEOUT: Duration = Duration::from_secs(15);
 const EVIDENCE: Duration = Duration::from_secs(30);
+const HELD_BACK: Duration = Duration::from_secs(2);
 const QUIET: Duration = Duration::from_millis(800);
 const WORKERS: usize = 2;
 /// Longer than any run that ends.
@@ -91,6 +92,8 @@ enum Action {
     SendThrottled(usize),
     /// The AI fails.
     AiFails(usize),
+    /// The number has sent enough for now.
+    HoldBack(usize),
     /// A status is taken from its queue.
     Hear,
     /// It comes twice.
@@ -257,7 +260,8 @@ impl World {
                     actions.extend([Action::SendUnheard(n), Action::SendNowhere(n), Action::SendThrottled(n)]);
                 }
                 Some(Effect::Compose(_)) => actions.push(Action::AiFails(n)),
-                Some(Effect::Permit | Effect::Listen { .. } | Effect::Prepare { .. }) | None => {}
+                Some(Effect::Permit) => actions.push(Action::HoldBack(n)),
+                Some(Effect::Listen { .. } | Effect::Prepare { .. }) | None => {}
                 Some(_) => actions.push(Action::GoAndLoseTheAnswer(n)),
             }
         }
@@ -301,6 +305,7 @@ impl World {
             Action::SendNowhere(n) => self.go(n, Fate::Nowhere),
             Action::SendThrottled(n) => self.go(n, Fate::Throttled),
             Action::AiFails(n) => self.go(n, Fate::AiFails),
+            Action::HoldBack(n) => self.go(n, Fate::HeldBack),
             Action::Hear => self.hear(1),
             Action::HearTwice => self.hear(2),
             Action::Claim(n) => self.claim(n),
@@ -462,7 +467,7 @@ impl World {
                 let drained = self.drained_at.zip(since.ok()).is_some_and(|(drained, since)| drained >= since);
                 Event::Heard(drained)
             }
-            Effect::Permit => Event::Permitted(None),
+            Effect::Permit => Event::Permitted((fate == Fate::HeldBack).then_some(HELD_BACK)),
             Effect::Commit { outbox, seen } => {
                 let seen = seen.filter(|_| self.mutant != Some(Mutant::NewestFirst));
                 let outcome = state.commit_reply(now, &lease, &outbox, seen.as_deref());
@@ -578,7 +583,7 @@ impl World {
                 Event::Sent(Err(SendError::NotConnected("reset".to_owned())))
             }
             Fate::Unheard => Event::Sent(Err(SendError::NoAnswer("reset".to_owned()))),
-            Fate::Good | Fate::AiFails | Fate::Nowhere | Fate::Throttled => Event::Sent(Ok(wamid)),
+            Fate::Good | Fate::AiFails | Fate::HeldBack | Fate::Nowhere | Fate::Throttled => Event::Sent(Ok(wamid)),
         }
     }
 
@@ -608,6 +613,7 @@ enum Fate {
     Nowhere,
     Throttled,
     AiFails,
+    HeldBack,
 }
 
 fn worker_name(worker: usize) -> String {

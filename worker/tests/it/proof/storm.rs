@@ -149,10 +149,9 @@ async fn connections_that_are_cut_stalled_and_half_open_break_no_promise() {
     let seed = seed();
     let (mut random, journal) = (StdRng::seed_from_u64(seed), simulator::Journal::in_memory());
     let servers = Servers::default();
-    let rabbitmq = Proxy::start(&address(&servers.rabbitmq_url), &journal).await.expect("a proxy");
-    let mongodb = Proxy::start(&address(&servers.mongodb_uri), &journal).await.expect("a proxy");
-    let through =
-        [("RABBITMQ_URL", rabbitmq.url(&servers.rabbitmq_url)), ("MONGODB_URI", mongodb.url(&servers.mongodb_uri))];
+    let (rabbitmq, rabbitmq_url) = Proxy::before(&servers.rabbitmq_url, &journal).await.expect("a proxy");
+    let (mongodb, mongodb_uri) = Proxy::before(&servers.mongodb_uri, &journal).await.expect("a proxy");
+    let through = [("RABBITMQ_URL", rabbitmq_url), ("MONGODB_URI", mongodb_uri)];
     let options = through.iter().fold(options(), |options, (name, value)| options.with(name, value.clone()));
     let options = Options { ingest_environment: vec![through[0].clone()], ..options };
     let judged = judged(options).await;
@@ -181,11 +180,11 @@ async fn connections_that_are_cut_stalled_and_half_open_break_no_promise() {
 async fn servers_that_vanish_without_a_word_are_noticed() {
     let journal = simulator::Journal::in_memory();
     let servers = Servers::default();
-    let mongodb = Proxy::start(&address(&servers.mongodb_uri), &journal).await.expect("a proxy");
-    let rabbitmq = Proxy::start(&address(&servers.rabbitmq_url), &journal).await.expect("a proxy");
+    let (mongodb, mongodb_uri) = Proxy::before(&servers.mongodb_uri, &journal).await.expect("a proxy");
+    let (rabbitmq, rabbitmq_url) = Proxy::before(&servers.rabbitmq_url, &journal).await.expect("a proxy");
     let options = Options::default().with("LEASE_SECS", "5");
-    let options = options.with("MONGODB_URI", mongodb.url(&servers.mongodb_uri));
-    let judged = Judged::start(options.with("RABBITMQ_URL", rabbitmq.url(&servers.rabbitmq_url))).await;
+    let options = options.with("MONGODB_URI", mongodb_uri);
+    let judged = Judged::start(options.with("RABBITMQ_URL", rabbitmq_url)).await;
     for n in 0..rounds(2) {
         judged.write(&acme(), &customer(n), "hello").await;
         judged.rest().await;
@@ -201,11 +200,4 @@ async fn servers_that_vanish_without_a_word_are_noticed() {
         judged.rest().await;
     }
     judged.kept(14).await;
-}
-
-/// `HOST:PORT` of a URL.
-fn address(url: &str) -> String {
-    let (_, rest) = url.split_once("//").expect("a URL");
-    let authority = rest.split(['/', '?']).next().expect("an authority");
-    authority.rsplit('@').next().expect("an address").to_owned()
 }

@@ -5,12 +5,10 @@ use std::time::Duration;
 use mongodb::bson::doc;
 use shared::testing;
 use simulator::{
+    Proxy,
     ai::ChatReply,
     meta::{Fault, StatusPlan, Where},
-};
-use tokio::{
-    io::copy_bidirectional,
-    net::{TcpListener, TcpStream},
+    proxy::Direction,
 };
 
 use super::{
@@ -56,49 +54,20 @@ fn a_wrong_configuration_names_every_problem_and_exits_64_before_a_port_is_bound
     }
 }
 
-/// A port that leads to a server once it is opened.
-struct Gate {
-    addr: String,
-    listener: std::net::TcpListener,
-    target: String,
-}
-
-impl Gate {
-    fn to(url: &str) -> (Self, String) {
-        // Bound, so that nobody else gets the port; not accepting, so that connections hang.
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let addr = listener.local_addr().expect("bound").to_string();
-        let host = url.split("//").nth(1).expect("a URL").rsplit('@').next().expect("a host");
-        let target = host.split(['/', '?']).next().expect("a host").to_owned();
-        let through = url.replace(&target, &addr);
-        (Self { addr, listener, target }, through)
-    }
-
-    fn open(self) {
-        self.listener.set_nonblocking(true).expect("non-blocking");
-        let listener = TcpListener::from_std(self.listener).expect("a listener");
-        let target = self.target;
-        tokio::spawn(async move {
-            while let Ok((mut from, _)) = listener.accept().await {
-                let target = target.clone();
-                tokio::spawn(async move {
-                    let mut to = TcpStream::connect(&target).await?;
-                    copy_bidirectional(&mut from, &mut to).await
-                });
-            }
-        });
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn servers_that_are_not_there_yet_are_waited_for_visibly() {
     let system = System::start(Options { workers: 0, ..Options::default() }).await;
-    let (mongodb, mongodb_uri) = Gate::to(&testing::server("MONGODB_URI"));
-    let (rabbitmq, rabbitmq_url) = Gate::to(&testing::server("RABBITMQ_URL"));
+    // They take connections and say nothing, which is worse than refusing them.
+    let before = async |name| {
+        let through = Proxy::before(&testing::server(name), &system.journal).await.expect("a proxy");
+        through.0.stall(Direction::Both);
+        through
+    };
+    let (mongodb, mongodb_uri) = before("MONGODB_URI").await;
+    let (rabbitmq, rabbitmq_url) = before("RABBITMQ_URL").await;
     let mut environment: Vec<(String, String)> = system.environment().to_vec();
     environment.retain(|(name, _)| name != "MONGODB_URI" && name != "RABBITMQ_URL");
     environment.extend(pairs(&[("MONGODB_URI", &mongodb_uri), ("RABBITMQ_URL", &rabbitmq_url)]));
-    assert!(mongodb_uri.contains(&mongodb.addr) && rabbitmq_url.contains(&rabbitmq.addr));
     let mut worker = Process::start("worker", &environment);
     let line = worker.wait_for_message("metrics and health are served").await;
     let metrics = line["addr"].as_str().expect("an address").to_owned();
@@ -110,9 +79,9 @@ async fn servers_that_are_not_there_yet_are_waited_for_visibly() {
     assert!(health(&["healthcheck"]).await.expect("runs").status.success(), "alive, though not ready");
     let ready = health(&["healthcheck", "--ready"]).await.expect("runs");
     assert!(!ready.status.success() && ready.stderr.contains("waiting for: mongodb, rabbitmq"), "{}", ready.stderr);
-    mongodb.open();
+    mongodb.resume();
     worker.wait_for_message("no connection to RabbitMQ for consuming").await;
-    rabbitmq.open();
+    rabbitmq.resume();
     worker.wait_for_message("consuming from RabbitMQ").await;
     let ana = customer(1);
     system.write(&acme(), &ana, "hello").await;
