@@ -15,6 +15,7 @@ pub mod companion;
 pub mod whatsapp;
 pub mod conversation;
 pub mod store;
+pub mod scope;
 pub mod business;
 pub mod identity;
 pub mod message;
