@@ -18,6 +18,7 @@ pub use dead_letter::DeadLetterCommand;
 
 use crate::{
     business::TokenCipher,
+    document::{SUBCOMMAND, extract_pdf},
     settings::{EncryptionSettings, Settings, StoreSettings, VARIABLES, metrics_addr},
     store::Store,
 };
@@ -51,6 +52,9 @@ pub enum Command {
     /// Encrypt and check access tokens; the value comes from standard input
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Print the text of the PDF on standard input: how the worker keeps its distance from PDFs
+    #[command(name = SUBCOMMAND, hide = true)]
+    ExtractPdf,
 }
 
 /// `worker business …`
@@ -95,20 +99,23 @@ pub enum Failure {
 /// # Errors
 /// [`Failure`].
 pub async fn execute(arguments: Arguments) -> Result<(), Failure> {
-    let mut reader = Reader::from_environment();
     match arguments.command.unwrap_or(Command::Run) {
+        // Before a `.env` file is read: this process is to know no secret.
+        Command::ExtractPdf => std::process::exit(extract_pdf().code()),
         Command::Run => {
-            let settings = Settings::read(reader)?;
+            let settings = Settings::read(Reader::from_environment())?;
             settings.telemetry.install_logs();
             Ok(crate::run::run(settings).await?)
         }
         Command::Healthcheck { ready } => {
+            let mut reader = Reader::from_environment();
             let addr = metrics_addr(&mut reader).addr;
             reader.finish()?;
             let path = if ready { "/readyz" } else { "/healthz" };
             Ok(admin::check(addr, path).await.with_context(|| format!("ask {addr}{path}"))?)
         }
         Command::Business(command) => {
+            let mut reader = Reader::from_environment();
             let (store, encryption) = (StoreSettings::read(&mut reader), EncryptionSettings::read(&mut reader));
             reader.finish()?;
             let (Some(store), Some(encryption)) = (store, encryption) else {
@@ -124,6 +131,7 @@ pub async fn execute(arguments: Arguments) -> Result<(), Failure> {
             Ok(done?)
         }
         Command::DeadLetter(command) => {
+            let mut reader = Reader::from_environment();
             let store = StoreSettings::read(&mut reader);
             let fallback = reader.text("WHATSAPP_PHONE_NUMBER_ID");
             reader.finish()?;
@@ -134,6 +142,7 @@ pub async fn execute(arguments: Arguments) -> Result<(), Failure> {
             Ok(done?)
         }
         Command::Token(command) => {
+            let mut reader = Reader::from_environment();
             let encryption = EncryptionSettings::read(&mut reader);
             reader.finish()?;
             let cipher = TokenCipher::new(&encryption.expect("a missing one was noted, and ended the reading"));
