@@ -2,7 +2,10 @@
 
 mod registry;
 mod token;
-mod companion_settings;
+mod companion;
+mod document;
+mod field;
+mod finding;
 mod watch;
 
 use jiff::Timestamp;
@@ -10,7 +13,12 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use shared::ids::{PhoneNumberId, Subdomain, WabaId};
 
-pub use companion_settings::{CompanionSettings, InDoubt};
+pub use companion::{
+    CompanionSettings, HandOverSettings, InDoubt, KnowledgeText, Limits, OpeningHours, Place, ToolHeader, ToolSettings,
+    VoiceReply, VoiceSettings, local_time,
+};
+pub(crate) use document::{CheckedBusiness, Origin, check_documents, seal_document};
+pub use finding::{Finding, Severity};
 pub use registry::{Lookup, Registry};
 pub use token::{TokenCipher, TokenError};
 pub use watch::watch_tokens;
@@ -74,7 +82,7 @@ impl Business {
             token,
             token_id,
             token_expires_at: record.token_expires_at,
-            companion: CompanionSettings::read(&record.companion),
+            companion: CompanionSettings::read_with(&record.companion, cipher),
         })
     }
 }

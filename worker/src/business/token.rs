@@ -34,8 +34,11 @@ pub enum TokenError {
     #[error("Meta refused the token; store one that is valid")]
     Refused,
     /// What came out is not a token.
-    #[error("the stored token decrypts to something that cannot be an access token")]
+    #[error("the stored token decrypts to something that is empty or holds characters that cannot be sent")]
     NotAToken,
+    /// It was read without a cipher.
+    #[error("the stored token was read without ENCRYPTION_SECRET, so it is still encrypted")]
+    Undecrypted,
 }
 
 /// Encrypts and decrypts tokens.
@@ -62,11 +65,47 @@ impl TokenCipher {
         hex::encode(self.current.encrypt(token.expose_secret().as_bytes()))
     }
 
-    /// The token behind a stored value.
+    /// The access token behind a stored value.
     ///
     /// # Errors
     /// [`TokenError`].
     pub fn decrypt(&self, stored: &SecretString) -> Result<SecretString, TokenError> {
+        self.open(stored).and_then(|token| if is_token(&token) { Ok(token) } else { Err(TokenError::NotAToken) })
+    }
+
+    /// The value of an HTTP header behind a stored value. Other than in a token there may be spaces in it.
+    ///
+    /// # Errors
+    /// [`TokenError`].
+    pub fn decrypt_header(&self, stored: &SecretString) -> Result<SecretString, TokenError> {
+        self.open(stored).and_then(|value| if is_header(&value) { Ok(value) } else { Err(TokenError::NotAToken) })
+    }
+
+    /// The stored form of an access token that somebody wrote down, or none where it has that form already.
+    ///
+    /// # Errors
+    /// It looks like the stored form, but does not decrypt.
+    pub fn seal(&self, given: &SecretString) -> Result<Option<String>, TokenError> {
+        match self.decrypt(given) {
+            Ok(_) => Ok(None),
+            // No access token of Meta's is all hexadecimal.
+            Err(TokenError::NotHex) => Ok(Some(self.encrypt(given))),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The same for the value of an HTTP header, which may well be hexadecimal by itself.
+    ///
+    /// # Errors
+    /// It begins like the stored form, but does not decrypt; or no header can have it.
+    pub fn seal_header(&self, given: &SecretString) -> Result<Option<String>, TokenError> {
+        if begins_as_stored(given) {
+            return self.decrypt_header(given).map(|_| None);
+        }
+        if is_header(given) { Ok(Some(self.encrypt(given))) } else { Err(TokenError::NotAToken) }
+    }
+
+    fn open(&self, stored: &SecretString) -> Result<SecretString, TokenError> {
         let bytes = hex::decode(stored.expose_secret().trim()).map_err(|_| TokenError::NotHex)?;
         let text = match bytes.first() {
             Some(&FERNET_VERSION) => URL_SAFE.encode(&bytes),
@@ -79,10 +118,61 @@ impl TokenCipher {
         // Without a time limit: these are secrets at rest.
         let keys = std::iter::once(&self.current).chain(&self.previous);
         let plain = keys.into_iter().find_map(|key| key.decrypt(&text).ok()).ok_or(TokenError::WrongSecret)?;
-        let token = String::from_utf8(plain).map_err(|_| TokenError::NotAToken)?;
-        let usable = !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic());
-        if usable { Ok(SecretString::from(token)) } else { Err(TokenError::NotAToken) }
+        String::from_utf8(plain).map(SecretString::from).map_err(|_| TokenError::NotAToken)
     }
+}
+
+/// How a reader deals with what a document holds encrypted.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Secrets<'a> {
+    /// Not at all.
+    Sealed,
+    /// It decrypts what is stored.
+    Stored(&'a TokenCipher),
+    /// It looks at what somebody wrote down for an import, which may be plain.
+    Given(&'a TokenCipher),
+}
+
+impl Secrets<'_> {
+    pub(super) fn header(self, stored: &SecretString) -> Result<SecretString, TokenError> {
+        match self {
+            Self::Sealed => Err(TokenError::Undecrypted),
+            Self::Stored(cipher) | Self::Given(cipher) => cipher.decrypt_header(stored),
+        }
+    }
+
+    pub(super) fn header_problem(self, stored: &SecretString) -> Option<TokenError> {
+        match self {
+            Self::Sealed => None,
+            Self::Stored(cipher) => cipher.decrypt_header(stored).err(),
+            Self::Given(cipher) => cipher.seal_header(stored).err(),
+        }
+    }
+
+    pub(super) fn token_problem(self, stored: &SecretString) -> Option<TokenError> {
+        match self {
+            Self::Sealed => None,
+            Self::Stored(cipher) => cipher.decrypt(stored).err(),
+            Self::Given(cipher) => cipher.seal(stored).err(),
+        }
+    }
+}
+
+fn is_token(text: &SecretString) -> bool {
+    let text = text.expose_secret();
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// RFC 9110, 5.5: visible characters, and blanks between them.
+fn is_header(text: &SecretString) -> bool {
+    let text = text.expose_secret();
+    !text.is_empty() && text.trim() == text && text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
+}
+
+/// Whether a text is hexadecimal of what every Fernet token begins with: the version, and a time before 2106.
+fn begins_as_stored(text: &SecretString) -> bool {
+    let bytes = hex::decode(text.expose_secret().trim()).unwrap_or_default();
+    bytes.starts_with(b"gAAAAA") || bytes.starts_with(&[FERNET_VERSION, 0, 0, 0])
 }
 
 /// Version, 8 bytes of time, 16 of IV, blocks of 16, 32 of MAC.

@@ -6,10 +6,10 @@ use anyhow::{Context, bail};
 use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::{
-    business::{TokenCipher, TokenError},
+    business::{CheckedBusiness, CompanionSettings, Finding, Origin, TokenCipher, check_documents, seal_document},
     store::{BusinessRecord, Store},
 };
 
@@ -75,7 +75,7 @@ pub(super) async fn show(store: &Store, cipher: &TokenCipher, subdomain: &str) -
             ("Access token", prefix.map_or(state.clone(), |prefix| format!("{state}, {prefix}"))),
             ("Expires", expires(business)),
             ("Refresh token", if business.has_refresh_token { "present" } else { "none" }.to_owned()),
-            ("Companion", if business.companion.is_object() { "configured" } else { "defaults" }.to_owned()),
+            ("Companion", companion(business)),
         ];
         for (name, value) in rows {
             table.add_row([name.to_owned(), value]);
@@ -89,43 +89,57 @@ pub(super) async fn show(store: &Store, cipher: &TokenCipher, subdomain: &str) -
 }
 
 /// Adds or changes businesses from a file: one JSON object or an array of them, with the back end's field names.
-/// A token in `whatsappAccessToken` that is not encrypted yet is encrypted.
+/// Tokens and secrets of tools that are not encrypted yet are encrypted.
 ///
 /// # Errors
-/// The file cannot be read, an entry has no subdomain or is disputed, or MongoDB is not reachable.
+/// The file cannot be read, an entry has an error (all are named), or MongoDB is not reachable.
 pub(super) async fn import(store: &Store, cipher: &TokenCipher, path: &Path) -> anyhow::Result<()> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
-    let parsed: Value = serde_json::from_str(&text).with_context(|| format!("{} is not JSON", path.display()))?;
-    let entries = if let Value::Array(entries) = parsed { entries } else { vec![parsed] };
-    let entries = entries
-        .into_iter()
-        .enumerate()
-        .map(|(at, entry)| checked(entry, cipher).with_context(|| format!("entry {}", at + 1)));
-    // All are checked before the first is written.
-    for (subdomain, fields) in entries.collect::<anyhow::Result<Vec<_>>>()? {
-        let added = store.put_business(&subdomain, &fields).await?;
-        say(&format!("{} {subdomain}", if added { "added" } else { "changed" }));
+    let mut entries = entries(path)?;
+    let checked = check_documents(&entries, Origin::File, Some(cipher));
+    let findings = || {
+        let numbered = checked.iter().enumerate();
+        numbered.flat_map(|(at, business)| business.findings.iter().map(move |finding| (at + 1, business, finding)))
+    };
+    let line = |(number, business, finding): (usize, &CheckedBusiness, &Finding)| {
+        format!("entry {number} ({}): {finding}", business.subdomain)
+    };
+    // All are checked and encrypted before the first is written.
+    let errors: Vec<_> = findings().filter(|(_, _, finding)| finding.is_error()).map(line).collect();
+    if !errors.is_empty() {
+        bail!("nothing was imported from {}:\n{}", path.display(), errors.join("\n"));
+    }
+    for entry in &mut entries {
+        seal_document(entry, cipher)?;
+    }
+    for warning in findings().map(line) {
+        say(&format!("warning: {warning}"));
+    }
+    for (entry, business) in entries.iter().zip(&checked) {
+        let Value::Object(fields) = entry else { bail!("an entry is not a JSON object") };
+        let added = store.put_business(&business.subdomain, fields).await?;
+        say(&format!("{} {}", if added { "added" } else { "changed" }, business.subdomain));
     }
     Ok(())
 }
 
-fn checked(entry: Value, cipher: &TokenCipher) -> anyhow::Result<(String, Map<String, Value>)> {
-    let Value::Object(mut fields) = entry else { bail!("it is not a JSON object") };
-    let subdomain = fields.get("subDomain").and_then(Value::as_str).context("it has no subDomain")?.to_owned();
-    shared::ids::Subdomain::parse(&subdomain).with_context(|| format!("subDomain `{subdomain}`"))?;
-    for name in ["whatsappAccessToken", "whatsappRefreshToken"] {
-        let Some(given) = fields.get(name).and_then(Value::as_str) else { continue };
-        let given = SecretString::from(given);
-        match cipher.decrypt(&given) {
-            Ok(_) => {}
-            Err(TokenError::NotHex) => {
-                let stored = cipher.encrypt(&given);
-                fields.insert(name.to_owned(), Value::String(stored));
-            }
-            Err(error) => return Err(error).with_context(|| format!("{name} of {subdomain}")),
-        }
+/// The documents of a file: one JSON object, or an array of them.
+///
+/// # Errors
+/// It cannot be read, or is not JSON.
+pub(super) fn entries(path: &Path) -> anyhow::Result<Vec<Value>> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+    let parsed: Value = serde_json::from_str(&text).with_context(|| format!("{} is not JSON", path.display()))?;
+    Ok(if let Value::Array(entries) = parsed { entries } else { vec![parsed] })
+}
+
+fn companion(business: &BusinessRecord) -> String {
+    if business.companion.is_null() {
+        return "defaults".to_owned();
     }
-    Ok((subdomain, fields))
+    match CompanionSettings::check(&business.companion).len() {
+        0 => "configured".to_owned(),
+        count => format!("configured, {count} to look at; see `worker business check`"),
+    }
 }
 
 fn served(business: &BusinessRecord) -> &'static str {
@@ -160,7 +174,7 @@ fn expires(business: &BusinessRecord) -> String {
     if at < Timestamp::now() { format!("{date} (EXPIRED)") } else { format!("{date} (in {days} days)") }
 }
 
-fn or_dash(text: Option<&str>) -> String {
+pub(super) fn or_dash(text: Option<&str>) -> String {
     text.filter(|text| !text.is_empty()).unwrap_or("–").to_owned()
 }
 

@@ -1,6 +1,7 @@
 //! The worker's command line.
 
 mod business;
+mod business_check;
 mod dead_letter;
 mod token;
 
@@ -14,6 +15,7 @@ use shared::{
     settings::{Problems, Reader, SHARED_VARIABLES, Variable},
 };
 
+pub use business_check::CheckCommand;
 pub use dead_letter::DeadLetterCommand;
 
 use crate::{
@@ -67,7 +69,9 @@ pub enum BusinessCommand {
         /// Its `subDomain`
         subdomain: String,
     },
-    /// Add or change businesses from a JSON file with the back end's field names; plain tokens are encrypted
+    /// Say what is wrong in the documents of businesses; exit code 1 where something is
+    Check(CheckCommand),
+    /// Add or change businesses from a JSON file with the back end's field names; plain secrets are encrypted
     Import {
         /// One object, or an array of them
         file: PathBuf,
@@ -114,22 +118,7 @@ pub async fn execute(arguments: Arguments) -> Result<(), Failure> {
             let path = if ready { "/readyz" } else { "/healthz" };
             Ok(admin::check(addr, path).await.with_context(|| format!("ask {addr}{path}"))?)
         }
-        Command::Business(command) => {
-            let mut reader = Reader::from_environment();
-            let (store, encryption) = (StoreSettings::read(&mut reader), EncryptionSettings::read(&mut reader));
-            reader.finish()?;
-            let (Some(store), Some(encryption)) = (store, encryption) else {
-                unreachable!("what is missing was noted, and ended the reading");
-            };
-            let (store, cipher) = (Store::open(&store).await?, TokenCipher::new(&encryption));
-            let done = match command {
-                BusinessCommand::List => business::list(&store, &cipher).await,
-                BusinessCommand::Show { subdomain } => business::show(&store, &cipher, &subdomain).await,
-                BusinessCommand::Import { file } => business::import(&store, &cipher, &file).await,
-            };
-            store.close().await;
-            Ok(done?)
-        }
+        Command::Business(command) => look_after_businesses(command, Reader::from_environment()).await,
         Command::DeadLetter(command) => {
             let mut reader = Reader::from_environment();
             let store = StoreSettings::read(&mut reader);
@@ -153,6 +142,35 @@ pub async fn execute(arguments: Arguments) -> Result<(), Failure> {
             Ok(())
         }
     }
+}
+
+async fn look_after_businesses(command: BusinessCommand, reader: Reader) -> Result<(), Failure> {
+    match command {
+        BusinessCommand::List => in_store(reader, async |store, cipher| business::list(store, cipher).await).await,
+        BusinessCommand::Show { subdomain } => {
+            in_store(reader, async |store, cipher| business::show(store, cipher, &subdomain).await).await
+        }
+        BusinessCommand::Check(command) => business_check::execute(command, reader).await,
+        BusinessCommand::Import { file } => {
+            in_store(reader, async |store, cipher| business::import(store, cipher, &file).await).await
+        }
+    }
+}
+
+/// Does something with the database and the secret, both of which it needs.
+async fn in_store(
+    mut reader: Reader,
+    work: impl AsyncFnOnce(&Store, &TokenCipher) -> anyhow::Result<()>,
+) -> Result<(), Failure> {
+    let (store, encryption) = (StoreSettings::read(&mut reader), EncryptionSettings::read(&mut reader));
+    reader.finish()?;
+    let (Some(store), Some(encryption)) = (store, encryption) else {
+        unreachable!("what is missing was noted, and ended the reading");
+    };
+    let (store, cipher) = (Store::open(&store).await?, TokenCipher::new(&encryption));
+    let done = work(&store, &cipher).await;
+    store.close().await;
+    Ok(done?)
 }
 
 fn environment() -> String {

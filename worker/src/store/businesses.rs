@@ -1,6 +1,8 @@
 //! Businesses as the back end writes them. Its field names and types are not ours to change; we read leniently,
 //! and write single fields only, so that what we do not know survives.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use mongodb::bson::{Bson, Document, deserialize_from_bson, doc, oid::ObjectId, serialize_to_bson};
 use secrecy::SecretString;
@@ -10,7 +12,7 @@ use super::{Result, Store, from_bson, to_bson};
 use crate::conversation::BusinessId;
 
 /// A business's document, read without judging it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct BusinessRecord {
     /// `_id`, as text.
     pub id: String,
@@ -34,6 +36,22 @@ pub struct BusinessRecord {
     pub is_active: bool,
     /// `companion`, as JSON.
     pub companion: serde_json::Value,
+}
+
+impl fmt::Debug for BusinessRecord {
+    /// Without `companion`: it holds secrets, and nobody has seen to it that they are encrypted.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BusinessRecord")
+            .field("id", &self.id)
+            .field("subdomain", &self.subdomain)
+            .field("waba_id", &self.waba_id)
+            .field("phone_number_ids", &self.phone_number_ids)
+            .field("access_token", &self.access_token)
+            .field("token_expires_at", &self.token_expires_at)
+            .field("whatsapp_enabled", &self.whatsapp_enabled)
+            .field("is_active", &self.is_active)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Store {
@@ -80,12 +98,28 @@ impl Store {
     /// # Errors
     /// [`super::StoreError`].
     pub async fn businesses(&self) -> Result<Vec<BusinessRecord>> {
-        self.find_businesses(doc! { "$or": [
-            { "whatsappPhoneNumberIds.0": { "$exists": true } },
-            { "whatsappEnabled": true },
-            { "whatsappAccessToken": { "$exists": true } },
-        ] })
-        .await
+        self.find_businesses(doc! { "$or": have_whatsapp().to_vec() }).await
+    }
+
+    /// The documents themselves, as JSON, of every business that has WhatsApp and of those with that subdomain, by
+    /// subdomain. For who judges them: everybody else reads records.
+    ///
+    /// # Errors
+    /// [`super::StoreError`].
+    pub async fn business_documents(&self, subdomain: Option<&str>) -> Result<Vec<serde_json::Value>> {
+        let named = subdomain.map(|subdomain| doc! { "subDomain": subdomain });
+        let any: Vec<_> = have_whatsapp().into_iter().chain(named).collect();
+        let businesses = self.db.collection::<Document>("businesses");
+        let mut cursor = businesses.find(doc! { "$or": any }).sort(doc! { "subDomain": 1, "_id": 1 }).await?;
+        let mut found = Vec::new();
+        while cursor.advance().await? {
+            let document = Bson::Document(cursor.deserialize_current()?);
+            found.push(
+                deserialize_from_bson(document)
+                    .map_err(|error| super::StoreError::Corrupt { what: "business", problem: error.to_string() })?,
+            );
+        }
+        Ok(found)
     }
 
     async fn find_businesses(&self, filter: Document) -> Result<Vec<BusinessRecord>> {
@@ -123,6 +157,14 @@ impl Store {
         let updated = businesses.update_one(doc! { "subDomain": subdomain }, update).upsert(true).await?;
         Ok(updated.upserted_id.is_some())
     }
+}
+
+fn have_whatsapp() -> [Document; 3] {
+    [
+        doc! { "whatsappPhoneNumberIds.0": { "$exists": true } },
+        doc! { "whatsappEnabled": true },
+        doc! { "whatsappAccessToken": { "$exists": true } },
+    ]
 }
 
 fn read(document: &Document) -> BusinessRecord {
