@@ -2,6 +2,7 @@
 
 mod prompt;
 mod chat;
+pub mod knowledge;
 
 pub use chat::{Chat, ChatError, ChatMessage, ChatRole, Completion};
 pub use prompt::{GREETING_MOST, prompt};

@@ -11,6 +11,8 @@ mod filed_letters;
 mod businesses;
 mod identities;
 mod events;
+mod knowledge;
+mod languages;
 
 use std::{
     sync::{
@@ -35,6 +37,8 @@ pub use conversations::{DueBusinesses, Forgotten, MergeRequest, MergeRequested, 
 pub use dead_letters::{DeadLetter, ReplayPolicy, WaitingLetter};
 pub use filed_letters::{FiledLetter, FiledLetters, LetterFilter, LetterOwner, LetterState, Reading, Standing};
 pub use identities::Alias;
+pub use knowledge::{Found, KnowledgeSize, KnowledgeSource};
+pub use languages::stemmed_language;
 pub use transcript::{Inbound, Outbound, SentText, StatusUpdate};
 
 pub use crate::conversation::{
@@ -217,6 +221,7 @@ impl Store {
         self.index("businesses", doc! { "whatsappPhoneNumberIds": 1 }, IndexOptions::default()).await?;
         self.index("identities", doc! { "conversation": 1 }, IndexOptions::default()).await?;
         self.index("messages", doc! { "conversation": 1, "timestamp": 1 }, IndexOptions::default()).await?;
+        self.prepare_knowledge().await?;
         for keys in [
             doc! { "replay": 1, "phone_number_id": 1 },
             doc! { "replay": 1, "buried_at": 1, "_id": 1 },

@@ -43,7 +43,7 @@ pub(crate) fn utf16(text: &str) -> usize {
 }
 
 /// Two pieces, the first of at most `room` units, at the best place in its second half.
-fn cut(text: &str, room: usize) -> (&str, &str) {
+pub(crate) fn cut(text: &str, room: usize) -> (&str, &str) {
     let mut units = 0;
     let fits = text.char_indices().find(|(_, c)| {
         units += c.len_utf16();
