@@ -3,6 +3,7 @@
 mod business;
 mod business_check;
 mod dead_letter;
+mod knowledge;
 mod token;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use shared::{
 
 pub use business_check::CheckCommand;
 pub use dead_letter::DeadLetterCommand;
+pub use knowledge::KnowledgeCommand;
 
 use crate::{
     business::TokenCipher,
@@ -51,6 +53,9 @@ pub enum Command {
     /// Look after messages that could not be answered
     #[command(subcommand)]
     DeadLetter(DeadLetterCommand),
+    /// Look after what a business's companion can look up
+    #[command(subcommand)]
+    Knowledge(KnowledgeCommand),
     /// Encrypt and check access tokens; the value comes from standard input
     #[command(subcommand)]
     Token(TokenCommand),
@@ -127,6 +132,14 @@ pub async fn execute(arguments: Arguments) -> Result<(), Failure> {
             let store = Store::open(&store.expect("what is missing was noted, and ended the reading")).await?;
             let fallback = fallback.and_then(|id| PhoneNumberId::parse(&id).ok());
             let done = dead_letter::execute(command, &store, fallback).await;
+            store.close().await;
+            Ok(done?)
+        }
+        Command::Knowledge(command) => {
+            let store = StoreSettings::read(&mut reader);
+            reader.finish()?;
+            let store = Store::open(&store.expect("what is missing was noted, and ended the reading")).await?;
+            let done = knowledge::execute(command, &store).await;
             store.close().await;
             Ok(done?)
         }

@@ -45,8 +45,8 @@ fn tag(from: &str) -> Option<(&'static str, &str)> {
         return comment.split_once("-->").map(|(_, after)| ("", after));
     }
     let (inside, after) = from.split_once('>')?;
-    let name: String = inside.trim_start_matches('/').chars().take_while(char::is_ascii_alphanumeric).collect();
-    let is_in = |names: &[&str]| names.iter().any(|known| known.eq_ignore_ascii_case(&name));
+    let name = inside.trim_start_matches('/').split([' ', '\t', '\n', '/']).next().unwrap_or_default();
+    let is_in = |names: &[&str]| !inside.contains('<') && names.iter().any(|known| known.eq_ignore_ascii_case(name));
     if is_in(INLINE) {
         Some(("", after))
     } else if is_in(BLOCKS) {
@@ -71,6 +71,7 @@ mod tests {
             ("<BR/>", "\n"),
             ("<Anna> & 3 < 4 > 2", "<Anna> & 3 < 4 > 2"),
             ("seen<!-- not\nseen -->", "seen"),
+            ("1 <b 2 <b>3</b>", "1 <b 2 3"),
             ("<!-- for ever", "<!-- for ever"),
             ("a <", "a <"),
         ];

@@ -141,6 +141,7 @@ impl Reader<'_> {
             }
             TagEnd::List(_) => {
                 self.lists.pop();
+                self.keep_unread(range.end);
             }
             TagEnd::Link | TagEnd::Image => self.end_link(),
             TagEnd::TableCell => {

@@ -15,6 +15,7 @@ mod evidence;
 mod forget;
 mod identities;
 mod interleavings;
+mod knowledge;
 mod landing;
 mod leases;
 mod merge;
@@ -70,6 +71,12 @@ impl Fresh {
     async fn collection(&self, name: &str) -> mongodb::Collection<Document> {
         let client = mongodb::Client::with_uri_str(shared::testing::server("MONGODB_URI")).await.expect("a valid URI");
         client.database(&self.database).collection(name)
+    }
+
+    /// Asks the database itself.
+    async fn command(&self, command: Document) {
+        let client = mongodb::Client::with_uri_str(shared::testing::server("MONGODB_URI")).await.expect("a valid URI");
+        client.database(&self.database).run_command(command).await.expect("MongoDB does it");
     }
 
     /// The names of the collections that there are.
