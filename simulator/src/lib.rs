@@ -10,6 +10,7 @@
 
 pub mod ai;
 pub mod checker;
+pub mod files;
 pub mod journal;
 pub mod meta;
 pub mod proxy;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::{Image, Transcript};
 use crate::{Seed, journal::Credential};
 
 /// A chat request as a responder sees it.
@@ -43,8 +44,26 @@ impl ChatRequest {
 
     /// Whether a tool of this name is offered.
     pub fn offers_tool(&self, name: &str) -> bool {
-        let tools = self.body.get("tools").and_then(Value::as_array);
-        tools.into_iter().flatten().any(|tool| tool.pointer("/function/name").and_then(Value::as_str) == Some(name))
+        self.tool_names().iter().any(|offered| offered == name)
+    }
+
+    /// The names of the tools that are offered, in order.
+    pub fn tool_names(&self) -> Vec<String> {
+        let tools = self.body.get("tools").and_then(Value::as_array).into_iter().flatten();
+        let names = tools.filter_map(|tool| tool.pointer("/function/name").and_then(Value::as_str));
+        names.map(str::to_owned).collect()
+    }
+
+    /// What the tools gave back, in order: the contents of all `tool` messages.
+    pub fn tool_results(&self) -> Vec<String> {
+        self.texts("tool")
+    }
+
+    /// The pictures of all messages, in order, as far as they come in data URLs of base64.
+    pub fn images(&self) -> Vec<Image> {
+        let parts = self.messages().filter_map(|message| message.get("content")?.as_array()).flatten();
+        let urls = parts.filter_map(|part| part.pointer("/image_url/url").and_then(Value::as_str));
+        urls.filter_map(Image::read).collect()
     }
 
     /// Whether the last message is a tool's result.
@@ -64,8 +83,24 @@ fn words(content: &Value) -> String {
 pub struct ToolCall {
     /// The function's name.
     pub name: String,
-    /// Its arguments, which go over the wire as a string of JSON.
+    /// Its arguments, which go over the wire as a string of JSON. A string goes as it is, see [`ToolCall::raw`].
     pub arguments: Value,
+}
+
+impl ToolCall {
+    /// A call with these arguments.
+    pub fn new(name: impl Into<String>, arguments: Value) -> Self {
+        Self { name: name.into(), arguments }
+    }
+
+    /// A call whose arguments are exactly this text, which need not be JSON: models write such things.
+    pub fn raw(name: impl Into<String>, text: impl Into<String>) -> Self {
+        Self::new(name, Value::String(text.into()))
+    }
+
+    fn arguments_on_the_wire(&self) -> String {
+        self.arguments.as_str().map_or_else(|| self.arguments.to_string(), str::to_owned)
+    }
 }
 
 /// What a responder wants to happen.
@@ -80,6 +115,10 @@ pub enum ChatReply {
         /// The calls.
         calls: Vec<ToolCall>,
     },
+    /// What was heard in a recording, and how surely; to a chat, the words of it.
+    Transcript(Transcript),
+    /// 200 with exactly this body.
+    Json(Value),
     /// An error.
     Status {
         /// The HTTP status.
@@ -120,7 +159,12 @@ impl ChatReply {
 
     /// A call of one tool.
     pub fn tool(name: impl Into<String>, arguments: Value) -> Self {
-        Self::ToolCalls { text: None, calls: vec![ToolCall { name: name.into(), arguments }] }
+        Self::tools([ToolCall::new(name, arguments)])
+    }
+
+    /// Calls of several tools at once.
+    pub fn tools(calls: impl IntoIterator<Item = ToolCall>) -> Self {
+        Self::ToolCalls { text: None, calls: calls.into_iter().collect() }
     }
 }
 
@@ -138,7 +182,7 @@ pub(super) fn completion(seed: Seed, request: &ChatRequest, text: Option<&str>, 
     let mut message = json!({"role": "assistant", "content": text});
     if let (false, Some(fields)) = (calls.is_empty(), message.as_object_mut()) {
         let calls = calls.iter().enumerate().map(|(n, call)| {
-            let function = json!({"name": call.name, "arguments": call.arguments.to_string()});
+            let function = json!({"name": call.name, "arguments": call.arguments_on_the_wire()});
             json!({"id": format!("call_{}", id("tool", n)), "type": "function", "function": function})
         });
         fields.insert("tool_calls".to_owned(), calls.collect());

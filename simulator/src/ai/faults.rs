@@ -13,7 +13,7 @@ use std::{
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{AiChances, ChatReply};
+use super::{AiChances, ChatReply, SpeechReply, answer::GARBAGE};
 use crate::{Seed, rules::Rules};
 
 /// What goes wrong with a request.
@@ -53,6 +53,23 @@ impl AiFault {
             Self::Slow(_) => None,
         }
     }
+
+    /// The same for speech.
+    pub(super) fn instead_of_speech(&self) -> Option<SpeechReply> {
+        match self {
+            Self::Throttled { retry_after } => {
+                Some(SpeechReply::Status { code: 429, retry_after: *retry_after, body: String::new() })
+            }
+            Self::Status(code) => Some(SpeechReply::status(*code)),
+            Self::Hang => Some(SpeechReply::Hang),
+            Self::Drop => Some(SpeechReply::Drop),
+            Self::Garbage => {
+                Some(SpeechReply::Audio { mime_type: "application/json".to_owned(), bytes: GARBAGE.into() })
+            }
+            Self::Empty => Some(SpeechReply::ogg([])),
+            Self::Slow(_) => None,
+        }
+    }
 }
 
 /// What a request wants.
@@ -75,7 +92,7 @@ pub struct AiAttempt {
     pub nth: u64,
     /// The how manieth request of exactly this content, from 1: a client that tries again counts it up.
     pub repetition: u64,
-    /// The body; for a transcription the fields of its form.
+    /// The body; for a transcription the fields of its form, for speech with the voice and the format.
     pub body: Value,
     digest: String,
 }

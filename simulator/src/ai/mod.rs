@@ -5,17 +5,24 @@
 //! without one every chat is answered `You said: …`, always the same to the same request. [`AiFaults`] come before
 //! either. A client that goes away is recorded, because a call that nobody waits for costs money all the same.
 
+mod answer;
+mod asked;
 mod chances;
 mod chat;
 mod faults;
+mod picture;
 mod routes;
 mod speech;
+mod transcription;
 
 use std::{
     collections::HashMap,
     fmt, io,
     net::SocketAddr,
-    sync::{Arc, RwLock, atomic::AtomicU64},
+    sync::{
+        Arc, RwLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
 use secrecy::{ExposeSecret, SecretString};
@@ -23,8 +30,11 @@ use secrecy::{ExposeSecret, SecretString};
 pub use chances::AiChances;
 pub use chat::{ChatReply, ChatRequest, ToolCall};
 pub use faults::{AiAttempt, AiCall, AiFault, AiFaults};
-pub use speech::silent_voice_note;
+pub use picture::Image;
+pub use speech::{SpeechReply, SpeechRequest};
+pub use transcription::{Transcript, TranscriptionRequest};
 
+pub use crate::files::{silent_mp3, silent_voice_note, stereo_voice_note, voice_note_of};
 use crate::{Journal, Seed, journal::Credential, serving::Serving};
 
 /// How a stand-in for the AI is started.
@@ -34,17 +44,30 @@ pub struct AiOptions {
     pub addr: SocketAddr,
     /// What a voice note says, until [`Ai::on_transcription`] is called.
     pub transcript: String,
+    /// The models that are served, until [`Ai::serve_models`] is called.
+    pub models: Vec<String>,
     /// Decides ids.
     pub seed: Seed,
     /// Where everything is recorded.
     pub journal: Journal,
 }
 
+/// What Groq serves, of what this stand-in's clients ask for.
+const MODELS: [&str; 6] = [
+    "openai/gpt-oss-120b",
+    "openai/gpt-oss-20b",
+    "qwen/qwen3.8-27b",
+    "whisper-large-v3-turbo",
+    "whisper-large-v3",
+    "llama-3.3-70b-versatile",
+];
+
 impl Default for AiOptions {
     fn default() -> Self {
         Self {
             addr: SocketAddr::from(([127, 0, 0, 1], 0)),
             transcript: "Hello, do you deliver on Saturdays?".to_owned(),
+            models: MODELS.map(str::to_owned).into(),
             seed: Seed(1),
             journal: Journal::in_memory(),
         }
@@ -60,7 +83,8 @@ impl AiOptions {
 }
 
 type Chat = Arc<dyn Fn(&ChatRequest) -> ChatReply + Send + Sync>;
-type Transcribe = Arc<dyn Fn(&[u8]) -> ChatReply + Send + Sync>;
+type Transcribe = Arc<dyn Fn(&TranscriptionRequest) -> ChatReply + Send + Sync>;
+type Speak = Arc<dyn Fn(&SpeechRequest) -> SpeechReply + Send + Sync>;
 
 /// A running stand-in for the AI. Dropping it cuts every connection.
 #[derive(Debug)]
@@ -73,6 +97,9 @@ struct State {
     options: AiOptions,
     chat: RwLock<Chat>,
     transcribe: RwLock<Transcribe>,
+    speak: RwLock<Speak>,
+    models: RwLock<Vec<String>>,
+    refuses_unknown_models: AtomicBool,
     keys: RwLock<HashMap<String, String>>,
     requests: AtomicU64,
     faults: AiFaults,
@@ -93,9 +120,12 @@ impl Ai {
         let transcript = options.transcript.clone();
         let addr = options.addr;
         let state = Arc::new(State {
+            models: RwLock::new(options.models.clone()),
             options,
             chat: RwLock::new(Arc::new(chat::echo)),
             transcribe: RwLock::new(Arc::new(move |_| ChatReply::Text(transcript.clone()))),
+            speak: RwLock::new(Arc::new(speech::speak)),
+            refuses_unknown_models: AtomicBool::new(false),
             keys: RwLock::default(),
             requests: AtomicU64::new(0),
             faults: AiFaults::default(),
@@ -131,7 +161,32 @@ impl Ai {
 
     /// From now on recordings are transcribed by this closure, which gets the file.
     pub fn on_transcription(&self, respond: impl Fn(&[u8]) -> ChatReply + Send + Sync + 'static) {
+        self.on_transcription_request(move |request| respond(&request.bytes));
+    }
+
+    /// From now on recordings are transcribed by this closure, which gets the whole form.
+    pub fn on_transcription_request(
+        &self,
+        respond: impl Fn(&TranscriptionRequest) -> ChatReply + Send + Sync + 'static,
+    ) {
         *self.state.transcribe.write().expect("no code panics while it holds this lock") = Arc::new(respond);
+    }
+
+    /// From now on texts are spoken by this closure. It must not block.
+    pub fn on_speech(&self, respond: impl Fn(&SpeechRequest) -> SpeechReply + Send + Sync + 'static) {
+        *self.state.speak.write().expect("no code panics while it holds this lock") = Arc::new(respond);
+    }
+
+    /// From now on exactly these models are served.
+    pub fn serve_models<M: Into<String>>(&self, models: impl IntoIterator<Item = M>) {
+        let models = models.into_iter().map(Into::into).collect();
+        *self.state.models.write().expect("no code panics while it holds this lock") = models;
+    }
+
+    /// Whether a chat or a transcription with a model that is not served is refused with 404, `model_not_found`. At
+    /// first it is not.
+    pub fn refuse_unknown_models(&self, refuse: bool) {
+        self.state.refuses_unknown_models.store(refuse, Ordering::Relaxed);
     }
 
     /// Makes a key known under a name. As long as none is known, every key will do; then the others get 401.
@@ -153,6 +208,15 @@ impl State {
             None => Credential::Missing,
             Some(key) => keys.get(key).map_or(Credential::Unknown, |name| Credential::Of(name.clone())),
         }
+    }
+
+    fn models(&self) -> Vec<String> {
+        self.models.read().expect("no code panics while it holds this lock").clone()
+    }
+
+    /// Whether a request for this model is refused.
+    fn refuses(&self, model: &str) -> bool {
+        self.refuses_unknown_models.load(Ordering::Relaxed) && !self.models().iter().any(|served| served == model)
     }
 
     fn is_open(&self) -> bool {

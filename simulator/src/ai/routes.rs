@@ -6,26 +6,29 @@
 
 use std::{
     sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use axum::{
     Json, Router,
-    body::{Body, Bytes},
-    extract::{FromRequest, Multipart, Request},
-    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    body::Bytes,
+    extract::Request,
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::{
-    AiCall, AiFault, State,
-    chat::{ChatReply, ChatRequest, completion},
-    speech::silent_voice_note,
+    AiFault, SpeechRequest, State, TranscriptionRequest,
+    answer::{error, model_not_found, play, speak, speech_error},
+    asked::{Endpoint, key, read_body},
+    chat::ChatRequest,
+    picture::abridged,
 };
 use crate::{
     Journal,
-    journal::{AiAnswer, AiRequest, Event},
+    journal::{AiAnswer, AiRequest, AiSpeech, Event},
     serving::HangUp,
 };
 
@@ -33,47 +36,6 @@ const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
 
 pub(super) fn router(state: Arc<State>) -> Router {
     Router::new().fallback(move |request: Request| handle(state.clone(), request))
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Endpoint {
-    Chat,
-    Transcription,
-    Speech,
-    Models,
-    Unknown,
-}
-
-impl Endpoint {
-    fn read(method: &str, path: &str) -> Self {
-        match method {
-            "POST" if path.ends_with("/chat/completions") => Self::Chat,
-            "POST" if path.ends_with("/audio/transcriptions") => Self::Transcription,
-            "POST" if path.contains("/text-to-speech/") => Self::Speech,
-            "GET" if path.ends_with("/models") => Self::Models,
-            _ => Self::Unknown,
-        }
-    }
-
-    /// What faults are for; none where there is nothing to go wrong.
-    fn call(self) -> Option<AiCall> {
-        match self {
-            Self::Chat => Some(AiCall::Chat),
-            Self::Transcription => Some(AiCall::Transcription),
-            Self::Speech => Some(AiCall::Speech),
-            Self::Models | Self::Unknown => None,
-        }
-    }
-
-    fn name(self, path: &str) -> String {
-        match self {
-            Self::Chat => "chat".to_owned(),
-            Self::Transcription => "transcription".to_owned(),
-            Self::Speech => "speech".to_owned(),
-            Self::Models => "models".to_owned(),
-            Self::Unknown => path.to_owned(),
-        }
-    }
 }
 
 /// A request whose answer is not recorded yet.
@@ -97,6 +59,15 @@ impl Pending {
         let elapsed_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let (request, text) = (self.request, self.text.take());
         self.journal.record(Event::AiAnswer(AiAnswer { request, http, text, elapsed_ms, abandoned }));
+    }
+
+    fn spoken(&self, mime_type: &str, bytes: &[u8]) {
+        self.journal.record(Event::AiSpeech(AiSpeech {
+            request: self.request,
+            mime_type: mime_type.to_owned(),
+            bytes: bytes.len(),
+            sha256: hex::encode(Sha256::digest(bytes)),
+        }));
     }
 }
 
@@ -125,61 +96,79 @@ async fn handle(state: Arc<State>, request: Request) -> Response {
         endpoint: endpoint.name(&path),
         credential: credential.clone(),
         model: model.clone(),
-        body: body.clone(),
+        body: abridged(&body),
     }));
     let mut pending = Pending { journal, request: joined, began, text: None, answered: false };
     if credential.owner().is_none() && !state.is_open() {
-        return pending.answer(error(401, "Invalid API Key"));
+        let refusal = if endpoint == Endpoint::Speech { speech_error(401) } else { error(401, "Invalid API Key") };
+        return pending.answer(refusal);
     }
     let number = state.requests.fetch_add(1, Ordering::Relaxed);
     let request = ChatRequest { number, model: model.unwrap_or_default(), credential, body };
-    let response = respond(&state, endpoint, &request, &file, &mut pending.text).await;
+    let response = respond(&state, endpoint, request, file, &mut pending).await;
     pending.answer(response)
 }
 
 async fn respond(
     state: &State,
     endpoint: Endpoint,
-    request: &ChatRequest,
-    file: &[u8],
-    text: &mut Option<String>,
+    request: ChatRequest,
+    file: Bytes,
+    pending: &mut Pending,
 ) -> Response {
     if let Some(message) = malformed(endpoint, &request.body) {
         return error(400, message);
     }
-    let fault = endpoint.call().and_then(|call| state.faults.choose(call, &request.body, file));
+    let has_model = matches!(endpoint, Endpoint::Chat | Endpoint::Transcription);
+    if has_model && state.refuses(&request.model) {
+        return model_not_found(&request.model);
+    }
+    let fault = endpoint.call().and_then(|call| state.faults.choose(call, &request.body, &file));
     if let Some(AiFault::Slow(delay)) = fault {
         tokio::time::sleep(delay).await;
     }
-    let instead = fault.as_ref().and_then(AiFault::instead);
     match endpoint {
-        Endpoint::Chat => {
-            let responder = state.chat.read().expect("no code panics while it holds this lock").clone();
-            play(instead.unwrap_or_else(|| responder(request)), |words, calls| {
-                *text = words.map(str::to_owned);
-                Json(completion(state.options.seed, request, words, calls)).into_response()
-            })
-            .await
-        }
-        Endpoint::Transcription => {
-            let responder = state.transcribe.read().expect("no code panics while it holds this lock").clone();
-            play(instead.unwrap_or_else(|| responder(file)), |words, _| {
-                *text = words.map(str::to_owned);
-                Json(json!({"text": words.unwrap_or_default(), "x_groq": {"id": format!("req_{}", request.number)}}))
-                    .into_response()
-            })
-            .await
-        }
-        Endpoint::Speech => {
-            play(instead.unwrap_or_else(|| ChatReply::text("spoken")), |words, _| {
-                let file = words.map_or_else(Vec::new, |_| silent_voice_note());
-                ([(header::CONTENT_TYPE, "audio/ogg")], file).into_response()
-            })
-            .await
-        }
-        Endpoint::Models => Json(json!({"object": "list", "data": models()})).into_response(),
+        Endpoint::Chat => chat(state, &request, fault.as_ref(), pending).await,
+        Endpoint::Transcription => transcription(state, request, file, fault.as_ref(), pending).await,
+        Endpoint::Speech => speech(state, request, fault.as_ref(), pending).await,
+        Endpoint::Models => Json(json!({"object": "list", "data": models(state)})).into_response(),
         Endpoint::Unknown => error(404, "Unknown request URL"),
     }
+}
+
+async fn chat(state: &State, request: &ChatRequest, fault: Option<&AiFault>, pending: &mut Pending) -> Response {
+    let responder = state.chat.read().expect("no code panics while it holds this lock").clone();
+    let reply = fault.and_then(AiFault::instead).unwrap_or_else(|| responder(request));
+    play(reply, |said| {
+        pending.text = said.text();
+        said.to_chat(state.options.seed, request)
+    })
+    .await
+}
+
+async fn transcription(
+    state: &State,
+    request: ChatRequest,
+    bytes: Bytes,
+    fault: Option<&AiFault>,
+    pending: &mut Pending,
+) -> Response {
+    let ChatRequest { number, model, credential, body: fields } = request;
+    let request = TranscriptionRequest { number, model, credential, fields, bytes };
+    let responder = state.transcribe.read().expect("no code panics while it holds this lock").clone();
+    let reply = fault.and_then(AiFault::instead).unwrap_or_else(|| responder(&request));
+    play(reply, |said| {
+        pending.text = said.text();
+        said.to_transcription(&request)
+    })
+    .await
+}
+
+async fn speech(state: &State, request: ChatRequest, fault: Option<&AiFault>, pending: &Pending) -> Response {
+    let request = SpeechRequest::read(pending.request, request.credential, request.body);
+    let responder = state.speak.read().expect("no code panics while it holds this lock").clone();
+    let reply = fault.and_then(AiFault::instead_of_speech).unwrap_or_else(|| responder(&request));
+    speak(reply, |mime_type, bytes| pending.spoken(mime_type, bytes)).await
 }
 
 /// What is wrong with a request that no provider would take.
@@ -193,83 +182,7 @@ fn malformed(endpoint: Endpoint, body: &Value) -> Option<&'static str> {
     (body.get("stream") == Some(&json!(true))).then_some("streaming is not simulated")
 }
 
-/// Does what a reply wants. Dropped when the client goes away, which is how [`ChatReply::Hang`] ends.
-async fn play(reply: ChatReply, answer: impl FnOnce(Option<&str>, &[super::ToolCall]) -> Response) -> Response {
-    let mut reply = reply;
-    while let ChatReply::Delay(delay, next) = reply {
-        tokio::time::sleep(delay).await;
-        reply = *next;
-    }
-    match reply {
-        ChatReply::Text(words) => answer(Some(&words), &[]),
-        ChatReply::ToolCalls { text, calls } => answer(text.as_deref(), &calls),
-        ChatReply::Empty => answer(None, &[]),
-        ChatReply::Status { code, retry_after, body } => {
-            let mut response = if body.is_empty() { error(code, "") } else { (status(code), body).into_response() };
-            if let Some(value) = retry_after.and_then(retry_after_value) {
-                response.headers_mut().insert(header::RETRY_AFTER, value);
-            }
-            response
-        }
-        ChatReply::Garbage => {
-            (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], "{\"choices\": [").into_response()
-        }
-        ChatReply::Drop => HangUp::response(),
-        ChatReply::Hang | ChatReply::Delay(..) => std::future::pending().await,
-    }
-}
-
-/// The error object of OpenAI and Groq; without a message, the one which belongs to the status.
-fn error(code: u16, message: &str) -> Response {
-    let (kind, name, usual) = match code {
-        401 => ("invalid_request_error", "invalid_api_key", "Invalid API Key"),
-        413 | 429 => ("tokens", "rate_limit_exceeded", "Rate limit reached for model. Please try again later."),
-        400..=499 => ("invalid_request_error", "invalid_request", "The request is not valid."),
-        503 => ("service_unavailable", "over_capacity", "The model is over capacity."),
-        _ => ("internal_server_error", "internal_server_error", "Internal Server Error"),
-    };
-    let message = if message.is_empty() { usual } else { message };
-    (status(code), Json(json!({"error": {"message": message, "type": kind, "code": name}}))).into_response()
-}
-
-fn status(code: u16) -> StatusCode {
-    StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
-}
-
-fn retry_after_value(delay: Duration) -> Option<HeaderValue> {
-    HeaderValue::from_str(&delay.as_secs_f64().to_string()).ok()
-}
-
-fn models() -> Vec<Value> {
-    let names = ["llama-3.3-70b-versatile", "meta-llama/llama-4-scout-17b-16e-instruct", "whisper-large-v3-turbo"];
+fn models(state: &State) -> Vec<Value> {
     let model = |id| json!({"id": id, "object": "model", "created": 1_700_000_000, "owned_by": "simulator"});
-    names.map(model).into()
-}
-
-/// The key, as OpenAI (`Authorization: Bearer`) or ElevenLabs (`xi-api-key`) takes it.
-fn key(headers: &HeaderMap) -> Option<&str> {
-    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    bearer.or_else(|| headers.get("xi-api-key")?.to_str().ok())
-}
-
-/// The body as JSON and, for a transcription, the file: its form's fields stand for the body then.
-async fn read_body(parts: &Parts, bytes: &Bytes, endpoint: Endpoint) -> (Value, Bytes) {
-    if endpoint != Endpoint::Transcription {
-        return (serde_json::from_slice(bytes).unwrap_or(Value::Null), Bytes::new());
-    }
-    let whole = Request::from_parts(parts.clone(), Body::from(bytes.clone()));
-    let Ok(mut form) = Multipart::from_request(whole, &()).await else { return (Value::Null, Bytes::new()) };
-    let (mut fields, mut file) = (Map::new(), Bytes::new());
-    while let Ok(Some(field)) = form.next_field().await {
-        let name = field.name().unwrap_or_default().to_owned();
-        let (file_name, mime_type) = (field.file_name().map(str::to_owned), field.content_type().map(str::to_owned));
-        let content = field.bytes().await.unwrap_or_default();
-        if name == "file" {
-            fields.insert(name, json!({"name": file_name, "type": mime_type, "bytes": content.len()}));
-            file = content;
-        } else {
-            fields.insert(name, json!(String::from_utf8_lossy(&content)));
-        }
-    }
-    (Value::Object(fields), file)
+    state.models().into_iter().map(model).collect()
 }

@@ -1,61 +1,110 @@
-//! The smallest voice note: an Ogg stream of Opus, mono, with one silent frame of 20 ms (RFC 3533, RFC 7845).
+//! Speech: what is to be spoken, as ElevenLabs is asked, and what may be answered.
 //!
-//! It is a real one, checksums and all, so that whoever looks inside finds what WhatsApp wants.
+//! Without a script each request gets a silent voice note of its own, so that the journal can tell by the bytes of a
+//! file which words it says.
 
-/// A voice note that says nothing.
-pub fn silent_voice_note() -> Vec<u8> {
-    // Version 1, one channel, 312 samples to skip, 48 kHz, no gain, the plain channel mapping.
-    let head =
-        [b"OpusHead".as_slice(), &[1, 1], &312_u16.to_le_bytes(), &48_000_u32.to_le_bytes(), &[0, 0, 0]].concat();
-    let vendor = b"simulator";
-    let tags = [b"OpusTags".as_slice(), &9_u32.to_le_bytes(), vendor, &0_u32.to_le_bytes()].concat();
-    // A CELT frame of 20 ms, mono, which decodes to silence.
-    let frame = [0xf8, 0xff, 0xfe];
-    [page(2, 0, 0, &head), page(0, 0, 1, &tags), page(4, 960, 2, &frame)].concat()
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::{
+    files::{named_voice_note, silent_mp3},
+    journal::Credential,
+};
+
+/// A request for speech as a responder sees it.
+#[derive(Debug, Clone)]
+pub struct SpeechRequest {
+    /// What the journal's events of this request have in common.
+    pub request: u64,
+    /// The voice in the path.
+    pub voice_id: String,
+    /// What is to be spoken.
+    pub text: String,
+    /// `model_id`, where one was asked for.
+    pub model: Option<String>,
+    /// `output_format` of the query, where it was named; ElevenLabs' own default is an MP3.
+    pub output_format: Option<String>,
+    /// Whose key came with it.
+    pub credential: Credential,
+    /// The whole body, with the voice and the format.
+    pub body: Value,
 }
 
-/// One page with one packet of less than 255 bytes. `kind`: 2 begins the stream, 4 ends it.
-fn page(kind: u8, granule: u64, number: u32, packet: &[u8]) -> Vec<u8> {
-    let length = u8::try_from(packet.len()).expect("the packets above are short");
-    let with_checksum = |checksum: u32| {
-        let parts = [
-            b"OggS".as_slice(),
-            &[0, kind],
-            &granule.to_le_bytes(),
-            &1_u32.to_le_bytes(),
-            &number.to_le_bytes(),
-            &checksum.to_le_bytes(),
-            &[1, length],
-            packet,
-        ];
-        parts.concat()
-    };
-    with_checksum(checksum(&with_checksum(0)))
-}
-
-/// Ogg's CRC: polynomial 0x04c11db7, from the highest bit, nothing inverted.
-fn checksum(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0, |sum, byte| {
-        (0..8)
-            .fold(sum ^ (u32::from(*byte) << 24), |sum, _| (sum << 1) ^ (if sum >> 31 == 1 { 0x04c1_1db7 } else { 0 }))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_voice_note_is_an_ogg_stream_of_three_pages() {
-        let note = silent_voice_note();
-        assert!(note.starts_with(b"OggS"));
-        assert_eq!(note.windows(4).filter(|bytes| bytes == b"OggS").count(), 3);
-        assert!(note.windows(8).any(|bytes| bytes == b"OpusHead"));
+impl SpeechRequest {
+    pub(super) fn read(request: u64, credential: Credential, body: Value) -> Self {
+        let text = |key| body.get(key).and_then(Value::as_str).map(str::to_owned);
+        Self {
+            request,
+            voice_id: text("voice_id").unwrap_or_default(),
+            text: text("text").unwrap_or_default(),
+            model: text("model_id"),
+            output_format: text("output_format"),
+            credential,
+            body,
+        }
     }
 
-    #[test]
-    fn the_checksum_is_oggs() {
-        // The check value of CRC-32 with this polynomial, not reflected, starting from 0, is known for "123456789".
-        assert_eq!(checksum(b"123456789"), 0x89a1_897f);
+    /// A silent voice note that belongs to this request alone.
+    pub fn voice_note(&self) -> Vec<u8> {
+        named_voice_note(&format!("speech-{}", self.request))
+    }
+}
+
+/// What a responder wants to happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SpeechReply {
+    /// A recording.
+    Audio {
+        /// Its `Content-Type`, such as `audio/ogg`.
+        mime_type: String,
+        /// The file itself.
+        bytes: Vec<u8>,
+    },
+    /// An error.
+    Status {
+        /// The HTTP status.
+        code: u16,
+        /// A `Retry-After` header, in seconds.
+        retry_after: Option<Duration>,
+        /// The body; an empty one becomes ElevenLabs' usual error object.
+        body: String,
+    },
+    /// Something else, later.
+    Delay(Duration, Box<SpeechReply>),
+    /// No answer, until the client gives up.
+    Hang,
+    /// The connection is cut.
+    Drop,
+}
+
+impl SpeechReply {
+    /// A recording as Ogg.
+    pub fn ogg(bytes: impl Into<Vec<u8>>) -> Self {
+        Self::Audio { mime_type: "audio/ogg".to_owned(), bytes: bytes.into() }
+    }
+
+    /// A recording as MP3.
+    pub fn mp3(bytes: impl Into<Vec<u8>>) -> Self {
+        Self::Audio { mime_type: "audio/mpeg".to_owned(), bytes: bytes.into() }
+    }
+
+    /// ElevenLabs' usual error with this HTTP status.
+    pub fn status(code: u16) -> Self {
+        Self::Status { code, retry_after: None, body: String::new() }
+    }
+
+    /// The same reply, later.
+    #[must_use]
+    pub fn after(self, delay: Duration) -> Self {
+        Self::Delay(delay, Box::new(self))
+    }
+}
+
+/// The answer where the test has no opinion: a voice note, or an MP3 for whoever asks for what is no Opus.
+pub(super) fn speak(request: &SpeechRequest) -> SpeechReply {
+    match request.output_format.as_deref() {
+        Some(format) if !format.starts_with("opus") => SpeechReply::mp3(silent_mp3()),
+        Some(_) | None => SpeechReply::ogg(request.voice_note()),
     }
 }

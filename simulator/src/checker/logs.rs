@@ -44,9 +44,9 @@ impl Secrets {
                     ids.flatten().for_each(|id| secrets.add(id, LeakKind::Customer));
                 }
                 Event::GraphSend(send) => secrets.add(send.customer(), LeakKind::Customer),
-                Event::GraphRequest(_) | Event::GraphRead(_) | Event::GraphAnswer(_) => {}
-                Event::StatusWithheld(_) | Event::WebhookAnswer(_) => {}
-                Event::AiRequest(_) | Event::AiAnswer(_) | Event::Mark(_) => {}
+                Event::GraphRequest(_) | Event::GraphRead(_) | Event::GraphUpload(_) | Event::GraphAnswer(_) => {}
+                Event::StatusWithheld(_) | Event::WebhookAnswer(_) | Event::HostRequest(_) => {}
+                Event::AiRequest(_) | Event::AiSpeech(_) | Event::AiAnswer(_) | Event::Mark(_) => {}
             }
             secrets
         })

@@ -63,9 +63,9 @@ fn told(entry: &Entry) -> Option<(String, bool)> {
             let why = answer.http.map(|status| format!("HTTP {status}")).or_else(|| answer.error.clone());
             Some((format!("the webhook was not taken: {}", why.unwrap_or_default()), true))
         }
-        Event::GraphRequest(_) | Event::GraphAnswer(_) | Event::StatusWithheld(_) => None,
-        Event::WebhookPost(_) | Event::WebhookAnswer(_) => None,
-        Event::AiRequest(_) | Event::AiAnswer(_) | Event::Mark(_) => None,
+        Event::GraphRequest(_) | Event::GraphUpload(_) | Event::GraphAnswer(_) | Event::StatusWithheld(_) => None,
+        Event::WebhookPost(_) | Event::WebhookAnswer(_) | Event::HostRequest(_) => None,
+        Event::AiRequest(_) | Event::AiSpeech(_) | Event::AiAnswer(_) | Event::Mark(_) => None,
     }
 }
 

@@ -19,6 +19,9 @@ pub enum Event {
     /// A read receipt, with or without the typing indicator.
     #[serde(rename = "graph.read")]
     GraphRead(GraphRead),
+    /// The Graph API took a file.
+    #[serde(rename = "graph.upload")]
+    GraphUpload(GraphUpload),
     /// What the Graph API answered.
     #[serde(rename = "graph.answer")]
     GraphAnswer(GraphAnswer),
@@ -34,9 +37,15 @@ pub enum Event {
     /// A request reached the AI.
     #[serde(rename = "ai.request")]
     AiRequest(AiRequest),
+    /// The AI answers with a recording.
+    #[serde(rename = "ai.speech")]
+    AiSpeech(AiSpeech),
     /// What the AI answered.
     #[serde(rename = "ai.answer")]
     AiAnswer(AiAnswer),
+    /// A request reached a host that is neither Meta nor the AI.
+    #[serde(rename = "host.request")]
+    HostRequest(HostRequest),
     /// Something that the test did.
     #[serde(rename = "mark")]
     Mark(Mark),
@@ -137,6 +146,17 @@ impl GraphSend {
         self.to.as_deref().map(|to| to.trim_start_matches('+')).or(self.recipient.as_deref()).unwrap_or_default()
     }
 
+    /// What the customer reads: a text, the body of an interactive message, or a caption.
+    pub fn words(&self) -> Option<&str> {
+        let particulars = self.body.get(&self.message_type)?;
+        let place = match self.message_type.as_str() {
+            "text" => "/body",
+            "interactive" => "/body/text",
+            _ => "/caption",
+        };
+        particulars.pointer(place)?.as_str()
+    }
+
     /// The text, of a text message.
     pub fn text(&self) -> Option<&str> {
         self.body.pointer("/text/body").and_then(Value::as_str)
@@ -158,6 +178,27 @@ pub struct GraphRead {
     pub message_id: String,
     /// Whether the typing indicator shows.
     pub typing: bool,
+}
+
+/// See [`Event::GraphUpload`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GraphUpload {
+    /// Joins the events of one request.
+    pub request: u64,
+    /// The number in the URL.
+    pub phone_number_id: String,
+    /// The business that the number belongs to; none where it is not registered.
+    pub business: Option<String>,
+    /// Whose token came with it.
+    pub credential: Credential,
+    /// The new file's id.
+    pub media_id: String,
+    /// The type that it was given.
+    pub mime_type: String,
+    /// Its size.
+    pub bytes: usize,
+    /// The SHA-256 of the file, in hex.
+    pub sha256: String,
 }
 
 /// See [`Event::GraphAnswer`].
@@ -248,8 +289,22 @@ pub struct AiRequest {
     pub credential: Credential,
     /// The model that was asked for.
     pub model: Option<String>,
-    /// The whole JSON body; for a transcription its fields, with the size of the file.
+    /// The whole JSON body; for a transcription its fields, with the size of the file; for speech with `voice_id` and
+    /// `output_format` as the URL names them. Of a data URL only the type, the size and the SHA-256 are in it.
     pub body: Value,
+}
+
+/// See [`Event::AiSpeech`]. It is written before the answer is, whose events have the same `request`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AiSpeech {
+    /// Joins the events of one request.
+    pub request: u64,
+    /// The recording's type.
+    pub mime_type: String,
+    /// Its size.
+    pub bytes: usize,
+    /// Its SHA-256, in hex.
+    pub sha256: String,
 }
 
 /// See [`Event::AiAnswer`].
@@ -265,6 +320,35 @@ pub struct AiAnswer {
     pub elapsed_ms: u64,
     /// Whether the client went away first.
     pub abandoned: bool,
+}
+
+/// See [`Event::HostRequest`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HostRequest {
+    /// A number that no other request has.
+    pub request: u64,
+    /// The host that it reached, by its base URL.
+    pub host: String,
+    /// The HTTP method.
+    pub method: String,
+    /// The path.
+    pub path: String,
+    /// What is behind the `?`, as it came.
+    pub query: Option<String>,
+    /// Whose secret came in `Authorization`.
+    pub credential: Credential,
+    /// All headers but `Authorization`, in order, with lower-case names. A known secret in one is replaced.
+    pub headers: Vec<(String, String)>,
+    /// The body: JSON where it is some, else a string; `null` where there is none, and the size and the SHA-256 of
+    /// what is no text.
+    pub body: Value,
+}
+
+impl HostRequest {
+    /// The first header of this name, which is given in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
 }
 
 /// See [`Event::Mark`].

@@ -7,6 +7,7 @@
 
 mod event;
 mod query;
+mod voices;
 
 use std::{
     fs::File,
@@ -23,10 +24,11 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 pub use event::{
-    AiAnswer, AiRequest, Credential, Decision, Event, GraphAnswer, GraphRead, GraphRequest, GraphSend, Mark,
-    StatusWithheld, Update, UpdateKind, WebhookAnswer, WebhookPost,
+    AiAnswer, AiRequest, AiSpeech, Credential, Decision, Event, GraphAnswer, GraphRead, GraphRequest, GraphSend,
+    GraphUpload, HostRequest, Mark, StatusWithheld, Update, UpdateKind, WebhookAnswer, WebhookPost,
 };
 pub use query::Post;
+pub(crate) use voices::Voices;
 
 /// A fact with its place and time in the run. Reads like the fact itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,8 +1,8 @@
 //! Typed questions to the journal. Each answers from what is recorded so far, in order.
 
 use super::{
-    AiAnswer, AiRequest, Event, GraphAnswer, GraphRead, GraphRequest, GraphSend, Journal, Mark, Stamped,
-    StatusWithheld, Update, WebhookAnswer, WebhookPost,
+    AiAnswer, AiRequest, AiSpeech, Event, GraphAnswer, GraphRead, GraphRequest, GraphSend, GraphUpload, HostRequest,
+    Journal, Mark, Stamped, StatusWithheld, Update, Voices, WebhookAnswer, WebhookPost,
 };
 
 /// A webhook that was posted, with its answer.
@@ -40,6 +40,8 @@ facts! {
     sends: GraphSend => GraphSend;
     /// Every read receipt.
     reads: GraphRead => GraphRead;
+    /// Every file that the Graph API took.
+    uploads: GraphUpload => GraphUpload;
     /// Every answer of the Graph API.
     graph_answers: GraphAnswer => GraphAnswer;
     /// Every status that was kept back.
@@ -50,8 +52,12 @@ facts! {
     webhook_answers: WebhookAnswer => WebhookAnswer;
     /// Every request that reached the AI.
     ai_requests: AiRequest => AiRequest;
+    /// Every recording that the AI answered with.
+    speeches: AiSpeech => AiSpeech;
     /// Every answer of the AI.
     ai_answers: AiAnswer => AiAnswer;
+    /// Every request that reached another host.
+    host_requests: HostRequest => HostRequest;
     /// Everything that the test noted.
     marks: Mark => Mark;
 }
@@ -72,6 +78,19 @@ impl Journal {
     pub fn texts_for(&self, phone_number_id: &str, customer: &str) -> Vec<String> {
         let sends = self.accepted_for(phone_number_id, customer);
         sends.iter().filter_map(|send| send.text().map(str::to_owned)).collect()
+    }
+
+    /// The messages of whatever type that one customer received from one number, in order.
+    pub fn messages_for(&self, phone_number_id: &str, customer: &str) -> Vec<GraphSend> {
+        self.accepted_for(phone_number_id, customer).into_iter().map(|send| send.fact).collect()
+    }
+
+    /// The words that a voice message says: those which the AI was asked to speak, and answered with the very file
+    /// that was uploaded. Where several texts were answered with equal files, those of the newest before the upload.
+    pub fn spoken(&self, send: &GraphSend) -> Option<String> {
+        let (entries, mut voices) = (self.entries(), Voices::default());
+        entries.iter().for_each(|entry| voices.learn(&entry.fact));
+        voices.words_of(send).map(str::to_owned)
     }
 
     /// The chat requests that reached the AI.

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use simulator::{
     Ai, AiOptions,
-    ai::{ChatReply, ChatRequest},
+    ai::{ChatReply, ChatRequest, Image, ToolCall, Transcript},
+    files::tiny_png,
     journal::Credential,
 };
 
@@ -66,6 +68,84 @@ async fn a_script_decides_by_the_request() {
     body["messages"].as_array_mut().expect("a list").push(result);
     let answer: Value = chat(&ai, &body).await.expect("an answer").json().await.expect("JSON");
     assert_eq!(answer["choices"][0]["message"]["content"], "You sell bicycles., done");
+}
+
+#[tokio::test]
+async fn a_script_says_exactly_what_it_wants_however_odd() {
+    let ai = ai().await;
+    let odd = json!({"choices": [{"message": {"content": "odd"}}, 7]});
+    let same = odd.clone();
+    ai.on_chat(move |_| ChatReply::Json(same.clone()));
+    assert_eq!(chat(&ai, &hello()).await.expect("an answer").json::<Value>().await.expect("JSON"), odd);
+    assert_eq!(ai.journal().ai_answers().pop().expect("recorded").text.as_deref(), Some("odd"));
+    ai.on_chat(|_| ChatReply::Json(json!([])));
+    assert_eq!(chat(&ai, &hello()).await.expect("an answer").text().await.expect("a body"), "[]");
+    assert_eq!(ai.journal().ai_answers().pop().expect("recorded").text, None);
+    ai.on_chat(|_| {
+        let calls = [ToolCall::raw("remember", "{\"fact\": "), ToolCall::new("hand_over", json!({}))];
+        ChatReply::tools(calls)
+    });
+    let answer: Value = chat(&ai, &hello()).await.expect("an answer").json().await.expect("JSON");
+    let calls = &answer["choices"][0]["message"]["tool_calls"];
+    assert_eq!(calls[0]["function"], json!({"name": "remember", "arguments": "{\"fact\": "}));
+    assert_eq!(calls[1]["function"], json!({"name": "hand_over", "arguments": "{}"}));
+    assert_ne!(calls[0]["id"], calls[1]["id"]);
+    ai.on_chat(|_| Transcript::of("Hello").into());
+    let answer: Value = chat(&ai, &hello()).await.expect("an answer").json().await.expect("JSON");
+    assert_eq!(answer["choices"][0]["message"]["content"], "Hello");
+}
+
+#[tokio::test]
+async fn a_responder_sees_the_pictures_and_the_journal_their_fingerprints() {
+    let ai = ai().await;
+    let url = format!("data:image/png;base64,{}", STANDARD.encode(tiny_png()));
+    ai.on_chat(|request| {
+        assert_eq!(request.images(), [Image { mime_type: "image/png".to_owned(), bytes: tiny_png() }]);
+        assert_eq!(
+            (request.tool_names(), request.tool_results()),
+            (vec!["remember".to_owned()], vec!["done".to_owned()])
+        );
+        ChatReply::text("One grey pixel.")
+    });
+    let body = json!({
+        "model": "m", "tools": [{"type": "function", "function": {"name": "remember"}}], "messages": [
+            {"role": "tool", "tool_call_id": "1", "content": "done"},
+            {"role": "user", "content": [
+                {"type": "text", "text": "What is it?"},
+                {"type": "image_url", "image_url": {"url": url}},
+                {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
+            ]},
+        ],
+    });
+    let answer: Value = chat(&ai, &body).await.expect("an answer").json().await.expect("JSON");
+    assert_eq!(answer["choices"][0]["message"]["content"], "One grey pixel.");
+    let asked = ai.journal().chats().pop().expect("recorded");
+    let content = &asked.body["messages"][1]["content"];
+    let shown = content[1]["image_url"]["url"].as_str().expect("a URL");
+    assert!(shown.starts_with("data:image/png;base64,<sha256 "), "{shown}");
+    assert!(shown.ends_with(&format!(", {} bytes>", tiny_png().len())), "{shown}");
+    assert_eq!(content[2]["image_url"]["url"], "https://example.com/a.png");
+}
+
+#[tokio::test]
+async fn models_that_are_not_served_are_refused_where_a_test_wants_that() {
+    let ai = ai().await;
+    let models = || async {
+        let response = client().get(format!("{}/models", ai.url())).send().await.expect("an answer");
+        let list: Value = response.json().await.expect("JSON");
+        let ids = list["data"].as_array().expect("a list").iter().filter_map(|model| model["id"].as_str());
+        ids.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert!(models().await.contains(&"openai/gpt-oss-120b".to_owned()));
+    ai.serve_models(["n"]);
+    assert_eq!(models().await, ["n"]);
+    assert_eq!(chat(&ai, &hello()).await.expect("an answer").status(), 200);
+    ai.refuse_unknown_models(true);
+    let refused = chat(&ai, &hello()).await.expect("an answer");
+    assert_eq!(refused.status(), 404);
+    assert_eq!(refused.json::<Value>().await.expect("JSON")["error"]["code"], "model_not_found");
+    ai.serve_models(["m", "n"]);
+    assert_eq!(chat(&ai, &hello()).await.expect("an answer").status(), 200);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 
 mod ai;
 mod ai_faults;
+mod ai_voice;
 mod checker;
 mod command_line;
 mod faults;

@@ -95,7 +95,8 @@ impl<'a> Record<'a> {
                     }
                 }
                 Event::WebhookPost(_) => self.posts += 1,
-                Event::GraphAnswer(_) | Event::StatusWithheld(_) | Event::WebhookAnswer(_) | Event::Mark(_) => {}
+                Event::GraphUpload(_) | Event::GraphAnswer(_) | Event::StatusWithheld(_) => {}
+                Event::WebhookAnswer(_) | Event::AiSpeech(_) | Event::HostRequest(_) | Event::Mark(_) => {}
             }
         }
     }

@@ -29,8 +29,10 @@ impl<'a> Names<'a> {
                 }
                 Event::GraphSend(send) => Some((&send.phone_number_id, &send.business)),
                 Event::GraphRead(read) => Some((&read.phone_number_id, &read.business)),
+                Event::GraphUpload(upload) => Some((&upload.phone_number_id, &upload.business)),
                 Event::GraphRequest(_) | Event::GraphAnswer(_) | Event::StatusWithheld(_) => None,
-                Event::WebhookAnswer(_) | Event::AiRequest(_) | Event::AiAnswer(_) | Event::Mark(_) => None,
+                Event::AiRequest(_) | Event::AiSpeech(_) | Event::AiAnswer(_) => None,
+                Event::WebhookAnswer(_) | Event::HostRequest(_) | Event::Mark(_) => None,
             };
             if let Some((number, Some(business))) = registered {
                 owners.entry(number).or_insert(business);
