@@ -1,7 +1,8 @@
 //! Stand-ins for Meta and the AI providers, for tests and for trying Switchboard without an account.
 //!
 //! [`Meta`] serves the Graph API and reports back what became of a message, [`Ai`] serves chat, transcription and
-//! speech, and [`webhook`] builds and posts what customers write. [`Traffic`] is a whole load of that, and [`Proxy`]
+//! speech, [`Host`] is any other server that a worker may turn to, and [`webhook`] builds and posts what customers
+//! write. [`Traffic`] is a whole load of that, and [`Proxy`]
 //! breaks connections between programs and servers. All of it is seeded, and scriptable from a test.
 //! Whatever reaches a stand-in, and whatever it posts, is one line of the [`journal`]: a judge needs nothing else, and
 //! [`checker`] is that judge.
@@ -11,6 +12,7 @@
 pub mod ai;
 pub mod checker;
 pub mod files;
+pub mod host;
 pub mod journal;
 pub mod meta;
 pub mod proxy;
@@ -22,6 +24,7 @@ pub mod traffic;
 pub mod webhook;
 
 pub use ai::{Ai, AiOptions};
+pub use host::Host;
 pub use journal::Journal;
 pub use meta::{Business, Meta, MetaOptions};
 pub use proxy::Proxy;

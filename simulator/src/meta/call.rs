@@ -71,6 +71,15 @@ impl Target {
         }
     }
 
+    /// What may be the id of a file.
+    pub(super) fn media_id(&self) -> Option<&str> {
+        match self {
+            Self::Node(id) | Self::Delete(id) | Self::Download(id) => Some(id),
+            Self::Messages(_) | Self::Upload(_) => None,
+            Self::ExchangeToken | Self::DebugToken | Self::Unknown => None,
+        }
+    }
+
     /// The number whose token is needed, where the URL names one.
     pub(super) fn phone_number_id(&self) -> Option<&str> {
         match self {

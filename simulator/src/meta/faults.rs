@@ -70,7 +70,15 @@ pub enum Call {
     Send,
     /// To mark one as read, perhaps with the typing indicator.
     Read,
-    /// To store, find, fetch or delete a file.
+    /// To store a file.
+    Upload,
+    /// To find the URL of a file.
+    MediaUrl,
+    /// To fetch a file from its URL.
+    Download,
+    /// To delete a file.
+    DeleteMedia,
+    /// Any of the four. It is for [`Where`]; no request wants it.
     Media,
     /// To exchange or inspect a token.
     Token,
@@ -78,12 +86,20 @@ pub enum Call {
     Other,
 }
 
+impl Call {
+    /// Whether a rule for this is one for a request which wants that.
+    fn covers(self, wanted: Self) -> bool {
+        let is_file = matches!(wanted, Self::Upload | Self::MediaUrl | Self::Download | Self::DeleteMedia);
+        self == wanted || (self == Self::Media && is_file)
+    }
+}
+
 /// A request as a rule sees it.
 #[derive(Debug, Clone)]
 pub struct Attempt {
     /// What it wants.
     pub call: Call,
-    /// The number in the URL; empty where there is none.
+    /// The number in the URL, or that the file in the URL belongs to; empty where there is none.
     pub phone_number_id: String,
     /// The customer that a message is for: the digits of `to`, else `recipient`; empty otherwise.
     pub recipient: String,
@@ -146,7 +162,7 @@ impl Where {
     }
 
     fn fits(&self, attempt: &Attempt) -> bool {
-        self.call.unwrap_or(Call::Send) == attempt.call
+        self.call.unwrap_or(Call::Send).covers(attempt.call)
             && self.phone_number_id.as_ref().is_none_or(|id| *id == attempt.phone_number_id)
             && self.recipient.as_ref().is_none_or(|to| *to == attempt.recipient)
             && self.nth.is_none_or(|nth| nth == attempt.nth)
@@ -179,6 +195,12 @@ impl Faults {
     pub fn schedule(&self, place: Where, entries: impl IntoIterator<Item = Option<Fault>>) {
         let entries: VecDeque<_> = entries.into_iter().collect();
         self.lock().rules.schedule(move |attempt| place.fits(attempt), entries);
+    }
+
+    /// The next `count` downloads find that their URL has expired, which Meta tells by 404.
+    pub fn expire_downloads(&self, count: usize) {
+        let expired = Fault::Refuse(Refusal::code(100).subcode(33).http(404));
+        self.schedule(Where::call(Call::Download), std::iter::repeat_n(Some(expired), count));
     }
 
     /// Each request that fits goes wrong with these probabilities. The draw is a hash of the seed and of what

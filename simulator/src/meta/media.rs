@@ -1,6 +1,7 @@
 //! Files: stored by an upload or by the test, found by id, fetched from a URL of this very server.
 //!
-//! A file belongs to the business of its number; nobody else's token finds it.
+//! A file belongs to the business of its number; nobody else's token finds it. What is uploaded must be of a type and a
+//! size that Meta takes; what a test stores, as a customer's file, may be anything.
 
 use std::{
     collections::HashMap,
@@ -20,9 +21,14 @@ use sha2::{Digest, Sha256};
 use super::{
     Refusal, State,
     call::Request,
+    content::missing,
+    kinds::check_file,
     routes::{Answer, unsupported},
 };
-use crate::{journal::Credential, webhook::Media};
+use crate::{
+    journal::{Credential, Event, GraphUpload},
+    webhook::Media,
+};
 
 /// A file in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,14 +66,31 @@ impl State {
     }
 
     /// Takes a form with `file`, as Meta does, or the bare bytes under their own content type.
-    pub(super) async fn upload(self: &Arc<Self>, phone_number_id: &str, request: &Request) -> Result<Answer, Refusal> {
+    pub(super) async fn upload(
+        self: &Arc<Self>,
+        phone_number_id: &str,
+        request: &Request,
+        who: &Credential,
+    ) -> Result<Answer, Refusal> {
         let content_type = request.parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let (mime_type, bytes) = match content_type {
             Some(form) if form.starts_with("multipart/form-data") => read_form(request).await?,
             Some(mime_type) => (mime_type.to_owned(), request.body.clone()),
-            None => return Err(Refusal::code(100).message("The parameter file is required.")),
+            None => return Err(missing("file")),
         };
+        check_file(&mime_type, bytes.len())?;
+        let (size, sha256) = (bytes.len(), hex::encode(Sha256::digest(&bytes)));
         let media = self.store_media(phone_number_id, &mime_type, bytes);
+        self.options.journal.record(Event::GraphUpload(GraphUpload {
+            request: request.number,
+            phone_number_id: phone_number_id.to_owned(),
+            business: self.registry.business(phone_number_id).map(|business| business.name),
+            credential: who.clone(),
+            media_id: media.id.clone(),
+            mime_type,
+            bytes: size,
+            sha256,
+        }));
         Ok(Answer::Json(json!({"id": media.id})))
     }
 
@@ -88,12 +111,17 @@ impl State {
         }
         Ok(Answer::Json(json!({
             "messaging_product": "whatsapp",
-            "url": format!("http://{}/media-download/{id}", self.addr),
+            "url": self.media_url(id),
             "mime_type": media.mime_type,
             "sha256": hex::encode(Sha256::digest(&media.bytes)),
             "file_size": media.bytes.len().to_string(),
             "id": id,
         })))
+    }
+
+    fn media_url(&self, id: &str) -> String {
+        let elsewhere = self.media_host.read().expect("no code panics while it holds this lock").clone();
+        elsewhere.map_or_else(|| format!("http://{}/media-download/{id}", self.addr), |host| format!("{host}/{id}"))
     }
 
     pub(super) fn download(&self, id: &str, who: &Credential) -> Result<Answer, Refusal> {
@@ -127,17 +155,21 @@ async fn read_form(request: &Request) -> Result<(String, Bytes), Refusal> {
     let mut form = Multipart::from_request(whole, &())
         .await
         .map_err(|_| Refusal::code(100).message("The form could not be read."))?;
-    let (mut file, mut file_type, mut named_type) = (None, None, None);
+    let (mut file, mut file_type, mut named_type, mut product) = (None, None, None, None);
     while let Some(field) = form.next_field().await.map_err(broken)? {
         match field.name() {
             Some("file") => {
                 file_type = field.content_type().map(str::to_owned);
                 file = Some(field.bytes().await.map_err(broken)?);
             }
+            Some("messaging_product") => product = Some(field.text().await.map_err(broken)?),
             Some("type") => named_type = Some(field.text().await.map_err(broken)?),
             _ => {}
         }
     }
-    let bytes = file.ok_or_else(|| Refusal::code(100).message("The parameter file is required."))?;
+    if product.as_deref() != Some("whatsapp") {
+        return Err(missing("messaging_product"));
+    }
+    let bytes = file.ok_or_else(|| missing("file"))?;
     Ok((file_type.or(named_type).unwrap_or_else(|| "application/octet-stream".to_owned()), bytes))
 }

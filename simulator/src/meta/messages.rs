@@ -1,7 +1,7 @@
 //! Messages to customers and read receipts: checked as Meta checks them, recorded, answered.
 //!
-//! A text is checked in full; of the other types only that their object is there. Nothing is ever deduplicated:
-//! the same request twice is two messages, as at Meta.
+//! What a type demands of its particulars is the affair of `content`, `interactive` and `attachment`. Nothing is ever
+//! deduplicated: the same request twice is two messages, as at Meta.
 
 use std::sync::Arc;
 
@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use super::{
     Fault, Refusal, State,
     call::{Request, Target},
+    content::{check_content, missing, text},
+    kinds::Kind,
     routes::Answer,
     statuses::Accepted,
 };
@@ -18,8 +20,6 @@ use crate::{
     journal::{Credential, Decision, Event, GraphRead, GraphSend},
 };
 
-/// Meta's limit, counted in UTF-16 units.
-const MAX_TEXT_UNITS: usize = 4096;
 const MAX_OPAQUE_CHARS: usize = 512;
 
 impl State {
@@ -38,7 +38,7 @@ impl State {
         send.fault = fault.map(|fault| fault.name().to_owned());
         let answer = match fault.and_then(Fault::instead) {
             Some(instead) => Err(instead),
-            None => check(&send).map_err(Answer::Refused),
+            None => self.check(&send).map_err(Answer::Refused),
         };
         match answer {
             Ok(()) => self.accept(send, fault),
@@ -141,29 +141,32 @@ impl State {
             body,
         }
     }
-}
 
-/// What Meta refuses, in its order: the product, the recipient, the type, the particulars.
-fn check(send: &GraphSend) -> Result<(), Refusal> {
-    if text(&send.body, "messaging_product") != Some("whatsapp") {
-        return Err(missing("messaging_product"));
+    /// What Meta refuses, in its order: the product, the recipient, the type, the particulars.
+    fn check(&self, send: &GraphSend) -> Result<(), Refusal> {
+        if text(&send.body, "messaging_product") != Some("whatsapp") {
+            return Err(missing("messaging_product"));
+        }
+        check_recipient(send)?;
+        if let Some(opaque) = send.body.get("biz_opaque_callback_data") {
+            let fits = opaque.as_str().is_some_and(|text| text.chars().count() <= MAX_OPAQUE_CHARS);
+            fits.then_some(()).ok_or_else(|| {
+                Refusal::code(100).message("Param biz_opaque_callback_data must be a string of at most 512 characters")
+            })?;
+        }
+        let kind = send.message_type.as_str();
+        if !TYPES.contains(&kind) {
+            return Err(Refusal::code(100).message(format!("Param type must be one of {{{}}}", TYPES.join(", "))));
+        }
+        let particulars = send.body.get(kind).filter(|value| !value.is_null());
+        let Some(particulars) = particulars else {
+            return Err(Refusal::code(131_008).details(format!("Parameter '{kind}' is mandatory for type '{kind}'")));
+        };
+        match Kind::of_message(kind) {
+            Some(file) => self.check_attachment(&send.phone_number_id, kind, file, particulars),
+            None => check_content(kind, particulars),
+        }
     }
-    check_recipient(send)?;
-    if let Some(opaque) = send.body.get("biz_opaque_callback_data") {
-        let fits = opaque.as_str().is_some_and(|text| text.chars().count() <= MAX_OPAQUE_CHARS);
-        fits.then_some(()).ok_or_else(|| {
-            Refusal::code(100).message("Param biz_opaque_callback_data must be a string of at most 512 characters")
-        })?;
-    }
-    let kind = send.message_type.as_str();
-    if !TYPES.contains(&kind) {
-        return Err(Refusal::code(100).message(format!("Param type must be one of {{{}}}", TYPES.join(", "))));
-    }
-    let particulars = send.body.get(kind).filter(|value| !value.is_null());
-    let Some(particulars) = particulars else {
-        return Err(Refusal::code(131_008).details(format!("Parameter '{kind}' is mandatory for type '{kind}'")));
-    };
-    if kind == "text" { check_text(particulars) } else { Ok(()) }
 }
 
 const TYPES: &[&str] = &[
@@ -197,23 +200,4 @@ fn check_recipient(send: &GraphSend) -> Result<(), Refusal> {
             valid.map_err(|_| Refusal::code(131_009).details("Recipient is not a valid business-scoped user id"))
         }
     }
-}
-
-fn check_text(particulars: &Value) -> Result<(), Refusal> {
-    match text(particulars, "body") {
-        None => Err(missing("text['body']")),
-        Some(body) if body.trim().is_empty() => Err(missing("text['body']")),
-        Some(body) if body.encode_utf16().count() > MAX_TEXT_UNITS => {
-            Err(Refusal::code(100).message("Param text['body'] must be at most 4096 characters long."))
-        }
-        Some(_) => Ok(()),
-    }
-}
-
-fn missing(parameter: &str) -> Refusal {
-    Refusal::code(100).message(format!("The parameter {parameter} is required."))
-}
-
-fn text<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
-    object.get(key).and_then(Value::as_str)
 }

@@ -6,10 +6,14 @@
 //!
 //! A client that goes away does not undo its request: what has arrived is decided and recorded, as at Meta.
 
+mod attachment;
 mod business;
 mod call;
 mod chances;
+mod content;
 mod faults;
+mod interactive;
+mod kinds;
 mod media;
 mod messages;
 mod refusal;
@@ -122,6 +126,8 @@ struct State {
     addr: SocketAddr,
     registry: registry::Registry,
     media: media::Store,
+    /// Where files are said to be; none for this very server.
+    media_host: std::sync::RwLock<Option<String>>,
     faults: Faults,
     plan: std::sync::RwLock<StatusPlan>,
     ids: Ids,
@@ -195,6 +201,12 @@ impl Meta {
         self.state.store_media(&business.phone_number_id, mime_type, bytes.into())
     }
 
+    /// From now on the URL of each file is `BASE_URL/MEDIA_ID`, at another server, such as a [`crate::Host`].
+    pub fn serve_media_from(&self, base_url: impl Into<String>) {
+        let host = base_url.into().trim_end_matches('/').to_owned();
+        *self.state.media_host.write().expect("no code panics while it holds this lock") = Some(host);
+    }
+
     /// A file that is in the store, such as one that the worker uploaded.
     pub fn media(&self, id: &str) -> Option<StoredMedia> {
         self.state.media.get(id)
@@ -221,6 +233,7 @@ impl State {
             addr,
             registry: registry::Registry::new(senders),
             media: media::Store::default(),
+            media_host: std::sync::RwLock::default(),
             faults: Faults::default(),
             plan: std::sync::RwLock::new(options.statuses.clone()),
             ids: Ids::new(options.seed, "outbound"),

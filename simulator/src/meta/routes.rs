@@ -124,7 +124,7 @@ impl State {
             return instead;
         }
         let done = match &request.target {
-            Target::Upload(id) => self.upload(id, request).await,
+            Target::Upload(id) => self.upload(id, request, who).await,
             Target::Node(id) => self.node(id, request, who),
             Target::Delete(id) => self.delete_media(id, who),
             Target::Download(id) => self.download(id, who),
@@ -142,18 +142,27 @@ impl State {
             Target::Messages(_) if text("status") == Some("read") => Call::Read,
             Target::Messages(_) => Call::Send,
             Target::Node(id) if self.registry.business(id).is_some() => Call::Other,
-            Target::Node(_) | Target::Upload(_) | Target::Delete(_) | Target::Download(_) => Call::Media,
+            Target::Node(_) => Call::MediaUrl,
+            Target::Upload(_) => Call::Upload,
+            Target::Download(_) => Call::Download,
+            Target::Delete(_) => Call::DeleteMedia,
             Target::ExchangeToken | Target::DebugToken => Call::Token,
             Target::Unknown => Call::Other,
         };
         let recipient = text("to").map(|to| to.trim_start_matches('+')).or(text("recipient"));
         Attempt {
             call,
-            phone_number_id: request.target.phone_number_id().unwrap_or_default().to_owned(),
+            phone_number_id: self.number_of(&request.target).unwrap_or_default(),
             recipient: recipient.unwrap_or_default().to_owned(),
             nth: 0,
             body: body.clone(),
         }
+    }
+
+    /// The number that the URL names, or that the file in it belongs to.
+    fn number_of(&self, target: &Target) -> Option<String> {
+        let of_file = || self.media.get(target.media_id()?).map(|media| media.phone_number_id);
+        target.phone_number_id().map(str::to_owned).or_else(of_file)
     }
 
     fn credential(&self, request: &Request) -> Credential {

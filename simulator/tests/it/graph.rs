@@ -42,23 +42,6 @@ async fn a_customer_without_a_number_is_reached_by_user_id() {
 }
 
 #[tokio::test]
-async fn every_type_of_message_is_accepted() {
-    let (meta, _) = meta(MetaOptions::default()).await;
-    for (kind, particulars) in [
-        ("image", json!({"id": "1"})),
-        ("audio", json!({"id": "1", "voice": true})),
-        ("interactive", json!({"type": "button"})),
-        ("reaction", json!({"message_id": "wamid.X", "emoji": "👍"})),
-        ("template", json!({"name": "hello_world", "language": {"code": "en_US"}})),
-        ("location", json!({"latitude": 1.0, "longitude": 2.0})),
-    ] {
-        let body = json!({"messaging_product": "whatsapp", "to": ANA, "type": kind, kind: particulars});
-        assert_eq!(send(&meta, "1001", "token-of-acme", &body).await.0, 200, "{kind}");
-        assert_eq!(meta.journal().sends().pop().expect("recorded").message_type, kind);
-    }
-}
-
-#[tokio::test]
 async fn read_receipts_succeed_for_any_message_and_show_the_typing() {
     let (meta, _) = meta(MetaOptions::default()).await;
     let mut body = json!({"messaging_product": "whatsapp", "status": "read", "message_id": "wamid.NEVER_SEEN"});

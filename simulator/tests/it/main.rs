@@ -10,6 +10,8 @@ mod command_line;
 mod faults;
 mod graph;
 mod journal;
+mod media;
+mod messages;
 mod proxy;
 mod setup;
 mod statuses;
