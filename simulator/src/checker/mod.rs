@@ -3,7 +3,8 @@
 //! A judged run gives each customer text a [`Tag`], lets [`answer`] answer the chats by naming the tags, and
 //! plants secrets that must not turn up elsewhere. Afterwards [`judge`] reads what reached the stand-ins for Meta and
 //! the AI, and what they posted. It asks the system nothing and knows nothing of how it works, so it cannot share an
-//! error with it. Each promise is one module of `rules`, which says exactly what it demands and what it does not;
+//! error with it. What counts as an answer are the words that reach the customer: a text, the body above buttons, a
+//! caption, or what a voice note says, as far as the journal can tell. Each promise is one module of `rules`, which says exactly what it demands and what it does not;
 //! [`check_log`] looks through the logs.
 //!
 //! Entries need not come from running stand-ins. All fields of [`Entry`] and of the events are public, so that a

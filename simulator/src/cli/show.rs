@@ -27,7 +27,7 @@ pub(super) async fn follow(journal: &Journal) {
     loop {
         for entry in journal.next_from(next).await {
             next = entry.seq + 1;
-            if let Some((text, dim)) = told(&entry) {
+            if let Some((text, dim)) = told(&entry, |send| journal.spoken(send)) {
                 let time = entry.wall.to_zoned(TimeZone::system()).strftime("%H:%M:%S").to_string();
                 line(&if dim { dimmed(&format!("{time}  {text}")) } else { format!("{time}  {text}") });
             }
@@ -50,10 +50,10 @@ pub(crate) fn problem(error: &anyhow::Error) {
     drop(writeln!(std::io::stderr(), "simulator: {error:#}"));
 }
 
-/// The line of an entry, and whether it stands back; most entries have none.
-fn told(entry: &Entry) -> Option<(String, bool)> {
+/// The line of an entry, and whether it stands back; most entries have none. `spoken` knows what a voice note says.
+fn told(entry: &Entry, spoken: impl Fn(&GraphSend) -> Option<String>) -> Option<(String, bool)> {
     match &entry.fact {
-        Event::GraphSend(send) => Some((message(send), false)),
+        Event::GraphSend(send) => Some((message(send, spoken(send).as_deref()), false)),
         Event::GraphRead(read) => {
             let what = if read.typing { "has read and is typing …" } else { "has read" };
             let who = read.business.as_deref().unwrap_or(&read.phone_number_id);
@@ -69,9 +69,9 @@ fn told(entry: &Entry) -> Option<(String, bool)> {
     }
 }
 
-fn message(send: &GraphSend) -> String {
+fn message(send: &GraphSend, spoken: Option<&str>) -> String {
     let (from, to) = (send.business.as_deref().unwrap_or(&send.phone_number_id), send.customer());
-    let what = words(send);
+    let what = words(send, spoken);
     match send.decision {
         Decision::Accepted => format!("{from} → {to}: {what}"),
         Decision::AcceptedNoReply => format!("{from} → {to}: {what} (the sender was not told)"),
@@ -84,13 +84,13 @@ fn message(send: &GraphSend) -> String {
 }
 
 /// The words of a message, or its type where it has none.
-fn words(send: &GraphSend) -> String {
+fn words(send: &GraphSend, spoken: Option<&str>) -> String {
     if let Some(text) = send.text() {
         return text.to_owned();
     }
     let particulars = send.body.get(&send.message_type).unwrap_or(&Value::Null);
-    let words = ["/body/text", "/caption", "/emoji", "/name"];
-    let words = words.iter().find_map(|place| particulars.pointer(place).and_then(Value::as_str));
+    let rest = || ["emoji", "name"].iter().find_map(|key| particulars.get(key)?.as_str());
+    let words = send.words().or(spoken).or_else(rest);
     words.map_or_else(|| format!("[{}]", send.message_type), |words| format!("[{}] {words}", send.message_type))
 }
 
@@ -129,12 +129,14 @@ mod tests {
     #[test]
     fn a_line_says_who_wrote_what_to_whom() {
         let text = json!({"type": "text", "text": {"body": "Hello"}});
-        assert_eq!(message(&send(text.clone(), Decision::Accepted)), "acme → 4915112345678: Hello");
-        let refused = message(&send(text, Decision::Refused));
+        assert_eq!(message(&send(text.clone(), Decision::Accepted), None), "acme → 4915112345678: Hello");
+        let refused = message(&send(text, Decision::Refused), None);
         assert_eq!(refused, "acme ✗ 4915112345678: Hello (refused with 131047)");
         let voice = json!({"type": "audio", "audio": {"id": "1"}});
-        assert_eq!(message(&send(voice, Decision::Accepted)), "acme → 4915112345678: [audio]");
+        assert_eq!(message(&send(voice.clone(), Decision::Accepted), None), "acme → 4915112345678: [audio]");
+        let heard = message(&send(voice, Decision::Accepted), Some("Hello"));
+        assert_eq!(heard, "acme → 4915112345678: [audio] Hello");
         let buttons = json!({"type": "interactive", "interactive": {"body": {"text": "Pick"}}});
-        assert_eq!(message(&send(buttons, Decision::Accepted)), "acme → 4915112345678: [interactive] Pick");
+        assert_eq!(message(&send(buttons, Decision::Accepted), None), "acme → 4915112345678: [interactive] Pick");
     }
 }

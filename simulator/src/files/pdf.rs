@@ -57,18 +57,14 @@ mod tests {
         let file = pdf_saying("Opening hours:\n9 (nine) to 5, Grüße \u{1f44d}");
         // One character a byte, so that places are those of the file.
         let text: String = file.iter().map(|byte| if byte.is_ascii() { char::from(*byte) } else { '~' }).collect();
-        let start: usize = text
-            .rsplit("startxref\n")
-            .next()
-            .and_then(|end| end.lines().next())
-            .expect("there")
-            .parse()
-            .expect("a number");
-        let table: Vec<_> = text[start..].lines().collect();
+        let from = |place: &str| text.get(place.parse::<usize>().expect("a number")..).expect("a place in the file");
+        let start = text.rsplit("startxref\n").next().and_then(|end| end.lines().next()).expect("there");
+        let table: Vec<_> = from(start).lines().collect();
         assert_eq!(table[..2], ["xref", "0 6"]);
         for number in 1..6 {
-            let place: usize = table[2 + number][..10].parse().expect("a number");
-            assert!(text[place..].starts_with(&format!("{number} 0 obj\n")), "{number}");
+            let (place, rest) = table[2 + number].split_at(10);
+            assert_eq!(rest, " 00000 n ");
+            assert!(from(place).starts_with(&format!("{number} 0 obj\n")), "{number}");
         }
         assert!(text.contains("(Opening hours:) Tj T*\n(9 \\(nine\\) to 5, Gr~~e ?) Tj T*"), "{text}");
         let (length, rest) =

@@ -88,6 +88,9 @@ impl Journal {
     /// The words that a voice message says: those which the AI was asked to speak, and answered with the very file
     /// that was uploaded. Where several texts were answered with equal files, those of the newest before the upload.
     pub fn spoken(&self, send: &GraphSend) -> Option<String> {
+        if send.message_type != "audio" {
+            return None;
+        }
         let (entries, mut voices) = (self.entries(), Voices::default());
         entries.iter().for_each(|entry| voices.learn(&entry.fact));
         voices.words_of(send).map(str::to_owned)

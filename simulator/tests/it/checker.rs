@@ -10,6 +10,7 @@ mod mutations;
 mod program;
 mod system;
 mod trace;
+mod words;
 
 use proptest::prelude::*;
 use simulator::{

@@ -3,14 +3,14 @@
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use simulator::{
-    Host, Meta, MetaOptions,
+    Ai, AiOptions, Host, Meta, MetaOptions,
     files::{silent_voice_note, tiny_png},
     host::HostReply,
     journal::Credential,
     meta::{Call, Fault, Refusal, Where},
 };
 
-use crate::setup::{SOON, client, meta};
+use crate::setup::{ANA, SOON, client, meta, send};
 
 /// Uploads a file as acme; gives the id, or the code of the refusal.
 async fn upload(meta: &Meta, product: &str, mime_type: &str, file: &[u8]) -> Result<String, i64> {
@@ -51,6 +51,28 @@ async fn what_was_uploaded_is_told_with_its_fingerprint() {
         (&json!(note.len().to_string()), &json!("audio/ogg; codecs=opus"))
     );
     assert_eq!(uploaded.credential, Credential::Of("acme".to_owned()));
+}
+
+#[tokio::test]
+async fn what_a_voice_message_says_is_known_from_the_file() {
+    let (meta, _) = meta(MetaOptions::default()).await;
+    let ai = Ai::start(AiOptions::default().with_journal(meta.journal())).await.expect("a free port");
+    let speech = format!("{}/v1/text-to-speech/voice-1?output_format=opus_48000_32", ai.speech_url());
+    let mut ids = Vec::new();
+    for words in ["Yes, in blue.", "No."] {
+        let spoken = client().post(&speech).json(&json!({"text": words})).send().await.expect("an answer");
+        let note = spoken.bytes().await.expect("a file");
+        ids.push(upload(&meta, "whatsapp", "audio/ogg", &note).await.expect("taken"));
+    }
+    ids.push(upload(&meta, "whatsapp", "audio/ogg", &silent_voice_note()).await.expect("taken"));
+    for id in &ids {
+        let voice = json!({"id": id, "voice": true});
+        let body = json!({"messaging_product": "whatsapp", "to": format!("+{ANA}"), "type": "audio", "audio": voice});
+        assert_eq!(send(&meta, "1001", "token-of-acme", &body).await.0, 200);
+    }
+    let said: Vec<_> =
+        meta.journal().messages_for("1001", ANA).iter().map(|send| meta.journal().spoken(send)).collect();
+    assert_eq!(said, [Some("Yes, in blue.".to_owned()), Some("No.".to_owned()), None]);
 }
 
 #[tokio::test]

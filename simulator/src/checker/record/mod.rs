@@ -64,15 +64,18 @@ pub(super) struct Send<'a> {
     pub(super) person: Person<'a>,
     pub(super) accepted: bool,
     pub(super) wamid: &'a str,
-    /// What it names, with the place in the text.
+    /// What its words name, with the place in them. The words are those that the customer reads, or hears where they
+    /// can be known.
     pub(super) pieces: BTreeMap<Piece, usize>,
+    /// The tags anywhere in it, such as in the title of a button.
+    pub(super) shown_tags: BTreeSet<Tag>,
     /// The planted secrets anywhere in it.
     pub(super) canaries: BTreeSet<Canary<'a>>,
     pub(super) is_apology: bool,
 }
 
 impl Send<'_> {
-    /// The tags that it names.
+    /// The tags that its words name.
     pub(super) fn tags(&self) -> BTreeSet<Tag> {
         self.pieces.keys().map(|piece| piece.tag).collect()
     }

@@ -19,7 +19,7 @@ use crate::{
         piece::Piece,
         scenario::Scenario,
     },
-    journal::{AiRequest, Entry, Event, GraphSend},
+    journal::{AiRequest, Entry, Event, GraphSend, Voices},
 };
 
 impl<'a> Record<'a> {
@@ -66,8 +66,10 @@ impl<'a> Record<'a> {
     fn read_traffic(&mut self, entries: &[(Moment, &'a Event)], names: &Names<'a>) {
         // The positions of AI requests that are not answered yet.
         let mut open = HashMap::new();
+        let mut voices = Voices::default();
         for (at, event) in entries {
             let at = *at;
+            voices.learn(event);
             match event {
                 Event::GraphRequest(request) => {
                     let number = request.path.split('/').next().unwrap_or_default();
@@ -81,7 +83,7 @@ impl<'a> Record<'a> {
                 Event::GraphSend(send) => {
                     let (request, number, credential) = (send.request, &*send.phone_number_id, &send.credential);
                     self.uses.push(Use { at, request, number, credential });
-                    self.sends.push(self.read_send(at, send, names));
+                    self.sends.push(self.read_send(at, send, voices.words_of(send), names));
                 }
                 Event::AiRequest(request) => {
                     open.insert(request.request, self.asks.len());
@@ -101,21 +103,24 @@ impl<'a> Record<'a> {
         }
     }
 
-    fn read_send(&self, at: Moment, send: &'a GraphSend, names: &Names<'a>) -> Send<'a> {
+    fn read_send(&self, at: Moment, send: &'a GraphSend, spoken: Option<&'a str>, names: &Names<'a>) -> Send<'a> {
         let conversation = Conversation { number: &send.phone_number_id, customer: names.people.name(send.customer()) };
         let person = names.person(conversation);
         let tenant = self.scenario.businesses.iter().find(|tenant| tenant.name == person.business);
-        let is_apology =
-            tenant.is_some_and(|tenant| send.text().is_some_and(|text| tenant.apologies.iter().any(|a| a == text)));
+        let words = send.words().or(spoken).unwrap_or_default();
+        let is_apology = tenant.is_some_and(|tenant| tenant.apologies.iter().any(|apology| apology == words));
         let particulars = send.body.get(&send.message_type).unwrap_or(&Value::Null);
+        let shown = strings(particulars).into_iter().chain(spoken);
+        let all = strings(&send.body).into_iter().chain(spoken);
         Send {
             at,
             conversation,
             person,
             accepted: send.is_accepted(),
             wamid: send.wamid.as_deref().unwrap_or_default(),
-            pieces: Piece::find_all(&strings(particulars).join("\n")),
-            canaries: self.canaries.find(&strings(&send.body).join("\n")),
+            pieces: Piece::find_all(words),
+            shown_tags: shown.flat_map(Tag::find_all).collect(),
+            canaries: self.canaries.find(&all.collect::<Vec<_>>().join("\n")),
             is_apology,
         }
     }

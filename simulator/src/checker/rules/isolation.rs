@@ -3,7 +3,7 @@
 //! Demands: no Graph request about a number, refused or not, carries another business's token, or none at all. No
 //! request to the AI holds another business's planted secret, another customer's, or a tag that another customer wrote;
 //! and each chat request holds the planted secret of its own business, where the scenario plants one. No message to a
-//! customer, refused or not, holds any of these.
+//! customer, refused or not, holds any of these, be it in what is read, in what is heard or in a button.
 //!
 //! Does not demand: that a token is valid (one that was revoked is nobody's); that one customer's conversations with
 //! several numbers of one business are kept apart, since they share a memory.
@@ -66,8 +66,8 @@ fn check_asks(record: &Record<'_>, report: &mut Report) {
 
 fn check_sends(record: &Record<'_>, report: &mut Report) {
     for send in &record.sends {
-        let (tags, about) = (send.tags(), BTreeSet::from([send.person]));
-        for what in strange(record, &send.canaries, &tags, &about) {
+        let (tags, about) = (&send.shown_tags, BTreeSet::from([send.person]));
+        for what in strange(record, &send.canaries, tags, &about) {
             let what = format!("{} was sent {what}", shown(send.conversation));
             report.violate(Rule::Isolation, tags.first().copied(), what, &[send.at]);
         }

@@ -1,6 +1,6 @@
 //! Nothing is sent that was not asked for.
 //!
-//! Demands: each message that the Graph API accepted names tags, each of them written by the very customer who gets it
+//! Demands: each message that the Graph API accepted names tags in its words (read or heard), each of them written by the very customer who gets it
 //! to the very number that it comes from, and posted before; or it is a known apology of that business to somebody who
 //! wrote before. A message that names no tag is taken for the answer to a message without one, such as a sticker, as
 //! long as there are no more of them than of those.

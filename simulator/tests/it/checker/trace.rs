@@ -6,8 +6,8 @@ use simulator::{
     ai::{ChatReply, ChatRequest},
     checker::{Scenario, Tenant, answer},
     journal::{
-        AiAnswer, AiRequest, Credential, Decision, Entry, Event, GraphAnswer, GraphRequest, GraphSend, Mark,
-        StatusWithheld, Update, UpdateKind, WebhookAnswer, WebhookPost,
+        AiAnswer, AiRequest, AiSpeech, Credential, Decision, Entry, Event, GraphAnswer, GraphRequest, GraphSend,
+        GraphUpload, Mark, StatusWithheld, Update, UpdateKind, WebhookAnswer, WebhookPost,
     },
 };
 
@@ -130,6 +130,18 @@ impl Trace {
 
     /// A message to a customer, with the token of the number's business; gives its id, where it is accepted.
     pub(super) fn send(&mut self, number: &str, customer: &str, text: &str, decision: Decision) -> Option<String> {
+        self.send_of(number, customer, "text", &json!({"body": text}), decision)
+    }
+
+    /// The same, of a message of any type.
+    pub(super) fn send_of(
+        &mut self,
+        number: &str,
+        customer: &str,
+        kind: &str,
+        particulars: &Value,
+        decision: Decision,
+    ) -> Option<String> {
         let (request, credential) = (self.number(), Credential::Of(owner(number).to_owned()));
         let (method, path) = ("POST".to_owned(), format!("{number}/messages"));
         let proof = None;
@@ -144,10 +156,10 @@ impl Trace {
             credential,
             to: (!is_user).then(|| format!("+{customer}")),
             recipient: is_user.then(|| customer.to_owned()),
-            message_type: "text".to_owned(),
+            message_type: kind.to_owned(),
             context_id: None,
             opaque: None,
-            body: json!({"to": customer, "type": "text", "text": {"body": text}}),
+            body: json!({"to": customer, "type": kind, kind: particulars}),
             decision,
             wamid: wamid.clone(),
             code: (decision == Decision::Refused).then_some(130_429),
@@ -156,6 +168,33 @@ impl Trace {
         let http = (decision == Decision::Accepted).then_some(200);
         self.record(Event::GraphAnswer(GraphAnswer { request, http, code: None }));
         wamid
+    }
+
+    /// A text that is spoken and uploaded; gives the id of the file, whose SHA-256 this is.
+    pub(super) fn speak(&mut self, number: &str, text: &str, sha256: &str) -> String {
+        let (request, endpoint, credential) = (self.number(), "speech".to_owned(), Credential::Of("key".to_owned()));
+        let body = json!({"text": text, "voice_id": "voice-1"});
+        self.record(Event::AiRequest(AiRequest { request, endpoint, credential, model: None, body }));
+        let (mime_type, sha256) = ("audio/ogg".to_owned(), sha256.to_owned());
+        self.record(Event::AiSpeech(AiSpeech {
+            request,
+            mime_type: mime_type.clone(),
+            bytes: 99,
+            sha256: sha256.clone(),
+        }));
+        self.reply(request, Some(200), None);
+        let (request, media_id) = (self.number(), format!("media-{request}"));
+        self.record(Event::GraphUpload(GraphUpload {
+            request,
+            phone_number_id: number.to_owned(),
+            business: Some(owner(number).to_owned()),
+            credential: Credential::Of(owner(number).to_owned()),
+            media_id: media_id.clone(),
+            mime_type,
+            bytes: 99,
+            sha256,
+        }));
+        media_id
     }
 
     /// A message that is accepted, and its statuses arrive.
