@@ -5,7 +5,10 @@
 //! condition; given a file, every entry is also one line of JSON, written before anybody can see the entry, so a
 //! killed process leaves nothing out. No access token is ever in it, only whose it was.
 
+mod ai;
 mod event;
+mod graph;
+mod host;
 mod query;
 mod voices;
 
@@ -23,10 +26,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-pub use event::{
-    AiAnswer, AiRequest, AiSpeech, Credential, Decision, Event, GraphAnswer, GraphRead, GraphRequest, GraphSend,
-    GraphUpload, HostRequest, Mark, StatusWithheld, Update, UpdateKind, WebhookAnswer, WebhookPost,
-};
+pub use ai::{AiAnswer, AiRequest, AiSpeech};
+pub use event::{Credential, Event, Mark, StatusWithheld, Update, UpdateKind, WebhookAnswer, WebhookPost};
+pub use graph::{Decision, GraphAnswer, GraphRead, GraphRequest, GraphSend, GraphUpload};
+pub use host::HostRequest;
 pub use query::Post;
 pub(crate) use voices::Voices;
 

@@ -1,8 +1,9 @@
 //! The Graph API stand-in: what a worker talks to instead of graph.facebook.com.
 //!
 //! Businesses are registered with their tokens; a request with the wrong token is refused as Meta refuses it, and the
-//! journal says whose token it was. After an accepted message the statuses go back to the webhook, signed. Limits and
-//! windows are not enforced: [`Faults`] produces every refusal, delay and lost answer on demand instead.
+//! journal says whose token it was. Messages and files are checked as Meta checks them. After an accepted message the
+//! statuses go back to the webhook, signed. Rates and windows are not enforced: [`Faults`] produces every refusal, delay
+//! and lost answer on demand instead.
 //!
 //! A client that goes away does not undo its request: what has arrived is decided and recorded, as at Meta.
 
