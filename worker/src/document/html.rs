@@ -7,8 +7,8 @@
 const UNSEEN: [&str; 3] = ["script", "style", "template"];
 /// Elements that run on within a line. All others begin one.
 const INLINE: [&str; 24] = [
-    "a", "abbr", "b", "bdi", "bdo", "big", "cite", "code", "del", "em", "font", "i", "ins", "kbd", "label", "mark", "q",
-    "s", "small", "span", "strong", "sub", "sup", "u",
+    "a", "abbr", "b", "bdi", "bdo", "big", "cite", "code", "del", "em", "font", "i", "ins", "kbd", "label", "mark",
+    "q", "s", "small", "span", "strong", "sub", "sup", "u",
 ];
 
 /// The words, a paragraph a line.
@@ -83,21 +83,22 @@ mod tests {
 
     #[test]
     fn tags_go_and_words_stay() {
-        assert_eq!(lines("<p>Good <b>mor</b>ning,<br>all\nof you</P><div class='a'>bye"), [
-            "Good morning,",
-            "all of you",
-            "bye"
-        ]);
-        assert_eq!(lines("<ul><li>one<li>two</ul><table><tr><td>Soup<td>5 &euro;</tr></table>"), [
-            "- one",
-            "- two",
-            "Soup 5 €"
-        ]);
+        assert_eq!(
+            lines("<p>Good <b>mor</b>ning,<br>all\nof you</P><div class='a'>bye"),
+            ["Good morning,", "all of you", "bye"]
+        );
+        assert_eq!(
+            lines("<ul><li>one<li>two</ul><table><tr><td>Soup<td>5 &euro;</tr></table>"),
+            ["- one", "- two", "Soup 5 €"]
+        );
     }
 
     #[test]
     fn what_readers_do_not_see_is_left_out() {
-        assert_eq!(lines("<!doctype html><!-- a > b --><SCRIPT>if (a < b) {}</Script >x<style>p{}</style>y"), ["x", "y"]);
+        assert_eq!(
+            lines("<!doctype html><!-- a > b --><SCRIPT>if (a < b) {}</Script >x<style>p{}</style>y"),
+            ["x", "y"]
+        );
         assert_eq!(lines("a<script>never closed <p>b"), ["a"]);
         assert_eq!(lines("a<!-- never closed <p>b"), ["a"]);
     }

@@ -94,7 +94,7 @@ impl Why {
     pub const fn describe(self) -> &'static str {
         match self {
             Self::Kind => "You cannot open this kind of file, only PDF and text files.",
-            Self::Damaged => "It cannot be opened; the file seems to be damaged.",
+            Self::Damaged => "It cannot be read; the file may be damaged.",
             Self::Encrypted => "It cannot be opened, because it is protected with a password.",
             Self::TooLarge => "It is too large to be read.",
             Self::TooSlow => "It is too complex to be read in time.",

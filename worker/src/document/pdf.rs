@@ -46,7 +46,8 @@ fn start(program: &Path) -> std::io::Result<Child> {
     let (name, value) = ALLOCATOR_OPTION;
     command.arg(SUBCOMMAND).env_clear().env(name, value).current_dir("/");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-    command.kill_on_drop(true).spawn()
+    // An interrupt at the terminal is the worker's to handle; it finishes what it began.
+    command.process_group(0).kill_on_drop(true).spawn()
 }
 
 /// Both directions at once, for neither side may have to wait until its own words are heard.

@@ -7,6 +7,7 @@
 )]
 
 mod readme;
+mod document;
 mod store;
 mod system;
 mod proof;
