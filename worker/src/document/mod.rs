@@ -3,7 +3,7 @@
 //! Text and PDF are read, of anything else only its name is known. Two bounds hold whatever the bytes are: nobody
 //! gets more than [`TEXT_MOST`] characters of a document, and no document costs the worker its life, its memory or
 //! more than [`PLACE_WAIT`] and [`TIME_MOST`] together. So a PDF, a format that can describe endless loops and
-//! gigabytes in few bytes, is read by a process of its own ([`pdf`] here, [`extract`] over there).
+//! gigabytes in few bytes, is read by a process of its own (`pdf` here, `extract` over there).
 //!
 //! Where the bytes come from, and what the prompt says of a document, is for others.
 
@@ -23,7 +23,8 @@ use kind::Kind;
 
 /// Characters of a document that the companion gets: about 3,000 tokens, or five printed pages.
 pub const TEXT_MOST: usize = 12_000;
-/// Bytes of a document that is looked at. Meta lets customers send 100 MB; more than this is pictures, not words.
+/// Bytes of the largest document that is looked at. Meta lets customers send 100 MB, but what is larger than this is
+/// large for its pictures.
 pub const SIZE_MOST: usize = 10 * 1024 * 1024;
 /// How long a PDF may be read.
 pub const TIME_MOST: Duration = Duration::from_secs(10);
@@ -103,7 +104,7 @@ impl Why {
     }
 }
 
-/// Reads documents. Clones share the [`PLACES`].
+/// Reads documents, two PDFs at a time. Clones share the places.
 #[derive(Debug, Clone)]
 pub struct DocumentReader {
     program: PathBuf,

@@ -188,9 +188,10 @@ mod tests {
 
     #[test]
     fn a_long_text_is_cut_at_the_end_of_a_line_or_a_word() {
-        let cut = |text: &str| match plain(text.as_bytes(), "text/plain") {
-            Extracted::Text { text, truncated: true } => text,
-            other => panic!("{:?} was not cut", other.describe()),
+        let cut = |text: &str| {
+            let extracted = plain(text.as_bytes(), "text/plain");
+            let Extracted::Text { text, truncated: true } = extracted else { panic!("{extracted:?}") };
+            text
         };
         assert!(cut(&"A line of words.\n".repeat(1_000)).ends_with("A line of words."));
         let words = cut(&"Wörter ".repeat(3_000));

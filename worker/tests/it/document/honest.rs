@@ -95,7 +95,7 @@ async fn a_pdf_without_words_is_empty() {
 
 /// The menu, encrypted with RC4 of 128 bits.
 fn encrypted(user_password: &str) -> Vec<u8> {
-    let mut document = Document::load_mem(&pdf(&helvetica(stream("", menu().as_bytes())))).unwrap();
+    let mut document = Document::load_mem(&pdf(&helvetica(stream("", menu().as_bytes())))).expect("an honest PDF");
     let id = Object::String(b"0123456789abcdef".to_vec(), StringFormat::Literal);
     document.trailer.set("ID", Object::Array(vec![id.clone(), id]));
     let version = EncryptionVersion::V2 {
@@ -105,10 +105,10 @@ fn encrypted(user_password: &str) -> Vec<u8> {
         key_length: 128,
         permissions: Permissions::empty(),
     };
-    let state = EncryptionState::try_from(version).unwrap();
-    document.encrypt(&state).unwrap();
+    let state = EncryptionState::try_from(version).expect("complete");
+    document.encrypt(&state).expect("encrypts");
     let mut bytes = Vec::new();
-    document.save_to(&mut bytes).unwrap();
+    document.save_to(&mut bytes).expect("memory takes it");
     bytes
 }
 

@@ -110,8 +110,8 @@ pub(super) fn endless() -> Vec<u8> {
 /// Two megabytes that become two gigabytes: a flush makes a block that stands for itself and may be repeated.
 pub(super) fn bomb() -> Vec<u8> {
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
-    encoder.write_all(&vec![0; 1 << 20]).unwrap();
-    encoder.flush().unwrap();
+    encoder.write_all(&vec![0; 1 << 20]).expect("memory takes it");
+    encoder.flush().expect("memory takes it");
     let (header, block) = encoder.get_ref().split_at(2);
     let content = [header, &block.repeat(2_048)].concat();
     let mut objects = one_page("/Font << /F1 5 0 R >>", stream("/Filter /FlateDecode", &content));

@@ -14,8 +14,8 @@ pub(super) fn pdf(objects: &[Vec<u8>]) -> Vec<u8> {
     let table = bytes.len();
     let entries: String = offsets.iter().map(|offset| format!("{offset:010} 00000 n \n")).collect();
     let size = objects.len() + 1;
-    write!(bytes, "xref\n0 {size}\n0000000000 65535 f \n{entries}").unwrap();
-    write!(bytes, "trailer << /Size {size} /Root 1 0 R >>\nstartxref\n{table}\n%%EOF\n").unwrap();
+    write!(bytes, "xref\n0 {size}\n0000000000 65535 f \n{entries}").expect("memory takes it");
+    write!(bytes, "trailer << /Size {size} /Root 1 0 R >>\nstartxref\n{table}\n%%EOF\n").expect("memory takes it");
     bytes
 }
 
@@ -33,9 +33,8 @@ pub(super) fn compressed_pdf(objects: &[Vec<u8>]) -> Vec<u8> {
     let container = flate(&format!("/Type /ObjStm /N {count} /First {}", index.len()), &packed);
 
     // The packed objects are blank where they stood; the table says where they are now.
-    let mut laid = objects.iter().map(|object| if is_stream(&object) { object.clone() } else { b"null".to_vec() });
-    let mut laid: Vec<Vec<u8>> = laid.by_ref().collect();
-    laid.push(container);
+    let laid = objects.iter().map(|object| if is_stream(&object) { object.clone() } else { b"null".to_vec() });
+    let laid: Vec<Vec<u8>> = laid.chain([container]).collect();
     let (mut bytes, mut offsets) = body(&laid);
     let table = bytes.len();
     offsets.push(table);
@@ -44,7 +43,7 @@ pub(super) fn compressed_pdf(objects: &[Vec<u8>]) -> Vec<u8> {
     let mut within = 0_u8;
     for (number, offset) in offsets.iter().enumerate() {
         let packed = objects.get(number).is_some_and(|object| !is_stream(&object));
-        let place = u32::try_from(if packed { holder } else { *offset }).unwrap();
+        let place = u32::try_from(if packed { holder } else { *offset }).expect("a small PDF");
         rows.push(if packed { 2 } else { 1 });
         rows.extend(place.to_be_bytes());
         rows.push(if packed { within } else { 0 });
@@ -52,9 +51,9 @@ pub(super) fn compressed_pdf(objects: &[Vec<u8>]) -> Vec<u8> {
     }
     let size = laid.len() + 2;
     let xref = flate(&format!("/Type /XRef /Size {size} /W [1 4 1] /Root 1 0 R"), &rows);
-    write!(bytes, "{} 0 obj\n", laid.len() + 1).unwrap();
+    writeln!(bytes, "{} 0 obj", laid.len() + 1).expect("memory takes it");
     bytes.extend(xref);
-    write!(bytes, "\nendobj\nstartxref\n{table}\n%%EOF\n").unwrap();
+    write!(bytes, "\nendobj\nstartxref\n{table}\n%%EOF\n").expect("memory takes it");
     bytes
 }
 
@@ -62,7 +61,7 @@ fn body(objects: &[Vec<u8>]) -> (Vec<u8>, Vec<usize>) {
     let (mut bytes, mut offsets) = (b"%PDF-1.5\n".to_vec(), Vec::new());
     for (number, object) in (1..).zip(objects) {
         offsets.push(bytes.len());
-        write!(bytes, "{number} 0 obj\n").unwrap();
+        writeln!(bytes, "{number} 0 obj").expect("memory takes it");
         bytes.extend_from_slice(object);
         bytes.extend_from_slice(b"\nendobj\n");
     }
@@ -76,8 +75,8 @@ pub(super) fn stream(entries: &str, content: &[u8]) -> Vec<u8> {
 
 pub(super) fn flate(entries: &str, content: &[u8]) -> Vec<u8> {
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(content).unwrap();
-    stream(&format!("{entries} /Filter /FlateDecode"), &encoder.finish().unwrap())
+    encoder.write_all(content).expect("memory takes it");
+    stream(&format!("{entries} /Filter /FlateDecode"), &encoder.finish().expect("memory takes it"))
 }
 
 /// The objects of one page: its content is object 4, which this adds, and more follow from 5 on.

@@ -22,11 +22,11 @@ struct Script {
 impl Script {
     /// `$directory` in it is its own.
     fn new(commands: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("script");
         let text = format!("#!/bin/sh\nulimit -c 0\ndirectory='{}'\n{commands}\n", directory.path().display());
-        fs::write(&path, text).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(&path, text).expect("a script");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a program");
         Self { directory }
     }
 
