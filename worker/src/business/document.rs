@@ -117,7 +117,7 @@ fn check(document: &Value, origin: Origin, secrets: Secrets<'_>, findings: &Find
         name.text(usize::MAX);
     }
     if let Some(field) = fields.get("wabaId")
-        && !id_text(field.value).is_some_and(|text| WabaId::parse(&text).is_ok())
+        && id_text(field.value).is_none_or(|text| WabaId::parse(&text).is_err())
     {
         field.error("is no id of a WhatsApp Business Account; it has letters, digits, `_` and `-` only");
     }
@@ -142,7 +142,7 @@ fn misspelt(fields: &Fields<'_>) {
 fn subdomain(fields: &Fields<'_>) {
     let Some(field) = fields.required("subDomain", "letters, digits, `.`, `_` and `-`") else { return };
     let text = field.value.as_str().map(str::to_owned).or_else(|| id_text(field.value));
-    if !text.is_some_and(|text| Subdomain::parse(&text).is_ok()) {
+    if text.is_none_or(|text| Subdomain::parse(&text).is_err()) {
         field.error("must be 1 to 128 letters, digits, `.`, `_` and `-`; it is part of the conversations' ids");
     }
 }

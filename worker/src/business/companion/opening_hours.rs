@@ -95,9 +95,8 @@ impl OpeningHours {
 /// Reads a week. None where there is none, or where something in it is wrong.
 pub(super) fn read(field: &Field<'_>) -> Option<OpeningHours> {
     let fields = field.any_object()?;
-    if fields.names().next().is_none() {
-        return None;
-    }
+    // An empty object is how a back end may write "none".
+    fields.names().next()?;
     let (hours, wrong) = field.has_errors(|| {
         unknown_days(&fields);
         let hours = OpeningHours { days: DAYS.map(|names| day(&fields, names)) };

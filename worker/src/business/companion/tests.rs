@@ -293,20 +293,23 @@ fn no_document_can_fill_the_prompt() {
 
 #[test]
 fn a_header_is_its_decrypted_value_or_an_error_and_never_what_is_stored() {
-    let value = |stored: &str, settings: fn(&Value, &TokenCipher) -> CompanionSettings| {
+    let value = |stored: &str, cipher: Option<&TokenCipher>| {
         let companion = tool_with(json!({"header": {"name": "Authorization", "value": stored}}));
-        let header = settings(&companion, &cipher()).tools.remove(0).header.expect("a header");
+        let settings = match cipher {
+            Some(cipher) => CompanionSettings::read_with(&companion, cipher),
+            None => CompanionSettings::read(&companion),
+        };
+        let header = settings.tools[0].header.clone().expect("a header");
         header.value.map(|value| value.expose_secret().to_owned())
     };
-    let sealed = cipher().encrypt(&SecretString::from("Bearer key-1"));
-    let (with, without): (fn(&Value, &TokenCipher) -> _, fn(&Value, &TokenCipher) -> _) =
-        (CompanionSettings::read_with, |companion, _| CompanionSettings::read(companion));
-    assert_eq!(value(&sealed, with).as_deref(), Ok("Bearer key-1"));
-    assert_eq!(value(&sealed, without), Err(TokenError::Undecrypted));
-    assert_eq!(value("Bearer key-1", with), Err(TokenError::NotHex));
-    assert_eq!(value("0123456789abcdef", with), Err(TokenError::NotFernet));
-    let blank = cipher().encrypt(&SecretString::from("two\nlines"));
-    assert_eq!(value(&blank, with), Err(TokenError::NotAToken));
+    let one = cipher();
+    let sealed = one.encrypt(&SecretString::from("Bearer key-1"));
+    assert_eq!(value(&sealed, Some(&one)).as_deref(), Ok("Bearer key-1"));
+    assert_eq!(value(&sealed, None), Err(TokenError::Undecrypted));
+    assert_eq!(value("Bearer key-1", Some(&one)), Err(TokenError::NotHex));
+    assert_eq!(value("0123456789abcdef", Some(&one)), Err(TokenError::NotFernet));
+    let lines = one.encrypt(&SecretString::from("two\nlines"));
+    assert_eq!(value(&lines, Some(&one)), Err(TokenError::NotAToken));
 }
 
 #[test]
@@ -320,4 +323,25 @@ fn no_secret_of_a_tool_shows_in_what_is_printed() {
         assert!(printed.contains("example.com") && printed.contains("Authorization"), "{printed}");
         assert!(!printed.contains("KEY-1") && !printed.contains(&sealed), "{printed}");
     }
+}
+
+/// The block of README.md without its comments, which begin behind a blank; an address has none in front of `//`.
+fn documented() -> Value {
+    let readme = include_str!("../../../../README.md");
+    let block =
+        readme.split("\n```").find(|block| block.contains("\"subDomain\": \"lindenhof\"")).expect("the example");
+    let lines = block.lines().map(|line| line.split(" //").next().unwrap_or_default());
+    let json = lines.collect::<Vec<_>>().join("\n").replace("ISODate(", "").replace("\"),", "\",");
+    serde_json::from_str(&json).unwrap_or_else(|error| panic!("{error} in {json}"))
+}
+
+#[test]
+fn the_documented_example_has_every_field_and_none_is_wrong() {
+    let companion = &documented()["companion"];
+    assert_eq!(CompanionSettings::check(companion), []);
+    let mut named: Vec<_> = companion.as_object().expect("an object").keys().map(String::as_str).collect();
+    let mut known = KNOWN;
+    named.sort_unstable();
+    known.sort_unstable();
+    assert_eq!(named, known);
 }
