@@ -1,8 +1,9 @@
 //! A business's document as a whole, judged for the person who wrote it. Serving reads the same document leniently and
 //! says nothing; this says what serving leaves out, and why a business would not be served.
 
-use std::collections::{HashMap, HashSet};
+mod claims;
 
+use claims::Claims;
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::Serialize;
@@ -13,7 +14,7 @@ use super::{
     CompanionSettings,
     companion::header_values,
     field::{Field, Fields, nearest},
-    finding::{Finding, Findings, Severity},
+    finding::{Finding, Findings},
     token::{Secrets, TokenCipher, TokenError},
 };
 
@@ -159,9 +160,14 @@ fn flags(fields: &Fields<'_>, origin: Origin) {
     }
 }
 
+/// What is off may well be half written still.
+fn is_on(fields: &Fields<'_>) -> bool {
+    FLAGS.iter().all(|name| fields.get(name).is_some_and(|flag| *flag.value == Value::Bool(true)))
+}
+
 fn numbers(fields: &Fields<'_>, origin: Origin) {
     let Some(field) = fields.get(NUMBERS) else {
-        if origin == Origin::Database {
+        if origin == Origin::Database && is_on(fields) {
             fields.at(NUMBERS).warn(format!("is missing: no message leads to this business; {WHERE_IDS_ARE}"));
         }
         return;
@@ -196,7 +202,7 @@ fn tokens(fields: &Fields<'_>, origin: Origin, secrets: Secrets<'_>) {
         }
     }
     let present = fields.get(TOKENS[0]).is_some_and(|field| field.value.as_str().is_none_or(|text| !text.is_empty()));
-    if origin == Origin::Database && !present {
+    if origin == Origin::Database && is_on(fields) && !present {
         fields.at(TOKENS[0]).error("is missing: nothing can be sent without it");
     }
 }
@@ -233,50 +239,6 @@ fn id_text(value: &Value) -> Option<String> {
 
 fn subdomain_of(document: &Value) -> String {
     document.get("subDomain").and_then(id_text).unwrap_or_default()
-}
-
-/// What two businesses must not share: a subdomain, and the numbers of those that are served.
-struct Claims {
-    subdomains: HashMap<String, usize>,
-    /// The subdomains of those that list a number.
-    numbers: HashMap<String, Vec<String>>,
-}
-
-impl Claims {
-    fn of(documents: &[Value], origin: Origin) -> Self {
-        let mut claims = Self { subdomains: HashMap::new(), numbers: HashMap::new() };
-        for document in documents {
-            *claims.subdomains.entry(subdomain_of(document)).or_default() += 1;
-            // What a file leaves out may be on in the database.
-            let on = |flag: &Value| flag.as_bool() == Some(true);
-            if FLAGS.iter().all(|name| document.get(name).map_or(origin == Origin::File, on)) {
-                for number in number_ids(document).collect::<HashSet<_>>() {
-                    claims.numbers.entry(number).or_default().push(subdomain_of(document));
-                }
-            }
-        }
-        claims
-    }
-
-    fn compare(&self, document: &Value, findings: &Findings) {
-        let subdomain = subdomain_of(document);
-        if !subdomain.is_empty() && self.subdomains.get(&subdomain).is_some_and(|count| *count > 1) {
-            findings.note(Severity::Error, "subDomain", "is that of another business too; it must be of one");
-        }
-        for (at, number) in number_ids(document).enumerate() {
-            let owners = self.numbers.get(&number).map(Vec::as_slice).unwrap_or_default();
-            let other = owners.iter().find(|owner| **owner != subdomain);
-            if let Some(other) = other.filter(|_| owners.contains(&subdomain)) {
-                let problem = format!("is listed by `{other}` too, so neither is served; keep it in one of them");
-                findings.note(Severity::Error, &format!("{NUMBERS}[{at}]"), problem);
-            }
-        }
-    }
-}
-
-fn number_ids(document: &Value) -> impl Iterator<Item = String> {
-    let numbers = document.get(NUMBERS).and_then(Value::as_array).into_iter().flatten();
-    numbers.map(|number| id_text(number).unwrap_or_default())
 }
 
 #[cfg(test)]

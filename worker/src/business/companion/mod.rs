@@ -5,10 +5,13 @@
 //! that no document can fill the prompt.
 
 mod describe;
+mod hand_over;
 mod knowledge;
+mod limits;
 mod opening_hours;
 mod places;
 mod tools;
+mod voice;
 
 use std::time::Duration;
 
@@ -16,11 +19,14 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 use serde_json::Value;
 
 pub use describe::local_time;
+pub use hand_over::HandOverSettings;
 pub use knowledge::KnowledgeText;
+pub use limits::Limits;
 pub use opening_hours::OpeningHours;
 pub use places::Place;
 pub(super) use tools::header_values;
 pub use tools::{ToolHeader, ToolSettings};
+pub use voice::{VoiceReply, VoiceSettings};
 
 use super::{
     field::{Field, Fields, nearest, quoted},
@@ -36,11 +42,6 @@ const GREETING_MOST: usize = 1_000;
 const WORD_MOST: usize = 200;
 /// How long a customer may be waited for.
 const QUIET_MOST_MILLIS: f64 = 60_000.0;
-const KEYWORDS_MOST: usize = 50;
-const KEYWORD_CHARS_MOST: usize = 100;
-/// A person has a conversation for at most 30 days.
-const HAND_OVER_MOST_HOURS: f64 = 720.0;
-const HAND_OVER_HOURS: u64 = 12;
 
 const KNOWN: [&str; 18] = [
     "persona",
@@ -114,57 +115,6 @@ pub enum InDoubt {
     Dead,
 }
 
-/// `voice`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct VoiceSettings {
-    /// When an answer is spoken.
-    pub reply: VoiceReply,
-    /// A voice of the provider of speech, instead of the installation's.
-    pub voice_id: Option<String>,
-}
-
-/// When an answer is spoken instead of written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub enum VoiceReply {
-    /// Where the customer spoke.
-    #[default]
-    Mirror,
-    /// Never.
-    Never,
-    /// Always.
-    Always,
-}
-
-/// `handOver`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HandOverSettings {
-    /// Words of a customer with which the conversation goes to a person, as they were written.
-    pub keywords: Vec<String>,
-    /// How long the person then has it.
-    pub hours: Duration,
-}
-
-impl Default for HandOverSettings {
-    fn default() -> Self {
-        Self { keywords: Vec::new(), hours: Duration::from_secs(HAND_OVER_HOURS * 3_600) }
-    }
-}
-
-/// `limits`: none where the installation's count. All are 1 or more.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Limits {
-    /// Messages of one customer that are answered in a minute.
-    pub messages_per_minute: Option<u64>,
-    /// Replies of the business in a day.
-    pub replies_per_day: Option<u64>,
-    /// Tokens of the chat model in a day, read and written.
-    pub tokens_per_day: Option<u64>,
-    /// Characters that are spoken in a day.
-    pub speech_characters_per_day: Option<u64>,
-    /// Tokens that one reply may be long.
-    pub tokens_per_reply: Option<u64>,
-}
-
 impl CompanionSettings {
     /// Reads the sub-document without any secret of it: the values of the tools' headers are
     /// [`TokenError::Undecrypted`](super::TokenError::Undecrypted).
@@ -208,10 +158,10 @@ impl CompanionSettings {
             apology: text("apology", TEXT_MOST),
             quiet: fields.get("quietMillis").and_then(|field| quiet(&field)),
             in_doubt: fields.get("inDoubt").and_then(|field| in_doubt(&field)).unwrap_or_default(),
-            voice: fields.get("voice").map(|field| voice(&field)).unwrap_or_default(),
+            voice: fields.get("voice").map(|field| voice::read(&field)).unwrap_or_default(),
             knowledge: fields.get("knowledge").map(|field| knowledge::read(&field)).unwrap_or_default(),
-            hand_over: fields.get("handOver").map(|field| hand_over(&field)).unwrap_or_default(),
-            limits: fields.get("limits").map(|field| limits(&field)).unwrap_or_default(),
+            hand_over: fields.get("handOver").map(|field| hand_over::read(&field)).unwrap_or_default(),
+            limits: fields.get("limits").map(|field| limits::read(&field)).unwrap_or_default(),
             timezone: fields.get("timezone").and_then(|field| timezone(&field)),
             opening_hours: fields.get("openingHours").and_then(|field| opening_hours::read(&field)),
             locations: fields.get("locations").map(|field| places::read(&field)).unwrap_or_default(),
@@ -236,42 +186,6 @@ fn quiet(field: &Field<'_>) -> Option<Duration> {
 
 fn in_doubt(field: &Field<'_>) -> Option<InDoubt> {
     field.choice(&[("resend", InDoubt::Resend), ("dead", InDoubt::Dead)])
-}
-
-fn voice(field: &Field<'_>) -> VoiceSettings {
-    const REPLIES: [(&str, VoiceReply); 3] =
-        [("mirror", VoiceReply::Mirror), ("never", VoiceReply::Never), ("always", VoiceReply::Always)];
-    let Some(fields) = field.object(&["reply", "voiceId"]) else { return VoiceSettings::default() };
-    VoiceSettings {
-        reply: fields.get("reply").and_then(|field| field.choice(&REPLIES)).unwrap_or_default(),
-        voice_id: fields.get("voiceId").and_then(|field| field.word(WORD_MOST)),
-    }
-}
-
-fn hand_over(field: &Field<'_>) -> HandOverSettings {
-    let Some(fields) = field.object(&["keywords", "hours"]) else { return HandOverSettings::default() };
-    let keywords = fields.get("keywords").map(|field| field.items(KEYWORDS_MOST)).unwrap_or_default();
-    let hours = fields.get("hours").and_then(|field| {
-        let hours = field.number(0.0..=HAND_OVER_MOST_HOURS)?;
-        if hours == 0.0 {
-            field.error("is 0, but must be more; leave it out for 12 hours");
-            return None;
-        }
-        Some(Duration::from_secs_f64(hours * 3_600.0))
-    });
-    HandOverSettings {
-        keywords: keywords.iter().filter_map(|keyword| keyword.word(KEYWORD_CHARS_MOST)).collect(),
-        hours: hours.unwrap_or(HandOverSettings::default().hours),
-    }
-}
-
-fn limits(field: &Field<'_>) -> Limits {
-    const LIMITS: [&str; 5] =
-        ["messagesPerMinute", "repliesPerDay", "tokensPerDay", "speechCharactersPerDay", "tokensPerReply"];
-    let Some(fields) = field.object(&LIMITS) else { return Limits::default() };
-    let [messages_per_minute, replies_per_day, tokens_per_day, speech_characters_per_day, tokens_per_reply] =
-        LIMITS.map(|name| fields.get(name).and_then(|field| field.count()));
-    Limits { messages_per_minute, replies_per_day, tokens_per_day, speech_characters_per_day, tokens_per_reply }
 }
 
 /// By the database that is part of the binary, whether the machine has one or not: all workers agree then.

@@ -2,7 +2,7 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 
 use super::*;
-use crate::settings::EncryptionSettings;
+use crate::{business::Severity, settings::EncryptionSettings};
 
 fn cipher(secret: &str) -> TokenCipher {
     TokenCipher::new(&EncryptionSettings { current: SecretString::from(secret), previous: None })
@@ -33,6 +33,8 @@ fn stored(changes: Value) -> Vec<Finding> {
 fn a_whole_document_is_fine_also_with_fields_of_the_back_end() {
     assert_eq!(stored(json!({})), []);
     assert_eq!(findings(json!({"subDomain": "acme", "name": "New"}), Origin::File, None), [], "a change of one field");
+    let off = json!({"isActive": false, "whatsappAccessToken": null, "whatsappPhoneNumberIds": null});
+    assert_eq!(stored(off), [], "one that is off may be half written");
 }
 
 #[test]
