@@ -125,6 +125,12 @@ impl SessionId {
         Self(text.into())
     }
 
+    /// The customer in its name: the phone number or user id with which it began.
+    pub fn customer(&self) -> &str {
+        let customer = self.0.split_once(':').map_or(self.0.as_str(), |(_, customer)| customer);
+        customer.split(LATER_OWNER_MARK).next().unwrap_or(customer)
+    }
+
     /// Whether somebody else had a session of this name before.
     pub fn has_former_owner(&self) -> bool {
         self.0.contains(LATER_OWNER_MARK)
@@ -230,6 +236,18 @@ mod tests {
         assert_eq!(format!("{session} {session:?}"), "acme:…34 acme:…34");
         assert_eq!(wamid.to_string(), "…MTQ0RgA=");
         assert_eq!(SessionId::new(None, number.expose()).to_string(), "…34");
+    }
+
+    #[test]
+    fn a_session_tells_with_which_customer_it_began() {
+        for (session, customer) in [
+            ("acme:16505551234", "16505551234"),
+            ("acme:16505551234~0a1b2c3d", "16505551234"),
+            ("acme:US.1349", "US.1349"),
+            ("16505551234", "16505551234"),
+        ] {
+            assert_eq!(SessionId::from_stored(session).customer(), customer, "{session}");
+        }
     }
 
     #[test]

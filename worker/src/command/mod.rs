@@ -2,6 +2,7 @@
 
 mod business;
 mod business_check;
+mod customer;
 mod dead_letter;
 mod knowledge;
 mod token;
@@ -17,6 +18,7 @@ use shared::{
 };
 
 pub use business_check::CheckCommand;
+pub use customer::CustomerCommand;
 pub use dead_letter::DeadLetterCommand;
 pub use knowledge::KnowledgeCommand;
 
@@ -50,6 +52,9 @@ pub enum Command {
     /// Look after businesses
     #[command(subcommand)]
     Business(BusinessCommand),
+    /// Show what is stored of a customer, or forget it
+    #[command(subcommand)]
+    Customer(CustomerCommand),
     /// Look after messages that could not be answered
     #[command(subcommand)]
     DeadLetter(DeadLetterCommand),
@@ -124,6 +129,15 @@ pub async fn execute(arguments: Arguments) -> Result<(), Failure> {
             Ok(admin::check(addr, path).await.with_context(|| format!("ask {addr}{path}"))?)
         }
         Command::Business(command) => look_after_businesses(command, Reader::from_environment()).await,
+        Command::Customer(command) => {
+            let mut reader = Reader::from_environment();
+            let store = StoreSettings::read(&mut reader);
+            reader.finish()?;
+            let store = Store::open(&store.expect("what is missing was noted, and ended the reading")).await?;
+            let done = customer::execute(command, &store).await;
+            store.close().await;
+            Ok(done?)
+        }
         Command::DeadLetter(command) => {
             let mut reader = Reader::from_environment();
             let store = StoreSettings::read(&mut reader);

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::Value;
-use shared::ids::MessageId;
+use shared::ids::{MessageId, WabaId};
 
 use super::{Intake, IntakeError, Update};
 use crate::{
     business::Business,
     message::{Sender, Treatment, parse, text, treatment},
-    store::Outbound,
+    store::{AccountEvent, Outbound},
 };
 
 /// How long a conversation is a person's after they wrote from the business's own phone.
@@ -99,11 +100,19 @@ impl Intake {
         self.record(update, &field).await
     }
 
-    async fn record(&self, update: &Update, field: &str) -> Result<(), IntakeError> {
-        let waba_id = update.envelope.waba_id.as_ref().map(|id| id.expose());
-        let payload = update.envelope.payload.get();
-        self.store.record_event(&update.message_id, field, waba_id, payload).await?;
-        tracing::info!(field, waba_id, "an account event was recorded");
+    /// Records what nobody acts on any more.
+    pub(super) async fn record(&self, update: &Update, field: &str) -> Result<(), IntakeError> {
+        let envelope = &update.envelope;
+        let event = AccountEvent {
+            id: &update.message_id,
+            field,
+            phone_number_id: envelope.phone_number_id.as_ref(),
+            waba_id: envelope.waba_id.as_ref(),
+            received_at: Timestamp::from_millisecond(envelope.received_at).unwrap_or(Timestamp::UNIX_EPOCH),
+            payload: envelope.payload.get(),
+        };
+        self.store.record_event(&event).await?;
+        tracing::info!(field, waba_id = event.waba_id.map(WabaId::expose), "an account event was recorded");
         Ok(())
     }
 }

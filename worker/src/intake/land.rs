@@ -158,10 +158,8 @@ impl Intake {
             let new = Sender::from_values([text(system, "wa_id").as_deref(), text(system, "user_id").as_deref()]);
             self.identities.rename(business, &old, &new).await?;
         }
-        let waba_id = update.envelope.waba_id.as_ref().map(|id| id.expose());
         let field = if message.get("group_id").is_some() { "group_message" } else { "system" };
-        self.store.record_event(&update.message_id, field, waba_id, update.envelope.payload.get()).await?;
-        Ok(())
+        self.record(update, field).await
     }
 }
 

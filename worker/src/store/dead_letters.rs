@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use mongodb::bson::{Binary, Bson, DateTime, Document, doc, spec::BinarySubtype};
 use sha2::{Digest, Sha256};
-use shared::ids::{PhoneNumberId, SessionId};
+use shared::{
+    envelope::Envelope,
+    ids::{PhoneNumberId, SessionId},
+};
 
 use super::{Result, Store, corrupt, pipeline::literal};
 use crate::conversation::BusinessId;
@@ -85,7 +88,12 @@ impl Store {
             Ok(text) => Bson::String(text.to_owned()),
             Err(_) => Bson::Binary(Binary { subtype: BinarySubtype::Generic, bytes: letter.body.clone() }),
         };
-        let first = doc! {
+        // When intake's reached ingest: a customer who is forgotten meanwhile is not in it any more.
+        let received_at = match &letter.session {
+            None => Envelope::decode(&letter.body).ok().map(|envelope| DateTime::from_millis(envelope.received_at)),
+            Some(_) => None,
+        };
+        let mut first = doc! {
             "handle": handle(&letter.id),
             "body": body,
             "buried_at": DateTime::now(),
@@ -95,6 +103,9 @@ impl Store {
             "conversation": letter.session.as_ref().map(SessionId::expose),
             "expire_at": in_ms(KEPT_MS),
         };
+        if let Some(received_at) = received_at {
+            first.insert("received_at", received_at);
+        }
         let mut set = newest(letter.reason, &letter.detail, letter.replay);
         for (field, value) in first {
             let kept = doc! { "$ifNull": [format!("${field}"), literal(value)] };

@@ -13,6 +13,9 @@ mod identities;
 mod events;
 mod knowledge;
 mod languages;
+mod erasure;
+mod customers;
+mod traces;
 
 use std::{
     sync::{
@@ -34,11 +37,14 @@ use shared::{retry::Delays, shutdown::Shutdown};
 
 pub use businesses::BusinessRecord;
 pub use conversations::{DueBusinesses, Forgotten, MergeRequest, MergeRequested, MergeStep};
+pub use customers::{CustomerKey, Holding, StoredCustomer};
 pub use dead_letters::{DeadLetter, ReplayPolicy, WaitingLetter};
+pub use events::AccountEvent;
 pub use filed_letters::{FiledLetter, FiledLetters, LetterFilter, LetterOwner, LetterState, Reading, Standing};
 pub use identities::Alias;
 pub use knowledge::{Found, KnowledgeSize, KnowledgeSource};
 pub use languages::stemmed_language;
+pub use traces::{Look, Looked, Remaining, Trace};
 pub use transcript::{Inbound, Outbound, SentText, StatusUpdate};
 
 pub use crate::conversation::{
@@ -218,6 +224,7 @@ impl Store {
         let closed = doc! { "look_after_at": { "$exists": true } };
         self.index("conversations", doc! { "look_after_at": 1 }, partial(&closed)).await?;
         self.index("dead_letters", doc! { "conversation": 1 }, IndexOptions::default()).await?;
+        self.index("account_events", doc! { "phone_number_id": 1, "waba_id": 1 }, IndexOptions::default()).await?;
         self.index("businesses", doc! { "whatsappPhoneNumberIds": 1 }, IndexOptions::default()).await?;
         self.index("identities", doc! { "conversation": 1 }, IndexOptions::default()).await?;
         self.index("messages", doc! { "conversation": 1, "timestamp": 1 }, IndexOptions::default()).await?;

@@ -149,7 +149,7 @@ pub(super) async fn execute(
 ///
 /// # Errors
 /// Nobody reads it.
-fn say(line: &str) -> std::io::Result<()> {
+pub(super) fn say(line: &str) -> std::io::Result<()> {
     writeln!(std::io::stdout(), "{line}")
 }
 
@@ -171,7 +171,7 @@ fn age(since: Timestamp, now: Timestamp) -> String {
     }
 }
 
-fn utc(time: Timestamp) -> String {
+pub(super) fn utc(time: Timestamp) -> String {
     time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
@@ -194,7 +194,7 @@ fn typed(id: &str) -> String {
 }
 
 /// Text from outside without what could steer a terminal.
-fn harmless(text: &str) -> String {
+pub(super) fn harmless(text: &str) -> String {
     let steers = |c: char| {
         let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         turns || (c.is_control() && !matches!(c, '\n' | '\t'))

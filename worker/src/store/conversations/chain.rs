@@ -13,7 +13,7 @@ const LINKS_MOST: usize = 16;
 
 /// What is known of a conversation without its content.
 #[derive(Debug, Clone)]
-pub(super) struct Link {
+pub(in super::super) struct Link {
     pub(super) session: SessionId,
     /// That it is to be merged into another one.
     pub(super) wish: Option<Wish>,
@@ -23,7 +23,7 @@ pub(super) struct Link {
     merged_from: Vec<Bson>,
     /// Somebody has it in hand, or a reply of it is under way.
     pub(super) is_busy: bool,
-    pub(super) is_forgotten: bool,
+    pub(in super::super) is_forgotten: bool,
 }
 
 /// A merge under way.
@@ -56,7 +56,7 @@ impl Link {
 
 impl Store {
     /// A conversation without its content.
-    pub(super) async fn link(&self, session: &SessionId) -> Result<Option<Link>> {
+    pub(in super::super) async fn link(&self, session: &SessionId) -> Result<Option<Link>> {
         let has_outbox = doc! { "$ne": [{ "$type": "$outbox" }, "missing"] };
         let mut projection = doc! { "merge": 1, "merged_into": 1, "merged_from": 1, "forgotten_at": 1 };
         projection.insert("is_busy", doc! { "$or": [is_held(), has_outbox] });

@@ -4,20 +4,27 @@
 //! epoch is counted up, so that whoever has it in hand commits, records and settles nothing more. It never opens again:
 //! what lands there is told so, and its customer begins another conversation.
 //!
-//! Then everything else is *erased*: transcript, dead letters, aliases. Who dies here leaves the rest to the next one
-//! who looks. The transcript and the dead letters are not fenced, so a turn that was under way may still write there.
-//! It looks afterwards whether the conversation was closed, and erases what it wrote; should it die in between, the
-//! closed conversation is looked after again and again until it expires.
+//! Then everything else is *erased*: transcript, dead letters, account events, aliases. Who dies here leaves the rest to
+//! the next one who looks. None of these is fenced, so a turn or an intake that was under way may still write there. A
+//! turn looks afterwards whether the conversation was closed, and erases what it wrote; should it die in between, the
+//! closed conversation is looked after again and again until it expires. So is what intake filed meanwhile, as far as
+//! it had reached us before the conversation was closed.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use mongodb::bson::{Bson, DateTime, Document, doc};
 use shared::ids::{MessageId, PhoneNumberId, SessionId, Subdomain};
 
 use super::{
-    super::{Result, Store, is_duplicate_key, pipeline::keep},
+    super::{
+        Result, Store,
+        erasure::Whose,
+        is_duplicate_key,
+        pipeline::{keep, literal},
+    },
     chain::Link,
 };
+use crate::conversation::BusinessId;
 
 /// How long a closed conversation is kept and looked after. Longer than any process sleeps over a turn, and as long as
 /// the transcript tells a redelivery.
@@ -35,23 +42,33 @@ pub struct Forgotten {
     pub messages: u64,
     /// Dead letters; they are discarded.
     pub dead_letters: u64,
+    /// Account events, group messages and notes of the system; their ids stay until they expire.
+    pub events: u64,
     /// Numbers and user ids that lead nowhere any more.
     pub identities: u64,
 }
 
-/// What is still known of a closed conversation until everything else is erased.
+impl Forgotten {
+    /// Counts what another step erased.
+    pub fn add(&mut self, other: Self) {
+        self.conversations += other.conversations;
+        self.messages += other.messages;
+        self.dead_letters += other.dead_letters;
+        self.events += other.events;
+        self.identities += other.identities;
+    }
+}
+
+/// What is still known of a closed conversation.
 #[derive(Default)]
 struct Remains {
     unanswered: Vec<(PhoneNumberId, MessageId, DateTime)>,
-    /// Numbers of the business that the customer wrote to.
-    numbers: Vec<String>,
-    /// The customer's own number and user id.
-    ids: Vec<String>,
+    whose: Whose,
 }
 
 impl Store {
-    /// Erases one customer: the conversation, those that were or are to be merged with it, the transcript, dead letters
-    /// and aliases. A message that was known remains known, as its id, until the transcript expires. May be repeated.
+    /// Erases one customer: the conversation, those that were or are to be merged with it, the transcript, dead letters,
+    /// events and aliases. A message that was known remains known, as its id, until the transcript expires. May be repeated.
     ///
     /// # Errors
     /// [`crate::store::StoreError`]; what was closed is finished by [`Self::forgotten_to_look_after`], and a repetition
@@ -89,7 +106,7 @@ impl Store {
     }
 
     /// Every conversation that is one with this one, or is to be; those that lead to others come after these.
-    async fn family(&self, session: &SessionId) -> Result<Vec<SessionId>> {
+    pub(in super::super) async fn family(&self, session: &SessionId) -> Result<Vec<SessionId>> {
         let onwards = self.chain(session, Link::pointer).await?.unwrap_or_default();
         let last = onwards.last().map_or(session, |last| &last.session);
         let (mut family, mut next) = (vec![last.clone()], 0);
@@ -143,16 +160,49 @@ impl Store {
             // It began after we looked.
             return Ok(());
         }
-        let mut remains = found.as_ref().map(remains).unwrap_or_default();
         let aliases = self.aliases_of(session).await?;
+        let mut remains = match &found {
+            Some(closed) => self.remains(session, closed).await?,
+            None => Remains::default(),
+        };
         if let Some(closed) = &found {
             self.close_names(closed, &aliases).await?;
         }
-        remains.ids.extend(aliases);
+        aliases.iter().for_each(|alias| remains.whose.add_id(alias));
         forgotten.messages += self.erase_messages(session, &remains.unanswered).await?;
-        forgotten.dead_letters += self.erase_letters(session).await?;
-        forgotten.dead_letters += self.erase_letters_of_intake(&remains.numbers, &remains.ids).await?;
+        forgotten.dead_letters += self.erase_letters(&remains.whose).await?;
+        forgotten.events += self.erase_events(&remains.whose).await?;
         forgotten.identities += self.drop_aliases_of(session).await?;
+        if let Some(closed) = &found {
+            self.leave_a_shell(session, closed, &remains.whose).await?;
+        }
+        Ok(())
+    }
+
+    /// What a closed conversation still tells. Once all is erased that is its name, and when it was closed: whatever
+    /// names the customer and had reached us by then is theirs.
+    async fn remains(&self, session: &SessionId, closed: &Document) -> Result<Remains> {
+        let mut whose = Whose { numbers: numbers_of(closed), ..Whose::default() };
+        whose.sessions.insert(session.expose().to_owned());
+        if let Ok(business) = closed.get_str("business_id")
+            && let Some(business) = self.business(&BusinessId(business.to_owned())).await?
+        {
+            whose.add_business(&business);
+        }
+        if is_fresh(closed) {
+            ids_of(closed).iter().for_each(|id| whose.add_id(id));
+        } else {
+            whose.arrived_by = closed.get_datetime("forgotten_at").ok().copied();
+            if is_named(closed) {
+                whose.add_id(session.customer());
+            }
+        }
+        Ok(Remains { unanswered: unanswered(closed), whose })
+    }
+
+    /// Leaves of a closed conversation what the next look needs, and nothing of the customer but its name.
+    async fn leave_a_shell(&self, session: &SessionId, closed: &Document, whose: &Whose) -> Result<()> {
+        let is_theirs = if is_fresh(closed) { whose.ids.contains(session.customer()) } else { is_named(closed) };
         let age = doc! { "$subtract": ["$$NOW", "$forgotten_at"] };
         let wait = doc! { "$max": [LOOK_FIRST_MS, { "$min": [LOOK_MOST_MS, age] }] };
         let shell = doc! {
@@ -160,12 +210,15 @@ impl Store {
             "business_id": "$business_id",
             "subdomain": "$subdomain",
             "epoch": "$epoch",
+            "numbers": literal(numbers_of(closed).into_iter().collect::<Vec<_>>()),
+            "named": is_theirs,
             "merged_into": "$_id",
             "forgotten_at": "$forgotten_at",
             "look_after_at": { "$add": ["$$NOW", wait] },
         };
-        let closed = doc! { "_id": session.expose(), "forgotten_at": { "$exists": true } };
-        self.conversations().update_one(closed, vec![doc! { "$replaceWith": shell }]).await?;
+        // Closed once more since it was read, it knows of more to erase.
+        let as_read = doc! { "_id": session.expose(), "forgotten_at": closed.get("forgotten_at").cloned() };
+        self.conversations().update_one(as_read, vec![doc! { "$replaceWith": shell }]).await?;
         Ok(())
     }
 
@@ -179,6 +232,7 @@ impl Store {
                 "business_id": closed.get_str("business_id").ok(),
                 "subdomain": subdomain.as_ref().map(Subdomain::expose),
                 "epoch": 0_i64,
+                "named": true,
                 "merged_into": name.expose(),
                 "forgotten_at": self.now(),
                 "look_after_at": self.now(),
@@ -195,41 +249,42 @@ impl Store {
         Ok(())
     }
 
-    /// Discards the dead letters that turns filed, and says how many there were.
-    async fn erase_letters(&self, session: &SessionId) -> Result<u64> {
-        self.discard_all(doc! { "conversation": session.expose() }).await
-    }
-
-    /// The same for those that intake filed, before it was known whose conversation they belong to: they came to one of
-    /// these numbers and name one of these ids as somebody's who writes or is written to.
-    async fn erase_letters_of_intake(&self, numbers: &[String], ids: &[String]) -> Result<u64> {
-        if numbers.is_empty() || ids.is_empty() {
-            return Ok(0);
-        }
-        // Nothing else in an id has a meaning of its own in a pattern.
-        let ids: Vec<String> = ids.iter().map(|id| id.replace('.', r"\.")).collect();
-        let names = "from|to|wa_id|user_id|from_user_id|to_user_id|recipient_id|recipient_user_id";
-        let pattern = format!(r#""({names})"\s*:\s*"\+?({})""#, ids.join("|"));
-        self.discard_all(doc! {
-            "conversation": Bson::Null,
-            "phone_number_id": { "$in": numbers },
-            "body": { "$regex": pattern },
-        })
-        .await
-    }
-
-    async fn discard_all(&self, letters: Document) -> Result<u64> {
-        let update = doc! {
-            "$set": { "discarded_at": DateTime::now(), "replay": Bson::Null },
-            "$unset": {
-                "body": "",
-                "conversation": "",
-                "replay_until": "",
-                "replay_requested_at": "",
-                "replay_taken_until": "",
-            },
+    /// Closes the names that a customer's ids would give to a conversation, so that whoever looks after these erases
+    /// what names the customer, also where there never was a conversation. One that is somebody's stays as it is.
+    pub(in super::super) async fn close_ids(
+        &self,
+        business: &BusinessId,
+        subdomain: Option<&Subdomain>,
+        whose: &Whose,
+    ) -> Result<Vec<SessionId>> {
+        let list = |texts: &BTreeSet<String>| literal(texts.iter().cloned().collect::<Vec<_>>());
+        let closed = doc! {
+            "_id": "$_id",
+            "business_id": literal(business.0.as_str()),
+            "subdomain": literal(subdomain.map(Subdomain::expose)),
+            "customer": { "ids": list(&whose.ids) },
+            "numbers": list(&whose.numbers),
+            "epoch": { "$ifNull": ["$epoch", 0_i64] },
+            "merged_into": "$_id",
+            "forgotten_at": "$$NOW",
+            "look_after_at": "$$NOW",
         };
-        Ok(self.db.collection::<Document>("dead_letters").update_many(letters, update).await?.modified_count)
+        let missing = |field: &str| doc! { "$eq": [{ "$type": field }, "missing"] };
+        let (is_open, is_unfinished) = (missing("$forgotten_at"), doc! { "$not": [missing("$customer")] });
+        let begun = doc! { "$not": [missing("$business_id")] };
+        let stays = doc! { "$and": [begun, { "$or": [is_open, is_unfinished] }] };
+        let update = vec![doc! { "$replaceWith": { "$cond": [stays, "$$ROOT", closed] } }];
+        let names: Vec<_> = whose.ids.iter().map(|id| SessionId::new(subdomain, id)).collect();
+        for name in &names {
+            let named = doc! { "_id": name.expose() };
+            match self.conversations().update_one(named, update.clone()).upsert(true).await {
+                Ok(_) => {}
+                // Somebody else began it.
+                Err(error) if is_duplicate_key(&error) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(names)
     }
 
     /// For whoever wrote a text that belongs to a conversation without holding it: erases it again if the conversation
@@ -238,30 +293,49 @@ impl Store {
         let closed = doc! { "_id": session.expose(), "forgotten_at": { "$exists": true } };
         if self.conversations().find_one(closed).projection(doc! { "_id": 1 }).await?.is_some() {
             self.erase_messages(session, &[]).await?;
-            self.erase_letters(session).await?;
+            self.erase_letters_of_turns(session.expose()).await?;
         }
         Ok(())
     }
 }
 
-/// Read piece by piece: a document that cannot be read as a whole can be forgotten all the same.
-fn remains(closed: &Document) -> Remains {
-    let documents = |field: &str| {
-        let items = closed.get_array(field).map(Vec::as_slice).unwrap_or_default();
-        items.iter().filter_map(Bson::as_document).collect::<Vec<_>>()
-    };
-    let known = |item: &&Document| {
+/// Whether everything else is still to be erased for the first time.
+fn is_fresh(closed: &Document) -> bool {
+    closed.contains_key("customer")
+}
+
+/// Whether the customer's number or user id stands in the conversation's name. A number may have got another owner.
+pub(in super::super) fn is_named(closed: &Document) -> bool {
+    closed.get_bool("named").unwrap_or(false)
+}
+
+/// The customer's own numbers and user ids, as far as a conversation has them.
+pub(in super::super) fn ids_of(conversation: &Document) -> Vec<String> {
+    let Ok(customer) = conversation.get_document("customer") else { return Vec::new() };
+    let single = ["wa_id", "user_id"].into_iter().filter_map(|field| customer.get_str(field).ok());
+    let listed = customer.get_array("ids").into_iter().flatten().filter_map(Bson::as_str);
+    single.chain(listed).map(str::to_owned).collect()
+}
+
+/// The numbers of the business that the customer wrote to, as far as a conversation has them. Read piece by piece: a
+/// document that cannot be read as a whole can be forgotten all the same.
+pub(in super::super) fn numbers_of(conversation: &Document) -> BTreeSet<String> {
+    let windows = conversation.get_document("windows").into_iter().flat_map(Document::keys).cloned();
+    let listed = conversation.get_array("numbers").into_iter().flatten().filter_map(Bson::as_str);
+    let items = documents(conversation, "answered").chain(documents(conversation, "mailbox"));
+    let written_to = items.filter_map(|item| item.get_str("phone_number_id").ok());
+    windows.chain(listed.chain(written_to).map(str::to_owned)).collect()
+}
+
+fn documents<'a>(conversation: &'a Document, field: &str) -> impl Iterator<Item = &'a Document> {
+    conversation.get_array(field).into_iter().flatten().filter_map(Bson::as_document)
+}
+
+fn unanswered(closed: &Document) -> Vec<(PhoneNumberId, MessageId, DateTime)> {
+    let known = |item: &Document| {
         let number = PhoneNumberId::parse(item.get_str("phone_number_id").ok()?).ok()?;
         let id = MessageId::parse(item.get_str("id").ok()?).ok()?;
         Some((number, id, *item.get_datetime("timestamp").ok()?))
     };
-    let windows = closed.get_document("windows").into_iter().flat_map(Document::keys).cloned();
-    let answered = documents("answered");
-    let written_to = answered.iter().filter_map(|item| item.get_str("phone_number_id").ok()).map(str::to_owned);
-    let unanswered: Vec<_> = documents("mailbox").iter().filter_map(known).collect();
-    let waiting = unanswered.iter().map(|(number, ..)| number.expose().to_owned());
-    let numbers: std::collections::BTreeSet<_> = windows.chain(written_to).chain(waiting).collect();
-    let customer = closed.get_document("customer").ok();
-    let ids = ["wa_id", "user_id"].into_iter().filter_map(|field| customer?.get_str(field).ok()).map(str::to_owned);
-    Remains { numbers: numbers.into_iter().collect(), ids: ids.collect(), unanswered }
+    documents(closed, "mailbox").filter_map(known).collect()
 }

@@ -20,8 +20,8 @@ use std::time::Duration;
 
 use mongodb::bson::{Bson, Document, doc};
 
-pub(super) use forget::CLOSED_KEPT;
 pub use forget::Forgotten;
+pub(super) use forget::{CLOSED_KEPT, ids_of, is_named, numbers_of};
 pub use lease::DueBusinesses;
 pub use merge::{MergeRequest, MergeRequested, MergeStep};
 

@@ -5,7 +5,7 @@ use mongodb::bson::Document;
 use tokio::task::JoinSet;
 use worker::{
     conversation::{BusinessId, MailboxItem},
-    store::{Inbound, Outbound, StatusUpdate, Store},
+    store::{AccountEvent, Inbound, Outbound, StatusUpdate, Store},
 };
 
 use super::{Fresh, NUMBER, OTHER_NUMBER, id, message, number};
@@ -176,7 +176,15 @@ async fn what_comes_at_once_ends_as_if_it_had_come_one_by_one() {
 async fn an_event_is_kept_once() {
     let store = Fresh::open("events").await;
     for payload in [r#"{"$first":1}"#, "second"] {
-        store.record_event("e1", "account_update", Some("215"), payload).await.expect("the store answers");
+        let event = AccountEvent {
+            id: "e1",
+            field: "account_update",
+            phone_number_id: None,
+            waba_id: None,
+            received_at: Timestamp::UNIX_EPOCH,
+            payload,
+        };
+        store.record_event(&event).await.expect("the store answers");
     }
     assert_eq!(store.raw("account_events", "e1").await.get_str("payload").ok(), Some(r#"{"$first":1}"#));
 }
