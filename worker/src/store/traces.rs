@@ -294,8 +294,8 @@ mod tests {
     #[test]
     fn what_only_looks_like_the_customer_is_not_taken_for_them() {
         let document = doc! {
-            "longer": format!("{NUMBER}0"), "shorter": &NUMBER[1..], "user": "DE.13490", "other": "XDE.1349",
-            "in hex": format!("a{NUMBER}"), "empty": "", "nothing": Bson::Null, "time": mongodb::bson::DateTime::now(),
+            "longer": format!("{NUMBER}0"), "shorter": "915112345678", "user": "DE.13490", "other": "XDE.1349",
+            "empty": "", "nothing": Bson::Null, "time": mongodb::bson::DateTime::now(),
         };
         assert_eq!(fields(&document), [""; 0]);
     }

@@ -35,7 +35,7 @@ pub(super) async fn forget(store: &Store, arguments: &ForgetArguments) -> anyhow
         if is_stored {
             say(&report::removed(&forgotten))?;
         }
-        report::looked(&look)?;
+        report::looked(&look, "Left")?;
         say(
             "Workers that run may still write for a moment what they had in hand; they erase it themselves, within minutes. \
              `worker customer show` looks again.",
@@ -44,8 +44,8 @@ pub(super) async fn forget(store: &Store, arguments: &ForgetArguments) -> anyhow
     match look.left() {
         0 => Ok(()),
         left => bail!(
-            "{left} documents still hold something of this customer; if the customer wrote again or a worker was about \
-             it, repeat the command, and what is not this program's remove by hand"
+            "not everything is gone; documents that are left: {left}. If the customer wrote again, or a worker was about \
+             it, repeat the command; what is not this program's must be removed by hand"
         ),
     }
 }

@@ -98,7 +98,7 @@ async fn show(store: &Store, choice: &Choice) -> anyhow::Result<()> {
     }
     say(&report::standing(&customer, &holdings))?;
     say(&report::table(&holdings).to_string())?;
-    report::looked(&look)
+    report::looked(&look, "Stored")
 }
 
 impl Choice {
@@ -152,7 +152,7 @@ mod tests {
         for written in ["4915123456789", "+49 151 23456789", "0049 (151) 2345-6789", "+49.151/23456789 "] {
             assert_eq!(phone(written).expect("a number").expose(), "4915123456789", "{written}");
         }
-        for wrong in ["", "+", "0151 23456789", "US.1349", "12", "call me", "+49151234567890123456"] {
+        for wrong in ["", "+", "0151 23456789", "US.1349", "12", "call me", "+491512345678901234567"] {
             assert!(phone(wrong).is_err(), "{wrong}");
         }
     }

@@ -40,7 +40,7 @@ pub(super) fn table(holdings: &[Holding]) -> Table {
 /// What was removed, by collection.
 pub(super) fn removed(forgotten: &Forgotten) -> String {
     let parts: Vec<String> =
-        by_collection(forgotten).iter().map(|(collection, count)| format!("{count} of {collection}")).collect();
+        by_collection(forgotten).iter().map(|(collection, count)| format!("{collection} {count}")).collect();
     format!("Removed: {}.", parts.join(", "))
 }
 
@@ -55,11 +55,11 @@ fn by_collection(forgotten: &Forgotten) -> [(&'static str, u64); 5] {
     ]
 }
 
-/// Says what a look found.
+/// Says what a look found; `theirs` is the word for what is the customer's.
 ///
 /// # Errors
 /// Nobody reads it.
-pub(super) fn looked(look: &Look) -> anyhow::Result<()> {
+pub(super) fn looked(look: &Look, theirs: &str) -> anyhow::Result<()> {
     let names: Vec<&str> = look.collections.iter().map(|looked| looked.collection.as_str()).collect();
     let documents: u64 = look.collections.iter().map(|looked| looked.documents).sum();
     say(&format!(
@@ -73,7 +73,7 @@ pub(super) fn looked(look: &Look) -> anyhow::Result<()> {
     }
     let traces = || look.collections.iter().flat_map(|looked| looked.traces.iter().map(move |trace| (looked, trace)));
     for (looked, trace) in traces().filter(|(_, trace)| !trace.remaining.may_stay()) {
-        say(&format!("Left: {}", line(looked, trace)))?;
+        say(&format!("{theirs}: {}", line(looked, trace)))?;
     }
     for (looked, trace) in traces().filter(|(_, trace)| trace.remaining.may_stay()) {
         say(&format!("Stays: {}", line(looked, trace)))?;
@@ -93,7 +93,7 @@ fn line(looked: &Looked, trace: &Trace) -> String {
 
 fn why(remaining: Remaining) -> &'static str {
     match remaining {
-        Remaining::Theirs => "holds something of the customer",
+        Remaining::Theirs => "something of the customer's",
         Remaining::Closed => {
             "a closed conversation, of which the name is left for 90 days, so that a message that Meta sends again is \
              known and not answered"

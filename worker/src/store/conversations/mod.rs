@@ -15,13 +15,15 @@ mod chain;
 mod merge;
 mod copy;
 mod forget;
+mod closed;
 
 use std::time::Duration;
 
 use mongodb::bson::{Bson, Document, doc};
 
+pub(super) use closed::{ids_of, is_named, numbers_of};
+pub(super) use forget::CLOSED_KEPT;
 pub use forget::Forgotten;
-pub(super) use forget::{CLOSED_KEPT, ids_of, is_named, numbers_of};
 pub use lease::DueBusinesses;
 pub use merge::{MergeRequest, MergeRequested, MergeStep};
 

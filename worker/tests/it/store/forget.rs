@@ -19,19 +19,19 @@ use super::{
     failed, id, ids, message, messages, number, reply, user_id, wa_id,
 };
 
-const PHONE: &str = "16505551234";
-const ANA: &str = "US.1349";
+pub(super) const PHONE: &str = "16505551234";
+pub(super) const ANA: &str = "US.1349";
 /// In every text of the customer, and in every answer.
-const WORD: &str = "swordfish";
+pub(super) const WORD: &str = "swordfish";
 
-fn secret(n: u32) -> MailboxItem {
+pub(super) fn secret(n: u32) -> MailboxItem {
     let mut item = message(n);
     item.message = Some(format!(r#"{{"type":"text","text":{{"body":"{WORD} {n}"}}}}"#));
     item
 }
 
 /// Where a word is found, in whatever field of whatever document.
-async fn traces(store: &Fresh, word: &str) -> Vec<String> {
+pub(super) async fn traces(store: &Fresh, word: &str) -> Vec<String> {
     let mut traces = Vec::new();
     for name in store.collections().await {
         let mut cursor = store.collection(&name).await.find(doc! {}).await.expect("MongoDB answers");
@@ -45,7 +45,7 @@ async fn traces(store: &Fresh, word: &str) -> Vec<String> {
     traces
 }
 
-async fn assert_no_trace(store: &Fresh) {
+pub(super) async fn assert_no_trace(store: &Fresh) {
     let traces = traces(store, WORD).await;
     assert!(traces.is_empty(), "{traces:#?}");
 }
@@ -55,7 +55,7 @@ async fn forget(store: &Store, session: &SessionId) -> Forgotten {
 }
 
 /// One customer with everything that is kept of one: two lines of memory, a transcript, a name, a message that waits.
-async fn customer(store: &Fresh) -> Talk {
+pub(super) async fn customer(store: &Fresh) -> Talk {
     let arrivals = Arrivals::new(store);
     let sender = both(PHONE, ANA);
     let session = arrivals.take(&sender, &secret(1)).await.1;
@@ -101,7 +101,7 @@ fn memory() -> Memory {
     Memory { turns: vec![line(Speaker::Customer), line(Speaker::Companion)], reply: Some(ReplyKind::Answer) }
 }
 
-fn letter(id: &str, session: Option<&SessionId>, body: &str) -> DeadLetter {
+pub(super) fn letter(id: &str, session: Option<&SessionId>, body: &str) -> DeadLetter {
     DeadLetter {
         id: id.to_owned(),
         reason: "refused",
@@ -116,7 +116,7 @@ fn letter(id: &str, session: Option<&SessionId>, body: &str) -> DeadLetter {
     }
 }
 
-async fn bury(store: &Store, letter: &DeadLetter) {
+pub(super) async fn bury(store: &Store, letter: &DeadLetter) {
     store.bury(letter).await.expect("the store answers");
 }
 
@@ -159,7 +159,7 @@ async fn nothing_of_a_forgotten_customer_is_found_anywhere() {
     stranger.receive(&[message(9)]).await;
 
     let forgotten = forget(&store, &talk.session).await;
-    let expected = Forgotten { conversations: 1, messages: 3, dead_letters: 3, identities: 2 };
+    let expected = Forgotten { conversations: 1, messages: 3, dead_letters: 3, events: 0, identities: 2 };
     assert_eq!(forgotten, expected);
     assert_no_trace(&store).await;
     assert_eq!(traces(&store, others).await.len(), 4, "other people's letters are untouched");
@@ -362,7 +362,7 @@ async fn content_that_was_too_large_for_the_mailbox_is_forgotten_too() {
 }
 
 /// What a customer wrote with the number alone, and with the user id alone; and that they are to be one.
-async fn two_of_one(store: &Fresh) -> (Talk, Talk) {
+pub(super) async fn two_of_one(store: &Fresh) -> (Talk, Talk) {
     let arrivals = Arrivals::new(store);
     let mut talks = Vec::new();
     for (sender, n) in [(phone(PHONE), 1), (user(ANA), 3)] {

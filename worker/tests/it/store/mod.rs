@@ -9,6 +9,7 @@
 mod arrival;
 mod buckets;
 mod businesses;
+mod customers;
 mod dead_letters;
 mod differential;
 mod evidence;

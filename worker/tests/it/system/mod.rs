@@ -6,6 +6,7 @@ pub(crate) mod process;
 mod answers;
 mod commands;
 mod credentials;
+mod customers;
 mod dead_letters;
 mod hostile;
 mod identity;
