@@ -16,7 +16,7 @@ use super::business::say;
 use crate::{
     companion::knowledge::{Format, Given, HELD_FOR, Knowledge, Passage, passages},
     scope::BusinessScope,
-    store::{BusinessRecord, Store, stemmed_language},
+    store::{BusinessRecord, Store, recognised_language, stemmed_language},
 };
 
 /// Bytes of a file, at most.
@@ -65,8 +65,8 @@ pub struct LoadArguments {
     /// The source's name; the file's own where it is not given
     #[arg(long)]
     name: Option<String>,
-    /// What the text is written in, such as `German` or `de`, so that other forms of a word are found too; the language
-    /// of the business's companion where it is not given
+    /// What the text is written in, such as `German` or `de`, so that other forms of a word are found too; `none` for
+    /// word by word. Recognised where it is not given, or else that of the business's companion
     #[arg(long)]
     language: Option<String>,
 }
@@ -83,6 +83,8 @@ pub struct Chosen {
 struct Source {
     name: String,
     passages: Vec<Passage>,
+    /// What it is written in, where that is beyond doubt.
+    language: Option<&'static str>,
 }
 
 /// Runs the command.
@@ -102,16 +104,16 @@ async fn load(store: &Store, arguments: &LoadArguments) -> anyhow::Result<()> {
     let sources = read_all(&arguments.files, arguments.name.as_deref())?;
     if let Some(language) = &arguments.language {
         ensure!(
-            stemmed_language(language).is_some(),
-            "`{language}` is not one language that MongoDB knows the forms of words in; without --language every text \
-             is searched word for word"
+            language == "none" || stemmed_language(language).is_some(),
+            "`{language}` is not one language whose forms of words MongoDB knows; with `none` the text is searched \
+             word for word"
         );
     }
     let business = record(store, &arguments.business.subdomain).await?;
     let own = business.companion.get("language").and_then(serde_json::Value::as_str);
-    let language = arguments.language.as_deref().or(own).and_then(stemmed_language);
     store.prepare().await.context("prepare the database")?;
-    for Source { name, passages } in &sources {
+    for Source { name, passages, language } in &sources {
+        let language = arguments.language.as_deref().or(*language).or(own).and_then(stemmed_language);
         store.put_knowledge(&business.scope(), name, passages, language).await?;
         let characters: usize = passages.iter().map(Passage::characters).sum();
         let how = language.map_or_else(|| "searched word for word".to_owned(), |language| format!("in {language}"));
@@ -178,7 +180,10 @@ async fn search(store: &Store, business: &Chosen, question: &str) -> anyhow::Res
         }
         Given::Whole(passages) => {
             print(&passages.iter().map(|passage| shown("always", passage)).collect::<String>());
-            say(&format!("All that there is ({}) is little enough to be given always.", counted(passages.len() as u64)));
+            say(&format!(
+                "All that there is ({}) is little enough to be given always.",
+                counted(passages.len() as u64)
+            ));
         }
         Given::Found(found) if found.is_empty() => say("Nothing: no word of the question is in any passage."),
         Given::Found(found) => {
@@ -227,7 +232,10 @@ fn read(file: &Path, name: Option<&str>) -> anyhow::Result<Source> {
     let mut bytes = Vec::new();
     let opened = File::open(file).with_context(|| format!("open {shown}"))?;
     opened.take(FILE_MOST + 1).read_to_end(&mut bytes).with_context(|| format!("read {shown}"))?;
-    ensure!(bytes.len() as u64 <= FILE_MOST, "{shown} has more than 2 MB; a companion can look up nothing in so long a text");
+    ensure!(
+        bytes.len() as u64 <= FILE_MOST,
+        "{shown} has more than 2 MB; a companion can look up nothing in so long a text"
+    );
     let text = std::str::from_utf8(&bytes).map_err(|error| {
         let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
         let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
@@ -240,7 +248,7 @@ fn read(file: &Path, name: Option<&str>) -> anyhow::Result<Source> {
     let name = name.unwrap_or(&file_name).trim().to_owned();
     let is_name = !name.is_empty() && name.chars().count() <= NAME_MOST && !name.contains(char::is_control);
     ensure!(is_name, "a source's name has 1 to {NAME_MOST} characters, on one line; --name gives another");
-    Ok(Source { name, passages })
+    Ok(Source { name, passages, language: recognised_language(text) })
 }
 
 fn counted(passages: u64) -> String {

@@ -12,7 +12,7 @@ const STEMMED: &[(&str, &[&str], &[&str])] = &[
     ("german", &["de"], &["deutsch"]),
     ("hungarian", &["hu"], &["magyar"]),
     ("italian", &["it"], &["italiano"]),
-    ("norwegian", &["nb", "nn", "no"], &["norsk", "bokmål", "nynorsk"]),
+    ("norwegian", &["nb", "nn", "no"], &["norsk", "bokmål", "bokmal", "nynorsk"]),
     ("portuguese", &["pt"], &["português", "portugues"]),
     ("romanian", &["ro"], &["română", "romana"]),
     ("russian", &["ru"], &["русский"]),
@@ -42,6 +42,11 @@ pub fn stemmed_language(text: &str) -> Option<&'static str> {
     }
 }
 
+/// The English name of the language that a text is written in, where that is beyond doubt.
+pub fn recognised_language(text: &str) -> Option<&'static str> {
+    whatlang::detect(text).filter(whatlang::Info::is_reliable).map(|info| info.lang().eng_name())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,6 +58,20 @@ mod tests {
         }
         assert_eq!(stemmed_language("pt-BR"), Some("portuguese"));
         assert_eq!(stemmed_language("Español"), Some("spanish"));
+    }
+
+    #[test]
+    fn the_language_of_a_text_is_recognised_where_it_is_beyond_doubt() {
+        let of = |text| recognised_language(text).and_then(stemmed_language);
+        let german = "Wir haben von Dienstag bis Sonntag geöffnet, und am Montag ist unser Café geschlossen.";
+        assert_eq!(of(german), Some("german"));
+        let english = "We are open from Tuesday to Sunday, and on Mondays our café is closed the whole day long.";
+        assert_eq!(of(english), Some("english"));
+        let polish = "Jesteśmy otwarci od wtorku do niedzieli, a w poniedziałki nasza kawiarnia jest zamknięta.";
+        assert_eq!((recognised_language(polish), of(polish)), (Some("Polish"), None));
+        assert_eq!([of(""), of("123"), of("Menu")], [None; 3]);
+        let names = whatlang::Lang::all().iter().filter_map(|language| stemmed_language(language.eng_name()));
+        assert_eq!(names.count(), STEMMED.len(), "each of them can be recognised");
     }
 
     #[test]

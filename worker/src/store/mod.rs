@@ -43,7 +43,7 @@ pub use events::AccountEvent;
 pub use filed_letters::{FiledLetter, FiledLetters, LetterFilter, LetterOwner, LetterState, Reading, Standing};
 pub use identities::Alias;
 pub use knowledge::{Found, KnowledgeSize, KnowledgeSource};
-pub use languages::stemmed_language;
+pub use languages::{recognised_language, stemmed_language};
 pub use traces::{Look, Looked, Remaining, Trace};
 pub use transcript::{Inbound, Outbound, SentText, StatusUpdate};
 

@@ -10,5 +10,5 @@ pub use client::{Callback, Graph, Recipient, SendError, Text};
 pub use error::{ErrorClass, GraphError, Scope, classify};
 pub use markup::from_markdown;
 pub use pace::{Pace, Permit};
-pub(crate) use split::{cut, utf16};
 pub use split::{MESSAGE_UNITS, split};
+pub(crate) use split::{cut, utf16};

@@ -328,10 +328,7 @@ mod tests {
     #[test]
     fn a_heading_with_nothing_below_it_is_a_passage() {
         let read = read("# We are closed in August\n## Why\n# Rooms\n## Single\n60 €");
-        let expected = [
-            ("We are closed in August / Why", "Why"),
-            ("Rooms / Single", "60 €"),
-        ];
+        let expected = [("We are closed in August / Why", "Why"), ("Rooms / Single", "60 €")];
         assert_eq!(read, expected.map(|(path, text)| (path.to_owned(), text.to_owned())));
     }
 

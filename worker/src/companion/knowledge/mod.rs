@@ -59,7 +59,8 @@ pub enum Given {
 impl Knowledge {
     /// The knowledge of the businesses of this store.
     pub fn new(store: Store) -> Self {
-        let held = Cache::builder().time_to_live(HELD_FOR).max_capacity(HELD_MOST).weigher(|_, held| bytes(held)).build();
+        let held =
+            Cache::builder().time_to_live(HELD_FOR).max_capacity(HELD_MOST).weigher(|_, held| bytes(held)).build();
         Self { store, held }
     }
 

@@ -105,7 +105,8 @@ async fn a_colon_in_a_name_does_not_make_one_passage_of_two_businesses() {
 async fn a_known_language_is_searched_by_stems_and_any_other_by_words() {
     let store = Fresh::prepared("stems").await;
     let scope = business(&store, "acme").await;
-    let german = [passage("Öffnungszeiten", "Wir haben geöffnet."), passage("Kuchen", "Unsere Torten sind glutenfrei.")];
+    let german =
+        [passage("Öffnungszeiten", "Wir haben geöffnet."), passage("Kuchen", "Unsere Torten sind glutenfrei.")];
     put(&store, &scope, "deutsch.md", &german, Some("Deutsch")).await;
     put(&store, &scope, "english.md", &[passage("Hire", "Bikes are rented by the day.")], Some("en-GB")).await;
     put(&store, &scope, "polski.md", &[passage("Rowery", "Rowery dla dzieci.")], Some("Polish")).await;
@@ -150,11 +151,10 @@ async fn a_source_that_is_replaced_leaves_nothing_behind() {
     let menu = listed.first().expect("it is there");
     assert_eq!((menu.source.as_str(), menu.passages, menu.characters), ("menu.md", 2, 3 + 7 + 3 + 5));
     assert_eq!(menu.language.as_deref(), Some("german"));
-    assert_eq!(size(&store, &scope).await, KnowledgeSize {
-        passages: 3,
-        characters: 18 + 5 + 11,
-        languages: vec!["german".to_owned(), "none".to_owned()],
-    });
+    assert_eq!(
+        size(&store, &scope).await,
+        KnowledgeSize { passages: 3, characters: 18 + 5 + 11, languages: vec!["german".to_owned(), "none".to_owned()] }
+    );
     assert_eq!(store.drop_knowledge(&scope, "menu.md").await.expect("the store answers"), 2);
     assert_eq!(store.drop_knowledge(&scope, "menu.md").await.expect("the store answers"), 0);
     assert_eq!(sources(&store, &scope).await, ["other.md"]);

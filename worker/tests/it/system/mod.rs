@@ -10,5 +10,6 @@ mod customers;
 mod dead_letters;
 mod hostile;
 mod identity;
+mod knowledge;
 mod lifecycle;
 mod sending;
