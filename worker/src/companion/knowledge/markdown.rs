@@ -60,23 +60,22 @@ struct Heading {
 
 impl Reader<'_> {
     fn event(&mut self, event: Event<'_>, range: &Range<usize>) {
-        match event {
-            Event::Start(tag) => return self.start(tag, range),
-            Event::End(tag) => return self.end(tag, range),
-            // In a list without blank lines, text stands in its item directly.
-            _ if !self.in_leaf => self.keep_unread(range.start),
-            _ => {}
+        // In a list without blank lines, text stands in its item directly.
+        if !self.in_leaf && !matches!(event, Event::End(_)) {
+            self.keep_unread(range.start);
         }
-        self.read_to = self.read_to.max(range.end);
         match event {
+            Event::Start(tag) => return self.start(tag),
+            Event::End(tag) => self.end(tag, range),
             Event::Text(text) | Event::InlineMath(text) | Event::DisplayMath(text) => self.text.push_str(&text),
             Event::Code(text) | Event::Html(text) => self.text.push_str(&text),
             Event::InlineHtml(tag) => self.text.push_str(&html::without_tags(&tag)),
             Event::SoftBreak | Event::HardBreak => self.text.push('\n'),
             Event::TaskListMarker(done) => self.text.push_str(if done { "[x] " } else { "[ ] " }),
             Event::FootnoteReference(label) => self.text.push_str(&format!("[{label}]")),
-            Event::Rule | Event::Start(_) | Event::End(_) => self.end_block(),
+            Event::Rule => self.end_block(),
         }
+        self.read_to = self.read_to.max(range.end);
     }
 
     /// The parser says nothing of what it takes for the definition of a link.
@@ -89,10 +88,7 @@ impl Reader<'_> {
         self.read_to = self.read_to.max(until);
     }
 
-    fn start(&mut self, tag: Tag<'_>, range: &Range<usize>) {
-        if !self.in_leaf {
-            self.keep_unread(range.start);
-        }
+    fn start(&mut self, tag: Tag<'_>) {
         match tag {
             Tag::Paragraph | Tag::Heading { .. } | Tag::HtmlBlock | Tag::MetadataBlock(_) => self.begin_leaf(),
             Tag::CodeBlock(kind) => {
@@ -158,7 +154,6 @@ impl Reader<'_> {
             TagEnd::DefinitionList | TagEnd::DefinitionListTitle | TagEnd::DefinitionListDefinition => {}
         }
         self.in_leaf &= !is_leaf(tag);
-        self.read_to = self.read_to.max(range.end);
     }
 
     fn begin_leaf(&mut self) {
