@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use bytes::{Bytes, BytesMut};
 use reqwest::{
-    Certificate, Client,
+    Certificate, Client, ClientBuilder, Response,
     header::{HeaderMap, RETRY_AFTER},
     redirect::Policy,
 };
@@ -15,16 +16,35 @@ use reqwest::{
 /// # Errors
 /// TLS could not be set up.
 pub fn client() -> reqwest::Result<Client> {
+    builder()?.build()
+}
+
+/// The same, before it is built.
+pub(crate) fn builder() -> reqwest::Result<ClientBuilder> {
     let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|root| Certificate::from_der(root));
-    Client::builder()
+    Ok(Client::builder()
         .tls_certs_merge(roots.collect::<reqwest::Result<Vec<_>>>()?)
         .user_agent(concat!("switchboard/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(Duration::from_secs(5))
         .timeout(Duration::from_secs(120))
         .pool_idle_timeout(Duration::from_secs(30))
         .redirect(Policy::none())
-        .retry(reqwest::retry::never())
-        .build()
+        .retry(reqwest::retry::never()))
+}
+
+/// A whole body of at most that many bytes; none where it is larger, and then the rest is not read.
+///
+/// # Errors
+/// The connection broke, or the request's time is over.
+pub(crate) async fn body(mut response: Response, most: usize) -> reqwest::Result<Option<Bytes>> {
+    let mut bytes = BytesMut::new();
+    while let Some(chunk) = response.chunk().await? {
+        if bytes.len() + chunk.len() > most {
+            return Ok(None);
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(Some(bytes.freeze()))
 }
 
 /// `Retry-After` in seconds, at most an hour. Its form with a date is not used by the APIs that we call.

@@ -13,14 +13,15 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     business::{Registry, TokenCipher, watch_tokens},
-    companion::{Chat, Companion},
+    companion::{Companion, knowledge::Knowledge, warn_of_missing_models},
+    document::DocumentReader,
     http,
     identity::Identities,
     intake::{Intake, Lanes, finish_merges, revive},
     scheduler::Scheduler,
     settings::Settings,
     store::Store,
-    turn::{Leases, Turns},
+    turn::{Indicators, Leases, Turns},
     whatsapp::{Graph, Pace},
 };
 
@@ -71,6 +72,8 @@ async fn serve(
         registry: turns.registry.clone(),
         identities: Identities::new(store.clone(), settings.turn.quiet),
         waker,
+        leases: turns.leases.clone(),
+        indicators: turns.indicators.clone(),
         settings: settings.turn,
     };
     tracing::info!(worker_id, "worker started");
@@ -86,6 +89,7 @@ async fn serve(
     tasks.spawn(revive(intake.clone(), shutdown.clone()));
     tasks.spawn(finish_merges(intake.clone(), shutdown.clone()));
     tasks.spawn(watch_tokens(store.clone(), turns.registry.clone(), shutdown.clone()));
+    tasks.spawn(look_for_models(Arc::clone(&turns), shutdown.clone()));
     tasks.spawn(scheduler.run(shutdown.clone()));
     let lanes = Lanes::new(&intake, &tasks, &shutdown);
     let dispatch = move |delivery| {
@@ -104,17 +108,31 @@ fn turns(settings: &Settings, store: &Store, worker_id: &str, statuses: Statuses
     let client = http::client().context("set up the HTTP client")?;
     let cipher = TokenCipher::new(&settings.encryption);
     let send_timeout = SEND_TIMEOUT.min(settings.turn.lease.mul_f64(0.6));
-    let chat = Chat::new(client.clone(), settings.ai.base_url.clone(), settings.ai.key.clone());
+    let knowledge = Some(Knowledge::new(store.clone()));
+    let companion = Companion::new(&client, &settings.ai, knowledge).context("set up the companion")?;
+    let graph = Graph::new(client.clone(), settings.graph_url.clone(), send_timeout);
     Ok(Turns {
         store: store.clone(),
         registry: Registry::new(store.clone(), cipher, settings.fallback.as_ref()),
-        companion: Companion::new(chat, settings.ai.chat_model.clone()),
-        graph: Graph::new(client, settings.graph_url.clone(), send_timeout),
+        ears: settings.ai.ears(&client),
+        voice: settings.ai.voice(&client),
+        companion,
+        documents: DocumentReader::new().context("find this program's own file")?,
+        indicators: Indicators::new(graph.clone()),
+        graph,
         pace: Pace::default(),
         leases: Leases::new(store.clone(), worker_id, settings.turn.lease),
         statuses,
         settings: settings.turn,
     })
+}
+
+/// Tells operators at the start which of the configured models the provider does not serve: providers retire models.
+async fn look_for_models(turns: Arc<Turns>, shutdown: Shutdown) {
+    tokio::select! {
+        () = shutdown.draining.cancelled() => {}
+        () = warn_of_missing_models(&turns.companion, turns.ears.as_ref()) => {}
+    }
 }
 
 /// Reports whether MongoDB answers.

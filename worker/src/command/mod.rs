@@ -150,6 +150,7 @@ pub async fn execute(arguments: Arguments) -> Result<(), Failure> {
             Ok(done?)
         }
         Command::Knowledge(command) => {
+            let mut reader = Reader::from_environment();
             let store = StoreSettings::read(&mut reader);
             reader.finish()?;
             let store = Store::open(&store.expect("what is missing was noted, and ended the reading")).await?;

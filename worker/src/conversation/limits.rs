@@ -14,7 +14,9 @@ pub const ANSWERED_MOST: usize = 5_000;
 pub const ANSWERED_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Remembered lines.
 pub const MEMORY_TURNS: usize = 40;
-/// Bytes of one remembered line.
+/// Facts about a customer; the oldest goes first.
+pub const FACTS_MOST: usize = 50;
+/// Bytes of one remembered line, of a summary and of a fact.
 pub const MEMORY_TURN_BYTES: usize = 4_096;
 /// A customer's service window after each message (Meta, "Send messages", 2026).
 pub const WINDOW: Duration = Duration::from_secs(24 * 60 * 60);

@@ -3,8 +3,10 @@
 //! One customer's talk with one business is one stored document. These are its parts in domain words; how they
 //! are kept and changed atomically is the store's business, and what a turn does with them is the turn's.
 
+mod aftermath;
 mod limits;
 mod operation;
+mod part;
 mod rules;
 pub mod state;
 
@@ -14,13 +16,15 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use shared::ids::{MessageId, PhoneNumberId, SessionId, Subdomain, UserId, WaId};
 
+pub use aftermath::{Aftermath, FactChange, Summary, Usage};
 pub use limits::{
-    ANSWERED_AGE, ANSWERED_KEPT, ANSWERED_MOST, BUCKET_MOST, BUCKET_REFILL, MAILBOX_WITH_CONTENT, MEMORY_TURN_BYTES,
-    MEMORY_TURNS, WINDOW,
+    ANSWERED_AGE, ANSWERED_KEPT, ANSWERED_MOST, BUCKET_MOST, BUCKET_REFILL, FACTS_MOST, MAILBOX_WITH_CONTENT,
+    MEMORY_TURN_BYTES, MEMORY_TURNS, WINDOW,
 };
 pub use operation::{
     Claim, CommitOutcome, CustomerIdChange, Landed, Landing, Memory, Postponement, Renewed, Resend, Settled,
 };
+pub use part::{Choice, Part, PartForm, PartState};
 pub use rules::{bucket_wait, next_run};
 pub(crate) use rules::{due, earlier, later, remembered, resend_id, sort_by_customers_order, whole_millis, window_end};
 
@@ -38,6 +42,9 @@ pub struct Customer {
     pub user_id: Option<UserId>,
     /// The name in the customer's own profile: untrusted text.
     pub name: Option<String>,
+    /// The language that the customer speaks, by ISO 639-1, where a recording told it.
+    #[serde(default)]
+    pub language: Option<String>,
 }
 
 /// A message that has landed and is not answered yet.
@@ -74,6 +81,8 @@ pub struct Outbox {
     pub answers: Vec<MessageId>,
     /// The messages that it is made of, in order.
     pub parts: Vec<Part>,
+    /// What it changes once it is sent.
+    pub aftermath: Aftermath,
 }
 
 impl Outbox {
@@ -97,33 +106,6 @@ pub enum ReplyKind {
     Resend,
 }
 
-/// One message of a reply.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Part {
-    /// What is sent.
-    pub body: String,
-    /// How far it is.
-    pub state: PartState,
-    /// Meta's id, once it is known.
-    pub wamid: Option<MessageId>,
-    /// How often it was tried.
-    pub tries: u32,
-    /// When the last try began, by the database's clock.
-    pub last_try_at: Option<Timestamp>,
-}
-
-/// How far a part is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PartState {
-    /// Not sent, for certain.
-    Waiting,
-    /// A try was begun, and may have reached Meta.
-    Sending,
-    /// Meta has it.
-    Sent,
-}
-
 /// Who said a remembered line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -145,6 +127,39 @@ pub struct MemoryTurn {
     pub text: String,
 }
 
+/// A remembered line, with its time.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Remembered {
+    /// Who.
+    pub speaker: Speaker,
+    /// What.
+    pub text: String,
+    /// When it was written down, by the database's clock. The lines of one turn have one time.
+    pub at: Timestamp,
+}
+
+/// Something that was learned about a customer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Fact {
+    /// Short, and its own within the conversation.
+    pub id: String,
+    /// One sentence.
+    pub text: String,
+    /// When it was learned, by the database's clock.
+    pub at: Timestamp,
+}
+
+/// What is remembered of one customer of one business.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Recollection {
+    /// The last lines, oldest first.
+    pub lines: Vec<Remembered>,
+    /// What was said before them.
+    pub summary: Option<String>,
+    /// What was learned, oldest first.
+    pub facts: Vec<Fact>,
+}
+
 /// A conversation as a turn sees it, read when its lease was taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conversation {
@@ -160,8 +175,8 @@ pub struct Conversation {
     pub mailbox: Vec<MailboxItem>,
     /// A reply under way.
     pub outbox: Option<Outbox>,
-    /// The last lines, oldest first.
-    pub turns: Vec<MemoryTurn>,
+    /// What is remembered of this customer.
+    pub memory: Recollection,
     /// Failed tries since the last success.
     pub attempts: u32,
     /// Leases that expired in a row: processes that died with this conversation in hand.
@@ -188,6 +203,17 @@ pub struct LeaseKey {
     pub epoch: i64,
 }
 
+/// Whether a customer who wrote this is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rhythm {
+    /// Probably: a question, a tap, a spoken message.
+    Complete,
+    /// Nobody knows.
+    Plain,
+    /// Probably not: a greeting, or a piece of a sentence.
+    Unfinished,
+}
+
 /// How long to wait for more messages before a conversation is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QuietTime {
@@ -202,5 +228,24 @@ impl QuietTime {
     /// four times the quiet time where that is longer.
     pub fn new(quiet: Duration) -> Self {
         Self { quiet, ceiling: (quiet * 4).max(Duration::from_secs(5)) }
+    }
+
+    /// The same after a message of this rhythm: half as long, or twice. The ceiling stays.
+    #[must_use]
+    pub fn after(self, rhythm: Rhythm) -> Self {
+        let quiet = match rhythm {
+            Rhythm::Complete => self.quiet / 2,
+            Rhythm::Plain => self.quiet,
+            Rhythm::Unfinished => self.quiet * 2,
+        };
+        Self { quiet: quiet.min(self.ceiling), ..self }
+    }
+
+    /// How long somebody must be silent who wrote while they were being answered: they are in the middle of it.
+    pub fn again(self) -> Duration {
+        const LEAST: Duration = Duration::from_secs(1);
+        const MOST: Duration = Duration::from_secs(5);
+        // A turn waits with the conversation in hand, so not as long as a business may wait before one.
+        (self.quiet * 2).clamp(LEAST, MOST)
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use shared::ids::{MessageId, PhoneNumberId, SessionId, Subdomain, UserId, WaId};
 
-use super::{BusinessId, Conversation, Customer, LeaseKey, MailboxItem, MemoryTurn, QuietTime, ReplyKind};
+use super::{Aftermath, BusinessId, Conversation, Customer, LeaseKey, MailboxItem, MemoryTurn, QuietTime, ReplyKind};
 
 /// A message on its way into its conversation.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +33,9 @@ pub enum Landed {
     New {
         /// From now.
         due_in: Duration,
+        /// Nothing else waits in the mailbox, and no person has the conversation: its customer may be shown that
+        /// somebody reads and writes.
+        first: bool,
     },
     /// It was there, or was answered.
     Duplicate,
@@ -124,6 +127,8 @@ pub struct Memory {
     pub turns: Vec<MemoryTurn>,
     /// What the customer got, if anything.
     pub reply: Option<ReplyKind>,
+    /// What the reply changes.
+    pub aftermath: Aftermath,
 }
 
 /// A settled conversation.

@@ -72,9 +72,9 @@ pub enum Why {
     Encrypted,
     /// More than [`SIZE_MOST`] bytes.
     TooLarge,
-    /// It took longer than [`TIME_MOST`], or waited longer than [`PLACE_WAIT`].
+    /// It took longer than [`TIME_MOST`].
     TooSlow,
-    /// The machine could not start a reader; the document may be sound.
+    /// The machine could not start a reader, or all were busy for [`PLACE_WAIT`]; the document may be sound.
     Unavailable,
 }
 

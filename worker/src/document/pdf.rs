@@ -26,7 +26,7 @@ use super::{
 /// The text of a PDF, as soon as there is a place.
 pub(super) async fn text_of(program: &Path, places: &Semaphore, bytes: &[u8]) -> Result<Raw, Why> {
     // Nobody closes the semaphore.
-    let Ok(Ok(_place)) = timeout(PLACE_WAIT, places.acquire()).await else { return Err(Why::TooSlow) };
+    let Ok(Ok(_place)) = timeout(PLACE_WAIT, places.acquire()).await else { return Err(Why::Unavailable) };
     let mut child = start(program).map_err(|error| {
         tracing::warn!(%error, "no process could be started to read a PDF");
         Why::Unavailable

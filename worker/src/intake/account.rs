@@ -41,7 +41,8 @@ impl Intake {
             if let Some(wamid) = &wamid {
                 let body = words.as_deref().unwrap_or_default();
                 let (session, business_id) = (&session, &business.id);
-                let outbound = Outbound { session, business_id, number, wamid, reply_id: None, body };
+                let outbound =
+                    Outbound { session, business_id, number, wamid, reply_id: None, kind: "text", body, usage: None };
                 self.store.record_outbound(&outbound).await?;
             }
             tracing::info!(%session, "a person of the business wrote: the companion is quiet for a while");

@@ -1,6 +1,6 @@
 //! A customer's message: whose it is, which conversation, into the mailbox.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use shared::{
     fail_point,
@@ -11,12 +11,15 @@ use super::{Intake, IntakeError, Update};
 use crate::{
     business::{Business, Lookup},
     conversation::{Customer, MailboxItem, QuietTime},
-    message::{Sender, Treatment, contact_name, kind, parse, sender, text, timestamp, treatment},
+    message::{Sender, Treatment, contact_name, kind, parse, rhythm, sender, text, timestamp, treatment},
     store::{Inbound, Landed, Landing, StoreError},
+    turn::real_id,
 };
 
 /// A larger message leaves its content in the transcript, so that a document stays far below MongoDB's 16 MiB.
 const CONTENT_MOST: usize = 32 * 1024;
+/// A message that is older when it lands is not shown as being answered right now.
+const TYPING_WITHIN: SignedDuration = SignedDuration::from_mins(2);
 /// Tombstones that are followed; more would be a loop.
 const MOVES_MOST: usize = 5;
 
@@ -40,6 +43,7 @@ impl Intake {
             wa_id: sender.wa_id.clone(),
             user_id: sender.user_id.clone(),
             name: contact_name(contact.as_ref()),
+            language: None,
         };
         for _ in 0..=MOVES_MOST {
             let Some(session) = resolved else {
@@ -76,7 +80,7 @@ impl Intake {
         mut item: MailboxItem,
         message: &Value,
     ) -> Result<Ended, IntakeError> {
-        let quiet = QuietTime::new(business.companion.quiet.unwrap_or(self.settings.quiet));
+        let quiet = QuietTime::new(business.companion.quiet.unwrap_or(self.settings.quiet)).after(rhythm(message));
         let (mut session, mut looked_up, mut moves) = (session, false, 0);
         if self.was_answered_to_former_owner(&session, &item).await? {
             count("duplicate");
@@ -97,13 +101,17 @@ impl Intake {
             };
             fail_point!("intake.before.land");
             match self.store.land(&landing).await? {
-                Landed::New { due_in } => {
+                Landed::New { due_in, first } => {
                     fail_point!("intake.after.land");
                     tracing::debug!(%session, message = %item.id, "landed");
                     count("new");
                     let lag = Timestamp::now().duration_since(item.received_at).as_secs_f64();
                     metrics::histogram!("switchboard_queue_age_seconds").record(lag.max(0.0));
                     self.waker.wake(business.subdomain.as_ref(), &session, due_in);
+                    self.leases.landed(&session);
+                    if first {
+                        self.show_typing(business, &item, message);
+                    }
                     return Ok(Ended::Handled);
                 }
                 Landed::Duplicate => {
@@ -129,6 +137,18 @@ impl Intake {
         }
     }
 
+    /// The customer sees at once that somebody reads and writes, although it is still waited for what else they have to
+    /// say. A courtesy: nothing waits for it.
+    fn show_typing(&self, business: &Business, item: &MailboxItem, message: &Value) {
+        let wants_answer = matches!(treatment(message), Treatment::Answer(_));
+        let (Ok(token), Some(id), true) = (&business.token, real_id(&item.id), wants_answer) else { return };
+        // Of a backlog nobody sees it.
+        let age = Timestamp::now().duration_since(item.timestamp);
+        if age < TYPING_WITHIN {
+            self.indicators.show_landed(token.clone(), item.phone_number_id.clone(), id);
+        }
+    }
+
     /// What Meta sends again may have been answered in the session that somebody else, or the same customer before they
     /// were forgotten, had under this name.
     async fn was_answered_to_former_owner(&self, session: &SessionId, item: &MailboxItem) -> Result<bool, StoreError> {
@@ -143,7 +163,17 @@ impl Intake {
         message: &Value,
     ) -> Result<(), StoreError> {
         let (business_id, kind) = (&business.id, &kind(message));
-        self.store.record_inbound(&Inbound { session, business_id, item, kind, answered: false }).await?;
+        self.store
+            .record_inbound(&Inbound {
+                session,
+                business_id,
+                item,
+                kind,
+                answered: false,
+                words: None,
+                taken_back: false,
+            })
+            .await?;
         item.message = None;
         Ok(())
     }

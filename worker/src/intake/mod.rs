@@ -40,6 +40,7 @@ use crate::{
     scheduler::Waker,
     settings::TurnSettings,
     store::{DeadLetter, ReplayPolicy, Store, StoreError, in_time},
+    turn::{Indicators, Leases},
 };
 
 /// Landings in parallel, of each queue.
@@ -60,6 +61,10 @@ pub struct Intake {
     pub identities: Identities,
     /// The scheduler's.
     pub waker: Waker,
+    /// Those of this worker's turns, which hear of messages that land.
+    pub leases: Leases,
+    /// Read receipts and typing.
+    pub indicators: Indicators,
     /// Times and bounds.
     pub settings: TurnSettings,
 }

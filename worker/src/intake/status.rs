@@ -16,6 +16,8 @@ use crate::{
 /// How often, and how far apart, it is looked whether a reply has been settled whose part has failed already.
 const SETTLING_LOOKS: u32 = 15;
 const SETTLING_LOOK: Duration = Duration::from_millis(200);
+/// "Media upload error" (Meta, "Error codes").
+const MEDIA_REFUSED: i64 = 131_053;
 
 impl Intake {
     pub(super) async fn take_status(&self, update: &Update) -> Result<(), IntakeError> {
@@ -48,14 +50,16 @@ impl Intake {
             error_code: status.error.as_ref().map(|(code, _)| *code),
         };
         self.store.record_status(&recorded).await?;
-        if !status.is_failure() || (transient && self.send_once_more(number, &status, received_at).await?) {
+        // A voice note that Meta could not take in after all is sent once more, too: as the words that it says.
+        let again = transient || code == MEDIA_REFUSED;
+        if !status.is_failure() || (again && self.send_once_more(number, &status, received_at).await?) {
             return Ok(());
         }
         let (code, title) = status.error.unwrap_or((0, "no error given".to_owned()));
         Err(IntakeError::unhandled("delivery_failed", format!("error {code}: {title}")))
     }
 
-    /// Puts a message that failed for a passing reason back into its conversation, once. False where the customer
+    /// Puts a message that failed for a passing reason, or for its form, back into its conversation as text, once. False where the customer
     /// has had another answer since, or a second try of this one.
     async fn send_once_more(
         &self,

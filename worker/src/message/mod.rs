@@ -4,15 +4,19 @@
 mod parse;
 mod sender;
 mod words;
+mod attachment;
+mod rhythm;
 mod status;
 
 use jiff::Timestamp;
 use serde_json::Value;
 
+pub use attachment::{Attachment, AttachmentKind, attachment};
 pub use parse::parse;
+pub use rhythm::rhythm;
 pub use sender::{Sender, contact_name, sender};
 pub use status::Status;
-pub use words::{Treatment, treatment};
+pub use words::{Treatment, edited, quoted, revoked, treatment};
 
 /// Text from outside, bounded before it reaches a prompt or a document.
 const TEXT_MOST: usize = 8_000;

@@ -41,7 +41,8 @@ pub fn treatment(message: &Value) -> Treatment {
         "request_welcome" => {
             answer(Some("[The customer opened the chat and has not written yet. Greet them.]".to_owned()))
         }
-        "edit" => Treatment::Remember("[The customer edited an earlier message.]".to_owned()),
+        // Of messages that were answered already; what still waits is changed itself.
+        "edit" => Treatment::Remember(edit(content)),
         "revoke" => Treatment::Remember("[The customer deleted an earlier message.]".to_owned()),
         // Number changes and the like are handled by identity; nobody wrote them.
         "system" => Treatment::Record,
@@ -49,9 +50,39 @@ pub fn treatment(message: &Value) -> Treatment {
     }
 }
 
-fn says(object: &Value, name: &str) -> Option<String> {
+pub(super) fn says(object: &Value, name: &str) -> Option<String> {
     let text = bounded(&text(object, name)?, TEXT_MOST);
     (!text.is_empty()).then_some(text)
+}
+
+/// The id of the message that this one answers, where it does.
+pub fn quoted(message: &Value) -> Option<String> {
+    // A tap on a button quotes the message with the buttons, which says nothing.
+    let is_tap = matches!(kind(message).as_str(), "button" | "interactive" | "reaction");
+    text(message.get("context")?, "id").filter(|_| !is_tap).map(|id| id.into_owned())
+}
+
+/// The message that this edit is of, and what it is now.
+pub fn edited(message: &Value) -> Option<(String, &Value)> {
+    let edit = message.get("edit").filter(|_| kind(message) == "edit")?;
+    Some((text(edit, "original_message_id")?.into_owned(), edit.get("message").filter(|new| new.is_object())?))
+}
+
+/// The message that the customer takes back with this one.
+pub fn revoked(message: &Value) -> Option<String> {
+    let revoke = message.get("revoke").filter(|_| kind(message) == "revoke")?;
+    Some(text(revoke, "original_message_id")?.into_owned())
+}
+
+fn edit(content: &Value) -> String {
+    let now = content.get("message").map(treatment).and_then(|treatment| match treatment {
+        Treatment::Answer(words) | Treatment::Remember(words) => Some(words),
+        Treatment::Record => None,
+    });
+    match now {
+        Some(words) => format!("[The customer edited an earlier message; it says now:] {words}"),
+        None => "[The customer edited an earlier message.]".to_owned(),
+    }
 }
 
 fn with_context(message: &Value, body: String) -> String {
@@ -60,8 +91,14 @@ fn with_context(message: &Value, body: String) -> String {
     match (product, advert) {
         (Some(product), _) => format!("[About the product {product} of the catalogue:] {body}"),
         (None, Some(headline)) => format!("[Coming from the advertisement \"{headline}\":] {body}"),
+        (None, None) if is_forwarded(message) => format!("[Forwarded by the customer:] {body}"),
         (None, None) => body,
     }
+}
+
+fn is_forwarded(message: &Value) -> bool {
+    let flag = |name: &str| message.get("context").and_then(|context| context.get(name)) == Some(&Value::Bool(true));
+    flag("forwarded") || flag("frequently_forwarded")
 }
 
 fn interactive(content: &Value) -> Option<String> {
@@ -119,6 +156,7 @@ fn reaction(content: &Value) -> String {
     }
 }
 
+/// Of what cannot be understood, or not by this installation. What can be is put in its place when it is.
 fn media(kind: &str, content: &Value) -> String {
     let what = match kind {
         "image" => "a picture, which you cannot see",
@@ -136,9 +174,14 @@ fn media(kind: &str, content: &Value) -> String {
 
 fn unsupported(message: &Value) -> String {
     let what = message.get("unsupported").and_then(|unsupported| says(unsupported, "type"));
+    if what.as_deref() == Some("edit") {
+        return "[The customer edited an earlier message, but WhatsApp does not pass on what it says now. If it may \
+                matter, ask them to write it again.]"
+            .to_owned();
+    }
     let what = what.map(|what| format!(" ({})", bounded(&what, 40))).unwrap_or_default();
     format!(
-        "[The customer sent something that WhatsApp does not pass on to you{what}. Say so kindly, and that text can be sent.]"
+        "[The customer sent something that WhatsApp does not pass on to you{what}. Say so kindly, and that text, voice messages, pictures, documents and locations can be sent.]"
     )
 }
 
@@ -224,7 +267,15 @@ mod tests {
     fn reactions_edits_system_notes_and_groups_get_no_answer() {
         assert!(matches!(treatment(&json!({"type":"reaction","reaction":{"emoji":"👍"}})), Treatment::Remember(_)));
         assert!(matches!(treatment(&json!({"type":"reaction","reaction":{}})), Treatment::Remember(_)));
+        let edit = json!({"type":"edit","edit":{"original_message_id":"wamid.A","message":
+            {"type":"text","text":{"body":"at nine"}}}});
+        let now = "[The customer edited an earlier message; it says now:] at nine";
+        assert_eq!(treatment(&edit), Treatment::Remember(now.to_owned()));
+        assert_eq!(edited(&edit).map(|(id, _)| id).as_deref(), Some("wamid.A"));
         assert!(matches!(treatment(&json!({"type":"edit","edit":{}})), Treatment::Remember(_)));
+        let revoke = json!({"type":"revoke","revoke":{"original_message_id":"wamid.A"}});
+        assert_eq!(revoked(&revoke).as_deref(), Some("wamid.A"));
+        assert!(revoked(&edit).is_none() && edited(&revoke).is_none());
         assert_eq!(treatment(&json!({"type":"system","system":{"type":"user_changed_number"}})), Treatment::Record);
         assert_eq!(treatment(&json!({"type":"text","text":{"body":"x"},"group_id":"G"})), Treatment::Record);
     }

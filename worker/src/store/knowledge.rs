@@ -20,6 +20,8 @@ use crate::{companion::knowledge::Passage, scope::BusinessScope};
 
 /// Words of a question that are searched for, at most.
 const WORDS_MOST: usize = 32;
+/// Words of what was said before a question.
+const CONTEXT_WORDS: usize = 8;
 /// Characters of a question in which its words are looked for: the last ones.
 const QUESTION_MOST: usize = 2_000;
 /// What a word in a title is worth, where one in the text is worth 1.
@@ -60,6 +62,21 @@ pub struct Found {
     pub source: String,
     /// How well it fits; a larger one is better.
     pub score: f64,
+}
+
+/// What is asked: a customer's words, which are searched for and never obeyed.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// The question.
+    pub question: &'a str,
+    /// What was said before it, which counts for less.
+    pub before: &'a str,
+}
+
+impl<'a> From<&'a str> for Asked<'a> {
+    fn from(question: &'a str) -> Self {
+        Self { question, before: "" }
+    }
 }
 
 impl Store {
@@ -193,11 +210,11 @@ impl Store {
     pub async fn search_knowledge(
         &self,
         scope: &BusinessScope,
-        question: &str,
+        asked: Asked<'_>,
         languages: &[String],
         most: usize,
     ) -> Result<Vec<Found>> {
-        let words = words(question);
+        let words = words(asked.question, asked.before);
         if words.is_empty() {
             return Ok(Vec::new());
         }
@@ -285,11 +302,21 @@ fn count(group: &Document, field: &str) -> u64 {
 
 /// The words of a question, for `$search`. Its quotes, minus signs and other marks, which mean something there, are no
 /// parts of words. Each word counts once; of too many the longest are kept, since short ones are in every text.
-fn words(question: &str) -> String {
-    let beginning = question.char_indices().rev().nth(QUESTION_MOST - 1).map_or(0, |(at, _)| at);
-    let question = question.get(beginning..).unwrap_or_default().to_lowercase();
+fn words(question: &str, context: &str) -> String {
+    let mut words = longest(question, WORDS_MOST);
+    // What was said before helps where the question itself says little, and must not drown it.
+    let room = (WORDS_MOST - words.len()).min(CONTEXT_WORDS);
+    let before = longest(context, room + words.len()).into_iter().filter(|word| !words.contains(word));
+    let before: Vec<String> = before.take(room).collect();
+    words.extend(before);
+    words.join(" ")
+}
+
+fn longest(text: &str, most: usize) -> Vec<String> {
+    let beginning = text.char_indices().rev().nth(QUESTION_MOST - 1).map_or(0, |(at, _)| at);
+    let text = text.get(beginning..).unwrap_or_default().to_lowercase();
     // A mark that is not ASCII means nothing to `$search`, and may be a part of a word: vowel signs of Hindi are.
-    let parts = question.split(|c: char| c.is_whitespace() || (c.is_ascii() && !c.is_ascii_alphanumeric()));
+    let parts = text.split(|c: char| c.is_whitespace() || (c.is_ascii() && !c.is_ascii_alphanumeric()));
     let mut words: Vec<&str> = Vec::new();
     for word in parts.filter(|word| word.chars().any(char::is_alphanumeric)) {
         if !words.contains(&word) {
@@ -297,8 +324,7 @@ fn words(question: &str) -> String {
         }
     }
     words.sort_by_key(|word| std::cmp::Reverse(word.chars().count()));
-    words.truncate(WORDS_MOST);
-    words.join(" ")
+    words.into_iter().take(most).map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -318,14 +344,18 @@ mod tests {
             ("?! 👍 …", ""),
         ];
         for (question, expected) in cases {
-            assert_eq!(words(question), expected, "{question}");
+            assert_eq!(words(question, ""), expected, "{question}");
         }
+        let before = "We bake sourdough, croissants and wonderful cakes for celebrations every Saturday morning";
+        let searched = words("And the flan?", before);
+        assert!(searched.starts_with("flan and the "), "{searched}");
+        assert_eq!(searched.split(' ').count(), 3 + CONTEXT_WORDS, "what was said before does not drown the question");
     }
 
     proptest! {
         #[test]
         fn no_question_has_operators_or_too_many_words(question in "(\\PC|[\"\\- \n]){0,3000}") {
-            let words = words(&question);
+            let words = words(&question, &question);
             prop_assert!(!words.contains(['"', '-', '\'', '$', '\n']));
             prop_assert!(words.split(' ').count() <= WORDS_MOST);
         }

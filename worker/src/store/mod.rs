@@ -42,10 +42,10 @@ pub use dead_letters::{DeadLetter, ReplayPolicy, WaitingLetter};
 pub use events::AccountEvent;
 pub use filed_letters::{FiledLetter, FiledLetters, LetterFilter, LetterOwner, LetterState, Reading, Standing};
 pub use identities::Alias;
-pub use knowledge::{Found, KnowledgeSize, KnowledgeSource};
+pub use knowledge::{Asked, Found, KnowledgeSize, KnowledgeSource};
 pub use languages::{recognised_language, stemmed_language};
 pub use traces::{Look, Looked, Remaining, Trace};
-pub use transcript::{Inbound, Outbound, SentText, StatusUpdate};
+pub use transcript::{Inbound, Outbound, Quoted, SentText, StatusUpdate, Words};
 
 pub use crate::conversation::{
     Claim, CommitOutcome, CustomerIdChange, Landed, Landing, Memory, Postponement, Renewed, Resend, Settled,

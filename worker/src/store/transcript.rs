@@ -14,7 +14,11 @@ use super::{
     pipeline::{keep, literal},
     to_bson,
 };
-use crate::conversation::{BusinessId, MailboxItem};
+use crate::{
+    conversation::{BusinessId, MailboxItem, Usage},
+    message::{Treatment, parse, treatment},
+    scope::CustomerScope,
+};
 
 /// How long a message is kept. Meta redelivers for seven days, so a shell must outlive that by far.
 const KEPT_MS: i64 = 90 * 24 * 60 * 60 * 1_000;
@@ -47,6 +51,10 @@ pub struct Inbound<'a> {
     pub kind: &'a str,
     /// Whether its turn is over: it will not be answered again.
     pub answered: bool,
+    /// What its file says, where somebody has found out just now.
+    pub words: Option<&'a Words>,
+    /// Its customer took it back: nothing of what it says is kept.
+    pub taken_back: bool,
 }
 
 /// A message to a customer.
@@ -62,8 +70,39 @@ pub struct Outbound<'a> {
     pub wamid: &'a MessageId,
     /// The reply that it is part of; none where a person sent it.
     pub reply_id: Option<&'a str>,
+    /// Meta's type, such as `text`.
+    pub kind: &'a str,
     /// The text.
     pub body: &'a str,
+    /// What its reply cost, with one part of it.
+    pub usage: Option<&'a Usage>,
+}
+
+/// What a customer's file says, once somebody has found out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Words {
+    /// In words.
+    pub words: String,
+    /// It was spoken, and understood.
+    pub is_speech: bool,
+}
+
+/// A message that another one refers to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Quoted {
+    /// One of ours.
+    Ours(String),
+    /// One of the customer's.
+    Theirs(String),
+}
+
+impl Quoted {
+    /// What it says.
+    pub fn words(&self) -> &str {
+        match self {
+            Self::Ours(words) | Self::Theirs(words) => words,
+        }
+    }
 }
 
 /// A text that was sent.
@@ -121,7 +160,18 @@ impl Store {
         if inbound.answered {
             set.insert("answered_at", DateTime::now());
         }
-        self.upsert(&key(&item.phone_number_id, &item.id), set).await
+        if let Some(words) = inbound.words {
+            set.insert("words", words.words.as_str());
+            set.insert("is_speech", words.is_speech);
+        }
+        let key = key(&item.phone_number_id, &item.id);
+        if inbound.taken_back {
+            set.remove("message");
+            // Also what was kept apart because of its size, or understood already.
+            let texts = doc! { "$unset": { "message": "", "words": "", "is_speech": "" } };
+            self.db.collection::<Document>("messages").update_one(doc! { "_id": key.as_str() }, texts).await?;
+        }
+        self.upsert(&key, set).await
     }
 
     /// Records a message to a customer.
@@ -135,6 +185,7 @@ impl Store {
             "business_id": outbound.business_id.0.as_str(),
             "phone_number_id": outbound.number.expose(),
             "id": outbound.wamid.expose(),
+            "type": outbound.kind,
             "body": outbound.body,
             "timestamp": DateTime::now(),
             "expire_at": expiry(),
@@ -142,12 +193,81 @@ impl Store {
         if let Some(reply_id) = outbound.reply_id {
             set.insert("reply_id", reply_id);
         }
+        if let Some(usage) = outbound.usage.filter(|usage| usage.calls > 0) {
+            set.insert("usage", usage_document(usage));
+        }
         self.upsert(&key(outbound.number, outbound.wamid), set).await?;
         // It may be unknown to whoever was asked to forget. A turn hears of that from `settle`; a person holds nothing.
         match outbound.reply_id {
             Some(_) => Ok(()),
             None => self.erase_if_forgotten(outbound.session).await,
         }
+    }
+
+    /// Keeps what a customer's file says, for whoever goes on with its turn.
+    ///
+    /// # Errors
+    /// [`super::StoreError`].
+    pub async fn keep_words(&self, scope: &CustomerScope, item: &MailboxItem, kind: &str, words: &Words) -> Result<()> {
+        let (session, business_id, words) = (scope.session(), scope.business_id(), Some(words));
+        // Should the customer be forgotten meanwhile, the end of the turn erases it, or whoever looks after them.
+        self.record_inbound(&Inbound { session, business_id, item, kind, answered: false, words, taken_back: false })
+            .await
+    }
+
+    /// What a file of this customer says, where somebody has found out.
+    ///
+    /// # Errors
+    /// [`super::StoreError`].
+    pub async fn words_of(
+        &self,
+        scope: &CustomerScope,
+        number: &PhoneNumberId,
+        id: &MessageId,
+    ) -> Result<Option<Words>> {
+        let row = self.row_of(scope, number, id, doc! { "words": 1, "is_speech": 1 }).await?;
+        Ok(row.and_then(|row| {
+            let words = row.get_str("words").ok()?.to_owned();
+            Some(Words { words, is_speech: row.get_bool("is_speech").unwrap_or(false) })
+        }))
+    }
+
+    /// A message of this customer's conversation; none where it is another's, whoever refers to it.
+    ///
+    /// # Errors
+    /// [`super::StoreError`].
+    pub async fn quoted(
+        &self,
+        scope: &CustomerScope,
+        number: &PhoneNumberId,
+        id: &MessageId,
+    ) -> Result<Option<Quoted>> {
+        let fields = doc! { "direction": 1, "body": 1, "words": 1, "message": 1 };
+        let Some(row) = self.row_of(scope, number, id, fields).await? else { return Ok(None) };
+        let text = |field: &str| row.get_str(field).ok().map(str::to_owned);
+        if row.get_str("direction").is_ok_and(|direction| direction == "out") {
+            return Ok(text("body").map(Quoted::Ours));
+        }
+        let written = || match treatment(&parse(row.get_str("message").ok()?)?) {
+            Treatment::Answer(words) | Treatment::Remember(words) => Some(words),
+            Treatment::Record => None,
+        };
+        Ok(text("words").or_else(written).map(Quoted::Theirs))
+    }
+
+    async fn row_of(
+        &self,
+        scope: &CustomerScope,
+        number: &PhoneNumberId,
+        id: &MessageId,
+        fields: Document,
+    ) -> Result<Option<Document>> {
+        let filter = doc! {
+            "_id": key(number, id),
+            "conversation": scope.session().expose(),
+            "business_id": scope.business_id().0.as_str(),
+        };
+        Ok(self.db.collection::<Document>("messages").find_one(filter).projection(fields).await?)
     }
 
     /// What was forgotten stays forgotten, whoever still has its text in hand.
@@ -262,6 +382,18 @@ impl Store {
         let messages = self.db.collection::<Document>("messages");
         let found = messages.find_one(doc! { "_id": key(number, id) }).projection(doc! { "message": 1 }).await?;
         Ok(found.and_then(|document| document.get_str("message").ok().map(str::to_owned)))
+    }
+}
+
+fn usage_document(usage: &Usage) -> Document {
+    let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    doc! {
+        "model": usage.model.as_str(),
+        "calls": count(usage.calls.into()),
+        "tokens_in": count(usage.tokens_in),
+        "tokens_out": count(usage.tokens_out),
+        "transcriptions": count(usage.transcriptions.into()),
+        "spoken_characters": count(usage.spoken_characters),
     }
 }
 

@@ -2,6 +2,9 @@
 //!
 //! Only leases of turns that really run are renewed. A holder reckons its lease from *before* the request that
 //! took or prolonged it was sent, so that it never believes in a lease longer than the database does.
+//!
+//! A turn hears here that its customer wrote more: at once where this process landed the message, else with the next
+//! renewal, which tells how many messages wait.
 
 use std::{
     collections::HashMap,
@@ -10,6 +13,7 @@ use std::{
 };
 
 use shared::ids::SessionId;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -31,6 +35,9 @@ struct Held {
     epoch: i64,
     valid_until: Instant,
     lost: CancellationToken,
+    /// Messages in the mailbox, as far as the turn or we have seen.
+    mailbox: usize,
+    more: watch::Sender<()>,
 }
 
 /// The right to work on a conversation, for as long as this value lives and the renewals succeed.
@@ -39,6 +46,8 @@ pub struct Hold {
     key: LeaseKey,
     leases: Leases,
     lost: CancellationToken,
+    /// What was heard of since the mailbox was read last.
+    more: Mutex<watch::Receiver<()>>,
 }
 
 impl Leases {
@@ -52,12 +61,20 @@ impl Leases {
         &self.worker_id
     }
 
-    /// Begins to renew a lease that was taken by a request sent at `asked_at`.
-    pub fn hold(&self, key: LeaseKey, asked_at: Instant) -> Hold {
-        let lost = CancellationToken::new();
-        let held = Held { epoch: key.epoch, valid_until: asked_at + self.length, lost: lost.clone() };
+    /// Begins to renew a lease that was taken by a request sent at `asked_at`, with that many messages in the mailbox.
+    pub fn hold(&self, key: LeaseKey, asked_at: Instant, mailbox: usize) -> Hold {
+        let (lost, (more, heard)) = (CancellationToken::new(), watch::channel(()));
+        let held = Held { epoch: key.epoch, valid_until: asked_at + self.length, lost: lost.clone(), mailbox, more };
         self.lock().insert(key.session.clone(), held);
-        Hold { key, leases: self.clone(), lost }
+        Hold { key, leases: self.clone(), lost, more: Mutex::new(heard) }
+    }
+
+    /// A message landed in a conversation. A turn that has it in hand hears of it.
+    pub fn landed(&self, session: &SessionId) {
+        if let Some(held) = self.lock().get_mut(session) {
+            held.mailbox += 1;
+            held.more.send_replace(());
+        }
     }
 
     /// Renews what is held, three times a lease, until `stop`. Must outlive the turns.
@@ -89,8 +106,12 @@ impl Leases {
         let mut held = self.lock();
         for key in keys {
             let Some(mine) = held.get_mut(&key.session).filter(|mine| mine.epoch == key.epoch) else { continue };
-            if renewed.iter().any(|renewed| renewed.lease == *key) {
+            if let Some(renewed) = renewed.iter().find(|renewed| renewed.lease == *key) {
                 mine.valid_until = asked_at + self.length;
+                if renewed.mailbox > mine.mailbox {
+                    mine.mailbox = renewed.mailbox;
+                    mine.more.send_replace(());
+                }
             } else {
                 tracing::warn!(session = %key.session, "a lease was lost");
                 metrics::counter!("switchboard_leases_lost_total").increment(1);
@@ -114,6 +135,27 @@ impl Hold {
     /// Resolves when the lease is somebody else's.
     pub async fn lost(&self) {
         self.lost.cancelled().await;
+    }
+
+    /// The mailbox is about to be read: whatever is heard of from here on may not be in it.
+    pub fn about_to_read(&self) {
+        self.more.lock().expect("no code panics while it holds this lock").mark_unchanged();
+    }
+
+    /// The mailbox was read, with that many messages.
+    pub fn has_read(&self, mailbox: usize) {
+        if let Some(held) = self.leases.lock().get_mut(&self.key.session).filter(|held| held.epoch == self.key.epoch) {
+            held.mailbox = held.mailbox.max(mailbox);
+        }
+    }
+
+    /// Resolves when the customer has written more since the mailbox was read last.
+    pub async fn more(&self) {
+        let mut more = self.more.lock().expect("no code panics while it holds this lock").clone();
+        if more.changed().await.is_err() {
+            // Nobody is left who would tell.
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Whether the lease lasts that long from now; renews it where it does not.

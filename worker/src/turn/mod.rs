@@ -7,28 +7,36 @@
 pub mod machine;
 mod lease;
 mod perform;
+mod compose;
 mod reading;
+mod understanding;
 mod send;
 mod typing;
 mod bury;
 
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant},
 };
 
 use shared::{broker::StatusesDrained, fail_point, ids::SessionId, retry::full_jitter};
 
 pub use lease::{Hold, Leases};
+pub(crate) use reading::real_id;
+pub use typing::Indicators;
 
 use self::{
     machine::{Burial, Effect, Machine, Rules},
-    reading::{Reading, real_id},
+    reading::Reading,
 };
 use crate::{
     business::{Business, Registry},
-    companion::Companion,
+    companion::{
+        Companion,
+        provider::{Speaker, Transcriber},
+    },
     conversation::QuietTime,
+    document::DocumentReader,
     settings::TurnSettings,
     store::{Postponement, ReplayPolicy, Store, StoreError, in_time},
     whatsapp::{Graph, Pace},
@@ -48,6 +56,14 @@ pub struct Turns {
     pub registry: Registry,
     /// Answers.
     pub companion: Companion,
+    /// Hears; none where the installation has no model of speech.
+    pub ears: Option<Transcriber>,
+    /// Speaks; none where the installation has no voice.
+    pub voice: Option<Speaker>,
+    /// Reads documents.
+    pub documents: DocumentReader,
+    /// Read receipts and typing.
+    pub indicators: Indicators,
     /// Sends.
     pub graph: Graph,
     /// How fast each number sends.
@@ -102,6 +118,8 @@ struct Turn<'a> {
     business: Option<Arc<Business>>,
     /// The installation's, until the business is known.
     quiet: QuietTime,
+    /// Whether a tool of the business was called for the reply that is being composed.
+    acted: Arc<AtomicBool>,
     /// When the lease was asked for, by this process's clock.
     started: Instant,
     /// When the database was last asked to write that a try begins, by this process's clock.
@@ -122,7 +140,7 @@ pub async fn run(turns: &Turns, session: &SessionId) -> Outcome {
             return Outcome::Interrupted;
         }
     };
-    let hold = turns.leases.hold(claim.lease, started);
+    let hold = turns.leases.hold(claim.lease, started, claim.conversation.mailbox.len());
     let (quiet, settings) = (QuietTime::new(turns.settings.quiet), turns.settings);
     let rules = Rules { send_evidence: settings.patience(), ai_give_up: settings.ai_give_up, jitter: full_jitter };
     let (machine, first) = Machine::begin(claim.conversation, rules);
@@ -133,6 +151,7 @@ pub async fn run(turns: &Turns, session: &SessionId) -> Outcome {
         reading: Reading::default(),
         business: None,
         quiet,
+        acted: Arc::default(),
         started,
         try_began: started,
     };

@@ -4,27 +4,28 @@ use std::{sync::Arc, time::Instant};
 
 use jiff::Timestamp;
 use shared::ids::PhoneNumberId;
-use uuid::Uuid;
 
 use super::{
     Turn,
-    machine::{Effect, Event, Remember, Repeat, Reply, Service, Token, Trouble},
-    reading::{Reading, newest_known},
-    typing::Typing,
+    machine::{Effect, Event, Remember, Repeat, Service, Token},
+    reading::Reading,
 };
 use crate::{
     business::{Business, Lookup, Unserved},
-    companion::{ChatError, DEFAULT_APOLOGY},
-    conversation::{MailboxItem, MemoryTurn, Outbox, QuietTime, ReplyKind, Speaker},
+    conversation::{MailboxItem, MemoryTurn, Outbox, QuietTime, Speaker},
     store::{CommitOutcome, Inbound, Memory, Outbound, Postponement, StoreError, in_time},
-    whatsapp::{MESSAGE_UNITS, Permit, from_markdown, split},
+    whatsapp::Permit,
 };
 
 impl Turn<'_> {
     pub(super) async fn perform(&mut self, effect: Effect) -> Result<Event, StoreError> {
         Ok(match effect {
             // These have limits of their own.
-            Effect::Compose(kind) => Event::Composed(self.compose(kind).await),
+            Effect::Compose(kind) => self.compose(kind).await,
+            Effect::Gather => {
+                self.gather().await;
+                Event::Gathered
+            }
             Effect::Permit => self.permit().await,
             Effect::Send(sending) => Event::Sent(self.send(&sending).await?),
             Effect::Listen { within } => Event::Heard(self.statuses_were_drained(within)),
@@ -52,9 +53,16 @@ impl Turn<'_> {
                 }
                 Event::Committed(outcome)
             }
-            Effect::Reread => Event::Reread(store.reread(lease).await?.map(Box::new)),
-            Effect::BeginTry { reply_id, part, tries, repeats } => {
-                let begun = store.begin_try(lease, &reply_id, part, tries).await?;
+            Effect::Reread => {
+                self.hold.about_to_read();
+                let reread = store.reread(lease).await?;
+                if let Some(conversation) = &reread {
+                    self.hold.has_read(conversation.mailbox.len());
+                }
+                Event::Reread(reread.map(Box::new))
+            }
+            Effect::BeginTry { reply_id, part, tries, repeats, as_text } => {
+                let begun = store.begin_try(lease, &reply_id, part, tries, as_text).await?;
                 if let (true, Some(repeats)) = (begun, repeats) {
                     self.count_repeat(part, repeats);
                 }
@@ -94,15 +102,17 @@ impl Turn<'_> {
                 store.release(lease).await?;
                 Event::Released
             }
-            Effect::Compose(_) | Effect::Permit | Effect::Send(_) | Effect::Listen { .. } | Effect::End(_) => {
+            Effect::Compose(_) | Effect::Gather | Effect::Permit => unreachable!("the store has nothing to do with it"),
+            Effect::Send(_) | Effect::Listen { .. } | Effect::End(_) => {
                 unreachable!("the store has nothing to do with it")
             }
         })
     }
 
     async fn prepare(&mut self, number: &PhoneNumberId, items: &[MailboxItem]) -> Result<Event, StoreError> {
-        self.reading = Reading::of(&self.turns.store, items).await?;
-        let wants_answer = !self.reading.said().is_empty() || items.iter().any(|item| item.resend_of.is_some());
+        let conversation = self.machine.conversation();
+        self.reading = Reading::of(&self.turns.store, &conversation.scope(), items, &conversation.mailbox).await?;
+        let wants_answer = self.reading.wants_answer() || items.iter().any(|item| item.resend_of.is_some());
         let service = match self.business_of(number).await? {
             Ok(business) => {
                 self.quiet = QuietTime::new(business.companion.quiet.unwrap_or(self.turns.settings.quiet));
@@ -129,47 +139,6 @@ impl Turn<'_> {
             Lookup::Served(_) => Err(Unserved::Unknown),
             Lookup::Unserved(why) => Err(why),
         })
-    }
-
-    async fn compose(&self, kind: ReplyKind) -> Result<Reply, Trouble> {
-        let Some(business) = &self.business else { return Err(trouble(&ChatError::Useless("no business"))) };
-        let parts = match kind {
-            ReplyKind::Answer => self.think(business).await.map_err(|error| trouble(&error))?,
-            ReplyKind::Apology => {
-                let session = &self.machine.conversation().id;
-                tracing::error!(%session, "the AI failed for too long: the customer gets the apology");
-                metrics::counter!("switchboard_apologies_total").increment(1);
-                split(business.companion.apology.as_deref().unwrap_or(DEFAULT_APOLOGY), MESSAGE_UNITS)
-            }
-            ReplyKind::Resend => self.machine.run().iter().filter_map(|item| item.message.clone()).collect(),
-        };
-        Ok(Reply { id: Uuid::new_v4().simple().to_string(), parts })
-    }
-
-    async fn think(&self, business: &Business) -> Result<Vec<String>, ChatError> {
-        let typing = self.show_typing(business);
-        let conversation = self.machine.conversation();
-        let said = self.reading.said();
-        let answer = self.turns.companion.answer(business, &conversation.customer, &conversation.turns, &said).await?;
-        let parts = split(&from_markdown(&answer), MESSAGE_UNITS);
-        if parts.is_empty() {
-            return Err(ChatError::Useless("nothing that can be sent"));
-        }
-        if let Some(typing) = typing {
-            typing.shown().await;
-        }
-        Ok(parts)
-    }
-
-    /// Read receipt and typing indicator, renewed while the answer is thought over. A courtesy: nothing waits for
-    /// it, and nothing depends on it.
-    fn show_typing(&self, business: &Business) -> Option<Typing> {
-        // Whoever saw it once need not see it again with every try.
-        if self.machine.conversation().ai_failing_since.is_some() {
-            return None;
-        }
-        let (number, newest) = newest_known(self.machine.run())?;
-        Some(Typing::show(self.turns.graph.clone(), business.token.clone().ok()?, number, newest))
     }
 
     /// Whether no status waited any more at some time in the last `within` before this turn.
@@ -225,7 +194,9 @@ impl Turn<'_> {
         for item in items.iter().filter(|item| item.resend_of.is_none()) {
             // What is buried is not read, for reading it may be what killed the worker.
             let kind = if buried { "buried" } else { self.reading.kind(item).unwrap_or("unknown") };
-            self.turns.store.record_inbound(&Inbound { session, business_id, item, kind, answered: true }).await?;
+            let taken_back = self.reading.is_revoked(item);
+            let inbound = Inbound { session, business_id, item, kind, answered: true, words: None, taken_back };
+            self.turns.store.record_inbound(&inbound).await?;
         }
         Ok(())
     }
@@ -233,7 +204,7 @@ impl Turn<'_> {
     /// The transcript of what is with Meta.
     async fn record_sent(&self, outbox: &Outbox) -> Result<(), StoreError> {
         let conversation = self.machine.conversation();
-        for part in &outbox.parts {
+        for (n, part) in outbox.parts.iter().enumerate() {
             let Some(wamid) = &part.wamid else { continue };
             let outbound = Outbound {
                 session: &conversation.id,
@@ -241,7 +212,10 @@ impl Turn<'_> {
                 number: &outbox.phone_number_id,
                 wamid,
                 reply_id: Some(&outbox.reply_id),
+                kind: part.form.name(),
                 body: &part.body,
+                // Once for a reply.
+                usage: (n == 0).then_some(&outbox.aftermath.usage),
             };
             self.turns.store.record_outbound(&outbound).await?;
         }
@@ -251,11 +225,11 @@ impl Turn<'_> {
     pub(super) fn memory(&self, memory: Remember) -> Memory {
         match memory {
             Remember::Nothing => Memory::default(),
-            Remember::Heard => Memory { turns: self.reading.heard(), reply: None },
-            Remember::HeardAndSaid { kind, said } => {
+            Remember::Heard => Memory { turns: self.reading.heard(), ..Memory::default() },
+            Remember::HeardAndSaid { kind, said, aftermath } => {
                 let mut turns = self.reading.heard();
                 turns.push(MemoryTurn { speaker: Speaker::Companion, text: said });
-                Memory { turns, reply: Some(kind) }
+                Memory { turns, reply: Some(kind), aftermath }
             }
         }
     }
@@ -290,8 +264,4 @@ impl Turn<'_> {
 
 fn token(business: &Business) -> Token {
     Token { id: business.token_id.clone(), problem: business.token.as_ref().err().map(ToString::to_string) }
-}
-
-fn trouble(error: &ChatError) -> Trouble {
-    Trouble { retry_after: error.retry_after(), detail: error.to_string() }
 }

@@ -1,28 +1,79 @@
 //! What the messages of a turn say, and what of it is answered and remembered.
+//!
+//! Edits and deletions of what still waits are carried out here: the turn reads a message as it is by now. What needs a
+//! provider to be understood, recordings and documents, is put in its place by `understanding.rs`, and read from the
+//! transcript by whoever goes on with the turn.
 
+use std::collections::HashMap;
+
+use serde_json::Value;
 use shared::ids::{MessageId, PhoneNumberId};
 
 use crate::{
+    companion::{Question, Said, provider::Picture},
     conversation::{MailboxItem, MemoryTurn, Speaker},
-    message::{Treatment, kind, parse, treatment},
-    store::{Store, StoreError},
+    message::{Attachment, Treatment, attachment, edited, kind, parse, quoted, revoked, treatment},
+    scope::CustomerScope,
+    store::{Quoted, Store, StoreError, Words},
+    whatsapp::Room,
 };
+
+/// Characters of a message that is quoted.
+const QUOTE_MOST: usize = 300;
 
 /// The messages of a turn, read.
 #[derive(Debug, Default)]
 pub(super) struct Reading(Vec<Read>);
 
+/// One of them.
 #[derive(Debug)]
-struct Read {
-    id: MessageId,
-    kind: String,
+pub(super) struct Read {
+    pub(super) item: MailboxItem,
+    pub(super) kind: String,
     treatment: Treatment,
+    /// What it answers.
+    quote: Option<String>,
+    /// What it brings.
+    pub(super) attachment: Option<Attachment>,
+    /// What that says and shows.
+    pub(super) understood: Option<Understood>,
+    is_revoked: bool,
+}
+
+/// What a file says and shows.
+#[derive(Debug, Clone)]
+pub(super) struct Understood {
+    /// In words, for the companion.
+    pub(super) words: String,
+    /// The picture itself.
+    pub(super) picture: Option<Picture>,
+    /// Spoken words that were understood: they may be answered by speaking.
+    pub(super) is_speech: bool,
+    /// What it says will be the same the next time: it may be kept.
+    pub(super) is_certain: bool,
+    /// The room that it takes up.
+    #[expect(dead_code, reason = "it is held, for as long as the picture is")]
+    pub(super) room: Option<Room>,
+}
+
+/// What the customer did to messages that still wait.
+#[derive(Default)]
+struct Changes {
+    edited: HashMap<String, Value>,
+    revoked: Vec<String>,
+    waiting: Vec<String>,
 }
 
 impl Reading {
     /// Reads messages, with their content wherever it lies. What is to be sent once more was written by us, and
-    /// says nothing.
-    pub(super) async fn of(store: &Store, items: &[MailboxItem]) -> Result<Self, StoreError> {
+    /// says nothing. `mailbox` is all that waits.
+    pub(super) async fn of(
+        store: &Store,
+        scope: &CustomerScope,
+        items: &[MailboxItem],
+        mailbox: &[MailboxItem],
+    ) -> Result<Self, StoreError> {
+        let changes = Changes::of(mailbox);
         let mut read = Vec::with_capacity(items.len());
         for item in items.iter().filter(|item| item.resend_of.is_none()) {
             let stored = match &item.message {
@@ -30,32 +81,168 @@ impl Reading {
                 None => store.message_content(&item.phone_number_id, &item.id).await?,
             };
             let message = parse(item.message.as_deref().or(stored.as_deref()).unwrap_or("null")).unwrap_or_default();
-            read.push(Read { id: item.id.clone(), kind: kind(&message), treatment: treatment(&message) });
+            read.push(changes.read(store, scope, item, message, mailbox).await?);
         }
         Ok(Self(read))
     }
 
     /// What the companion answers.
-    pub(super) fn said(&self) -> Vec<String> {
-        let answers = self.0.iter().filter_map(|read| match &read.treatment {
-            Treatment::Answer(words) => Some(words.clone()),
-            Treatment::Remember(_) | Treatment::Record => None,
-        });
-        answers.collect()
+    pub(super) fn question(&self) -> Question {
+        let answers = self.0.iter().filter_map(|read| Some((read, read.answered()?)));
+        let (mut said, mut quotes) = (Vec::new(), Vec::new());
+        for (read, words) in answers {
+            quotes.extend(read.quote.clone());
+            let picture = read.understood.as_ref().and_then(|understood| understood.picture.clone());
+            said.push(Said { words, picture });
+        }
+        Question { said, quotes }
+    }
+
+    /// Whether any of it wants an answer.
+    pub(super) fn wants_answer(&self) -> bool {
+        self.0.iter().any(|read| read.answered().is_some())
+    }
+
+    /// Whether the last thing that is answered was spoken.
+    pub(super) fn ends_in_speech(&self) -> bool {
+        let last = self.0.iter().rev().find(|read| read.answered().is_some());
+        last.and_then(|read| read.understood.as_ref()).is_some_and(|understood| understood.is_speech)
     }
 
     /// What is remembered of the customer.
     pub(super) fn heard(&self) -> Vec<MemoryTurn> {
-        let words = self.0.iter().filter_map(|read| match &read.treatment {
-            Treatment::Answer(words) | Treatment::Remember(words) => Some(words.clone()),
-            Treatment::Record => None,
+        let words = self.0.iter().filter_map(|read| match (&read.treatment, &read.attachment, &read.understood) {
+            // It was understood by whoever wrote the reply.
+            (Treatment::Answer(_), Some(attachment), None) => Some(attachment.in_short()),
+            (Treatment::Answer(_), _, _) => read.answered(),
+            (Treatment::Remember(words), _, _) => Some(words.clone()),
+            (Treatment::Record, _, _) => None,
         });
         words.map(|text| MemoryTurn { speaker: Speaker::Customer, text }).collect()
     }
 
+    /// The files that are not understood yet.
+    pub(super) fn to_understand(&mut self) -> impl Iterator<Item = (&mut Read, Attachment)> {
+        self.0.iter_mut().filter(|read| read.understood.is_none() && read.answered().is_some()).filter_map(|read| {
+            let attachment = read.attachment.clone()?;
+            Some((read, attachment))
+        })
+    }
+
     /// Meta's word for what a message is; none where it was not read.
     pub(super) fn kind(&self, item: &MailboxItem) -> Option<&str> {
-        self.0.iter().find(|read| read.id == item.id).map(|read| read.kind.as_str())
+        self.0.iter().find(|read| read.item.id == item.id).map(|read| read.kind.as_str())
+    }
+
+    /// Whether the customer has taken it back.
+    pub(super) fn is_revoked(&self, item: &MailboxItem) -> bool {
+        self.0.iter().any(|read| read.item.id == item.id && read.is_revoked)
+    }
+}
+
+impl Read {
+    fn answered(&self) -> Option<String> {
+        match (&self.treatment, &self.understood) {
+            (Treatment::Answer(_), Some(understood)) => Some(understood.words.clone()),
+            (Treatment::Answer(words), None) => Some(words.clone()),
+            (Treatment::Remember(_) | Treatment::Record, _) => None,
+        }
+    }
+}
+
+impl Changes {
+    fn of(mailbox: &[MailboxItem]) -> Self {
+        let mut changes = Self::default();
+        for item in mailbox.iter().filter(|item| item.resend_of.is_none()) {
+            changes.waiting.extend(real_id(&item.id).map(|id| id.expose().to_owned()));
+            // Few are, and parsing all of a flood for each turn would be work.
+            let text = item.message.as_deref().filter(|text| text.contains("\"edit\"") || text.contains("\"revoke\""));
+            let Some(message) = text.and_then(parse) else { continue };
+            if let Some((original, new)) = edited(&message) {
+                changes.edited.insert(original, new.clone());
+            }
+            changes.revoked.extend(revoked(&message));
+        }
+        changes
+    }
+
+    async fn read(
+        &self,
+        store: &Store,
+        scope: &CustomerScope,
+        item: &MailboxItem,
+        message: Value,
+        mailbox: &[MailboxItem],
+    ) -> Result<Read, StoreError> {
+        let kind = kind(&message);
+        let id = real_id(&item.id).map(|id| id.expose().to_owned()).unwrap_or_default();
+        let target = edited(&message).map(|(original, _)| original).or_else(|| revoked(&message));
+        // Carried out already: it says nothing by itself.
+        let is_done = target.is_some_and(|target| self.waiting.contains(&target));
+        let is_revoked = self.revoked.contains(&id);
+        let message = self.edited.get(&id).cloned().unwrap_or(message);
+        let treatment = if is_done || is_revoked { Treatment::Record } else { treatment(&message) };
+        let attachment = attachment(&message).filter(|_| matches!(treatment, Treatment::Answer(_)));
+        let number = &item.phone_number_id;
+        let understood = match &attachment {
+            // Somebody understood it in an earlier turn, as it was then.
+            Some(_) if !self.edited.contains_key(&id) => {
+                store.words_of(scope, number, &item.id).await?.map(|Words { words, is_speech }| Understood {
+                    words,
+                    picture: None,
+                    is_speech,
+                    is_certain: true,
+                    room: None,
+                })
+            }
+            Some(_) | None => None,
+        };
+        let quote = match quoted(&message).filter(|_| matches!(treatment, Treatment::Answer(_))) {
+            // What was taken back is not repeated.
+            Some(quoted) if !self.revoked.contains(&quoted) => {
+                self.quote(store, scope, number, &quoted, mailbox).await?
+            }
+            Some(_) | None => None,
+        };
+        let item = MailboxItem { message: None, ..item.clone() };
+        Ok(Read { item, kind, treatment, quote, attachment, understood, is_revoked })
+    }
+
+    /// What a message answers, in words: out of the mailbox, else out of this customer's own transcript.
+    async fn quote(
+        &self,
+        store: &Store,
+        scope: &CustomerScope,
+        number: &PhoneNumberId,
+        id: &str,
+        mailbox: &[MailboxItem],
+    ) -> Result<Option<String>, StoreError> {
+        let waiting = mailbox.iter().find(|item| real_id(&item.id).is_some_and(|real| real.expose() == id));
+        let quoted = match waiting {
+            Some(item) => {
+                let message = self.edited.get(id).cloned().or_else(|| item.message.as_deref().and_then(parse));
+                message.map(|message| Quoted::Theirs(words(&message)))
+            }
+            None => match MessageId::parse(id) {
+                Ok(id) => store.quoted(scope, number, &id).await?,
+                Err(_) => None,
+            },
+        };
+        let short = |text: &str| serde_json::json!(text.chars().take(QUOTE_MOST).collect::<String>()).to_string();
+        Ok(quoted.filter(|quoted| !quoted.words().trim().is_empty()).map(|quoted| match &quoted {
+            Quoted::Ours(text) => format!("[The customer answers this message of yours: {}]", short(text)),
+            Quoted::Theirs(text) => {
+                format!("[The customer refers to this earlier message of their own: {}]", short(text))
+            }
+        }))
+    }
+}
+
+/// What a message says, for a quotation.
+fn words(message: &Value) -> String {
+    match treatment(message) {
+        Treatment::Answer(words) | Treatment::Remember(words) => words,
+        Treatment::Record => String::new(),
     }
 }
 
@@ -66,7 +253,7 @@ pub(super) fn newest_known(items: &[MailboxItem]) -> Option<(PhoneNumberId, Mess
 }
 
 /// The id as Meta knows it; none where ingest made it up.
-pub(super) fn real_id(id: &MessageId) -> Option<MessageId> {
+pub(crate) fn real_id(id: &MessageId) -> Option<MessageId> {
     let text = id.expose();
     if text.starts_with(shared::ids::MADE_UP_PREFIX) {
         return None;

@@ -7,7 +7,7 @@ use shared::ids::MessageId;
 use super::{Turn, machine::Sending};
 use crate::{
     store::StoreError,
-    whatsapp::{Callback, ErrorClass, Recipient, Scope, SendError, Text},
+    whatsapp::{Callback, ErrorClass, Outgoing, Recipient, Scope, SendError},
 };
 
 impl Turn<'_> {
@@ -29,15 +29,16 @@ impl Turn<'_> {
             part: sending.part,
             attempt: sending.attempt,
         };
-        let text = Text {
+        let message = Outgoing {
             from: &sending.from,
             to: &to,
             body: &sending.body,
+            form: &sending.form,
             quotes: sending.quotes.as_ref(),
             callback: &callback,
         };
         let started = Instant::now();
-        let sent = self.turns.graph.send_text(token, &text).await;
+        let sent = self.turns.graph.send(token, &message).await;
         metrics::histogram!("switchboard_send_seconds").record(started.elapsed().as_secs_f64());
         metrics::counter!("switchboard_sends_total", "outcome" => outcome(&sent)).increment(1);
         if sent.as_ref().is_err_and(SendError::is_ambiguous) {

@@ -1,4 +1,4 @@
-//! The Graph API: sending a text, and showing that somebody reads and writes.
+//! The Graph API: sending a message, and showing that somebody reads and writes. Files are in `media.rs` beside it.
 //!
 //! Only this module can tell whether a request had left, so it is the one that classifies a failure. It never
 //! repeats a send: Meta has no idempotency key, and the same request twice is two messages.
@@ -10,8 +10,12 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use shared::ids::{MessageId, PhoneNumberId, SessionId, UserId, WaId};
 
-use super::error::{ErrorClass, GraphError};
-use crate::http::retry_after;
+use super::{
+    error::{ErrorClass, GraphError},
+    form::content,
+    media::Rooms,
+};
+use crate::{conversation::PartForm, http::retry_after};
 
 /// Read receipts and typing are a courtesy; they must not hold up anything.
 const COURTESY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -38,15 +42,17 @@ pub struct Callback {
     pub attempt: u32,
 }
 
-/// A text to send.
+/// A message to send.
 #[derive(Debug, Clone)]
-pub struct Text<'a> {
+pub struct Outgoing<'a> {
     /// The number that it is sent from.
     pub from: &'a PhoneNumberId,
     /// To whom.
     pub to: &'a Recipient,
     /// WhatsApp markup, 1 to 4,096 UTF-16 units.
     pub body: &'a str,
+    /// In which form the words are sent.
+    pub form: &'a PartForm,
     /// The message that it quotes.
     pub quotes: Option<&'a MessageId>,
     /// Comes back in every status.
@@ -97,15 +103,16 @@ impl Callback {
 /// A client of the Graph API. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Graph {
-    client: Client,
-    base_url: String,
+    pub(super) client: Client,
+    pub(super) base_url: String,
+    pub(super) rooms: Rooms,
     send_timeout: Duration,
 }
 
 impl Graph {
     /// `base_url` with a version and without a slash at its end; `send_timeout` covers a whole send.
     pub fn new(client: Client, base_url: impl Into<String>, send_timeout: Duration) -> Self {
-        Self { client, base_url: base_url.into(), send_timeout }
+        Self { client, base_url: base_url.into(), rooms: Rooms::default(), send_timeout }
     }
 
     /// How long a send may take.
@@ -113,29 +120,30 @@ impl Graph {
         self.send_timeout
     }
 
-    /// Sends a text, once.
+    /// Sends a message, once.
     ///
     /// Cancellation: the message may go out all the same.
     ///
     /// # Errors
     /// [`SendError`] tells whether the message can have gone out.
-    pub async fn send_text(&self, token: &SecretString, text: &Text<'_>) -> Result<MessageId, SendError> {
+    pub async fn send(&self, token: &SecretString, message: &Outgoing<'_>) -> Result<MessageId, SendError> {
         let mut body = json!({
             "messaging_product": "whatsapp",
             "recipient_type": "individual",
-            "type": "text",
-            "text": { "preview_url": false, "body": text.body },
-            "biz_opaque_callback_data": text.callback.encode(),
+            "biz_opaque_callback_data": message.callback.encode(),
         });
-        match text.to {
+        let (kind, content) = content(message.form, message.body);
+        insert(&mut body, "type", json!(kind));
+        insert(&mut body, kind, content);
+        match message.to {
             Recipient::Phone(number) => insert(&mut body, "to", json!(format!("+{}", number.expose()))),
             Recipient::User(user) => insert(&mut body, "recipient", json!(user.expose())),
         }
-        if let Some(quoted) = text.quotes {
+        if let Some(quoted) = message.quotes {
             insert(&mut body, "context", json!({ "message_id": quoted.expose() }));
         }
         let answer =
-            self.post(text.from, token, &body).timeout(self.send_timeout).send().await.map_err(not_answered)?;
+            self.post(message.from, token, &body).timeout(self.send_timeout).send().await.map_err(not_answered)?;
         let (status, retry_after) = (answer.status(), retry_after(answer.headers()));
         let bytes = answer.bytes().await.map_err(|error| SendError::NoAnswer(cause(&error)))?;
         if !status.is_success() {
@@ -194,7 +202,7 @@ fn not_answered(error: reqwest::Error) -> SendError {
 }
 
 /// The innermost cause, without the URL, which names the number's id but might one day hold a secret.
-fn cause(error: &reqwest::Error) -> String {
+pub(super) fn cause(error: &reqwest::Error) -> String {
     let mut innermost: &dyn std::error::Error = error;
     while let Some(source) = innermost.source() {
         innermost = source;

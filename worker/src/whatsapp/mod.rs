@@ -1,14 +1,19 @@
 //! WhatsApp on the way out: the Graph API, what its errors mean, and what its messages may look like.
 
 mod client;
+mod form;
+mod media;
 mod error;
 mod pace;
 mod markup;
 mod split;
 
-pub use client::{Callback, Graph, Recipient, SendError, Text};
+pub use client::{Callback, Graph, Outgoing, Recipient, SendError};
 pub use error::{ErrorClass, GraphError, Scope, classify};
+pub use form::{BUTTON_UNITS, BUTTONS_MOST, CHOICES_BODY_UNITS, CHOICES_MOST, DESCRIPTION_UNITS, TITLE_UNITS};
 pub use markup::from_markdown;
+pub(crate) use media::bare_mime_type;
+pub use media::{Media, MediaError, MediaId, Room};
 pub use pace::{Pace, Permit};
 pub use split::{MESSAGE_UNITS, split};
 pub(crate) use split::{cut, utf16};

@@ -17,7 +17,7 @@ pub use passages::{Format, Passage, TEXT_MOST, passages};
 use crate::{
     conversation::BusinessId,
     scope::BusinessScope,
-    store::{Found, Store, StoreError, in_time},
+    store::{Asked, Found, Store, StoreError, in_time},
 };
 
 /// Characters, titles included, up to which a business's knowledge is given whole.
@@ -70,8 +70,12 @@ impl Knowledge {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn about(&self, scope: &BusinessScope, question: &str) -> Result<Vec<Passage>, StoreError> {
-        Ok(match self.given(scope, question).await? {
+    pub async fn about<'a>(
+        &self,
+        scope: &BusinessScope,
+        asked: impl Into<Asked<'a>>,
+    ) -> Result<Vec<Passage>, StoreError> {
+        Ok(match self.given(scope, asked).await? {
             Given::Whole(passages) => passages.to_vec(),
             Given::Found(found) => found.into_iter().map(|found| found.passage).collect(),
         })
@@ -81,13 +85,14 @@ impl Knowledge {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn given(&self, scope: &BusinessScope, question: &str) -> Result<Given, StoreError> {
+    pub async fn given<'a>(&self, scope: &BusinessScope, asked: impl Into<Asked<'a>>) -> Result<Given, StoreError> {
+        let asked = asked.into();
         let loading = in_time(self.load(scope));
         let held = self.held.try_get_with(scope.id().clone(), loading).await;
         Ok(match held.map_err(|error| StoreError::clone(&error))? {
             Held::Whole(passages) => Given::Whole(passages),
             Held::Searched(languages) => {
-                let searching = self.store.search_knowledge(scope, question, &languages, FOUND_MOST);
+                let searching = self.store.search_knowledge(scope, asked, &languages, FOUND_MOST);
                 Given::Found(fitting(in_time(searching).await?))
             }
         })

@@ -35,6 +35,8 @@ impl State {
             outbox: None,
             last_reply: None,
             memory: Vec::new(),
+            summary: None,
+            facts: Vec::new(),
             handed_over_until: None,
             windows: std::collections::BTreeMap::new(),
             buckets: std::collections::BTreeMap::new(),
@@ -62,7 +64,8 @@ impl State {
         let window_end = whole_millis(window_end(item.timestamp));
         let window = self.windows.entry(item.phone_number_id.clone()).or_insert(window_end);
         *window = window_end.max(*window);
-        Landed::New { due_in: until(due_at, now) }
+        let first = self.first_landed_at == Some(now) && !self.is_handed_over(now);
+        Landed::New { due_in: until(due_at, now), first }
     }
 
     /// Two deliveries of one body may land interleaved: what waits keeps the earliest arrival, so that the body's order
@@ -144,6 +147,7 @@ impl Customer {
         self.wa_id = told.wa_id.clone().or(self.wa_id.take());
         self.user_id = told.user_id.clone().or(self.user_id.take());
         self.name = told.name.clone().or(self.name.take());
+        self.language = told.language.clone().or(self.language.take());
     }
 }
 

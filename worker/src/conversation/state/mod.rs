@@ -32,11 +32,13 @@ use shared::ids::{PhoneNumberId, SessionId, Subdomain};
 
 pub use operation::{Answer, Operation};
 pub use record::{
-    Answered, LastError, LastLand, LastReply, Lease, OutboxRecord, PartRecord, Remembered, Try, Verdict, Waiting,
-    WaitsFor,
+    Answered, LastError, LastLand, LastReply, Lease, OutboxRecord, PartRecord, Try, Verdict, Waiting, WaitsFor,
 };
 
-use super::{BusinessId, Conversation, Customer, LeaseKey, MailboxItem, MemoryTurn, Outbox, sort_by_customers_order};
+use super::{
+    BusinessId, Conversation, Customer, Fact, LeaseKey, MailboxItem, Outbox, Recollection, Remembered,
+    sort_by_customers_order,
+};
 
 /// Everything that is stored of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -84,6 +86,10 @@ pub struct State {
     pub last_reply: Option<LastReply>,
     /// The last lines, oldest first.
     pub memory: Vec<Remembered>,
+    /// What was said before them.
+    pub summary: Option<String>,
+    /// What was learned about the customer, oldest first.
+    pub facts: Vec<Fact>,
     /// A person has the conversation until then.
     pub handed_over_until: Option<Timestamp>,
     /// Until when each number may write freely, by Meta's rule. No decision reads it.
@@ -118,7 +124,6 @@ impl State {
     pub(crate) fn as_seen_by(&self, lease: &Lease) -> Conversation {
         let mut mailbox: Vec<MailboxItem> = self.mailbox.iter().map(|waiting| waiting.item.clone()).collect();
         sort_by_customers_order(&mut mailbox);
-        let line = |line: &Remembered| MemoryTurn { speaker: line.speaker, text: line.text.clone() };
         Conversation {
             id: self.id.clone(),
             business_id: self.business_id.clone(),
@@ -126,7 +131,11 @@ impl State {
             customer: self.customer.clone(),
             mailbox,
             outbox: self.outbox.as_ref().map(Outbox::from),
-            turns: self.memory.iter().map(line).collect(),
+            memory: Recollection {
+                lines: self.memory.clone(),
+                summary: self.summary.clone(),
+                facts: self.facts.clone(),
+            },
             attempts: self.attempts,
             takeovers: self.takeovers,
             ai_failing_since: self.ai_failing_since,

@@ -43,7 +43,7 @@ pub enum Operation {
     /// [`State::commit_reply`].
     CommitReply { epoch: i64, outbox: Outbox, seen: Option<Vec<MessageId>> },
     /// [`State::begin_try`].
-    BeginTry { epoch: i64, reply_id: String, part: usize, tries_so_far: u32 },
+    BeginTry { epoch: i64, reply_id: String, part: usize, tries_so_far: u32, as_text: bool },
     /// [`State::part_sent`].
     PartSent { epoch: i64, reply_id: String, part: usize, wamid: MessageId },
     /// [`State::settle`].
@@ -118,8 +118,8 @@ impl Operation {
             Self::CommitReply { epoch, outbox, seen } => {
                 Answer::Committed(state.commit_reply(now, &lease(*epoch), outbox, seen.as_deref()))
             }
-            Self::BeginTry { epoch, reply_id, part, tries_so_far } => {
-                Answer::Done(state.begin_try(now, &lease(*epoch), reply_id, *part, *tries_so_far))
+            Self::BeginTry { epoch, reply_id, part, tries_so_far, as_text } => {
+                Answer::Done(state.begin_try(now, &lease(*epoch), reply_id, *part, *tries_so_far, *as_text))
             }
             Self::PartSent { epoch, reply_id, part, wamid } => {
                 Answer::Done(state.part_sent(now, &lease(*epoch), reply_id, *part, wamid))

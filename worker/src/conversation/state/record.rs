@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use shared::ids::{MessageId, PhoneNumberId};
 
-use crate::conversation::{MailboxItem, Outbox, Part, PartState, ReplyKind, Speaker};
+use crate::conversation::{Aftermath, MailboxItem, Outbox, Part, PartForm, PartState, ReplyKind};
 
 /// A message in the mailbox.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -65,6 +65,8 @@ pub struct OutboxRecord {
     pub answers: Vec<MessageId>,
     /// The messages that it is made of, in order.
     pub parts: Vec<PartRecord>,
+    /// What it changes once it is sent.
+    pub aftermath: Aftermath,
 }
 
 /// One message of a reply.
@@ -74,6 +76,8 @@ pub struct PartRecord {
     pub n: usize,
     /// What is sent.
     pub body: String,
+    /// In which form.
+    pub form: PartForm,
     /// How far it is.
     pub state: PartState,
     /// Meta's id, once it is known.
@@ -98,17 +102,6 @@ pub struct LastReply {
     pub id: String,
     /// The parts that went back into the mailbox.
     pub resent: BTreeSet<usize>,
-}
-
-/// One remembered line.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Remembered {
-    /// Who.
-    pub speaker: Speaker,
-    /// What.
-    pub text: String,
-    /// When it was written down.
-    pub at: Timestamp,
 }
 
 /// What ends a wait besides time.
@@ -151,6 +144,7 @@ impl From<&OutboxRecord> for Outbox {
             phone_number_id: record.phone_number_id.clone(),
             answers: record.answers.clone(),
             parts: record.parts.iter().map(Part::from).collect(),
+            aftermath: record.aftermath.clone(),
         }
     }
 }
@@ -159,6 +153,7 @@ impl From<&PartRecord> for Part {
     fn from(record: &PartRecord) -> Self {
         Self {
             body: record.body.clone(),
+            form: record.form.clone(),
             state: record.state,
             wamid: record.wamid.clone(),
             tries: u32::try_from(record.tries.len()).unwrap_or(u32::MAX),

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use shared::ids::{MessageId, PhoneNumberId};
 
 use super::{OutboxRecord, PartRecord, State, Try};
-use crate::conversation::{BUCKET_REFILL, CommitOutcome, LeaseKey, Outbox, PartState, later};
+use crate::conversation::{BUCKET_REFILL, CommitOutcome, LeaseKey, Outbox, PartForm, PartState, later};
 
 impl State {
     /// Writes the reply and marks its first part as being sent, unless the mailbox holds messages to the reply's
@@ -42,7 +42,7 @@ impl State {
     }
 
     /// Begins the next try of a part that was not sent, or of whose last try nothing was heard. False: not mine,
-    /// or no longer so; then it must not be sent.
+    /// or no longer so; then it must not be sent. `as_text`: its form was refused, and it goes as plain text from now on.
     pub fn begin_try(
         &mut self,
         now: Timestamp,
@@ -50,16 +50,18 @@ impl State {
         reply_id: &str,
         part: usize,
         tries_so_far: u32,
+        as_text: bool,
     ) -> bool {
         let mine = self.held(lease).is_some() && self.is_under_way(reply_id);
         let as_believed = |part: &&mut PartRecord| {
             part.state != PartState::Sent && usize::try_from(tries_so_far).is_ok_and(|tries| part.tries.len() == tries)
         };
-        let may_begin = mine && self.part(part).filter(as_believed).is_some();
-        if may_begin {
-            self.start(now, part);
+        let Some(begun) = self.part(part).filter(as_believed).filter(|_| mine) else { return false };
+        if as_text {
+            begun.form = PartForm::Text;
         }
-        may_begin
+        self.start(now, part);
+        true
     }
 
     /// Records that a part was accepted, and begins the next one. False: not mine any more.
@@ -135,6 +137,7 @@ fn committed(outbox: &Outbox) -> OutboxRecord {
     let parts = outbox.parts.iter().enumerate().map(|(n, part)| PartRecord {
         n,
         body: part.body.clone(),
+        form: part.form.clone(),
         state: PartState::Waiting,
         wamid: None,
         tries: Vec::new(),
@@ -145,5 +148,6 @@ fn committed(outbox: &Outbox) -> OutboxRecord {
         phone_number_id: outbox.phone_number_id.clone(),
         answers: outbox.answers.clone(),
         parts: parts.collect(),
+        aftermath: outbox.aftermath.clone(),
     }
 }

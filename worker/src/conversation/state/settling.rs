@@ -5,10 +5,11 @@ use std::{collections::BTreeSet, time::Duration};
 use jiff::Timestamp;
 use shared::ids::{MessageId, PhoneNumberId};
 
-use super::{Answered, LastReply, Remembered, State, Waiting};
+use super::{Answered, LastReply, State, Waiting};
 use crate::conversation::{
-    ANSWERED_AGE, ANSWERED_KEPT, ANSWERED_MOST, LeaseKey, MEMORY_TURNS, MailboxItem, Memory, MemoryTurn, QuietTime,
-    ReplyKind, Settled, due, earlier, remembered,
+    ANSWERED_AGE, ANSWERED_KEPT, ANSWERED_MOST, Aftermath, FACTS_MOST, Fact, FactChange, LeaseKey, MEMORY_TURNS,
+    MailboxItem, Memory, MemoryTurn, QuietTime, Remembered, ReplyKind, Settled, due, earlier, later, remembered,
+    whole_millis,
 };
 
 impl State {
@@ -43,12 +44,36 @@ impl State {
                 ReplyKind::Resend => None,
             };
         }
+        self.apply(now, &memory.aftermath);
         self.remember(now, &memory.turns);
         self.take_out(now, number, messages);
         let waiting_since = self.first_landed_at.zip(self.last_landed_at);
         self.due_at = waiting_since.map(|(first, last)| due(self.retry_at, first, last, quiet));
         let due_in = |due_at: Timestamp| Duration::try_from(due_at.duration_since(now)).unwrap_or_default();
         Some(Settled { due_in: self.due_at.map(due_in) })
+    }
+
+    /// What the reply that is settled changes.
+    fn apply(&mut self, now: Timestamp, aftermath: &Aftermath) {
+        if let Some(summary) = &aftermath.summary {
+            self.summary = Some(remembered(&summary.text).to_owned());
+            self.memory.retain(|line| line.at > whole_millis(summary.until));
+        }
+        let is_named = |fact: &Fact| aftermath.facts.iter().any(|change| change.id() == fact.id);
+        self.facts.retain(|fact| !is_named(fact));
+        self.facts.extend(aftermath.facts.iter().filter_map(|change| match change {
+            FactChange::Learned { id, text } => {
+                Some(Fact { id: id.clone(), text: remembered(text).to_owned(), at: now })
+            }
+            FactChange::Dropped { .. } => None,
+        }));
+        self.facts.drain(..self.facts.len().saturating_sub(FACTS_MOST));
+        if let Some(length) = aftermath.hand_over {
+            self.handed_over_until = self.handed_over_until.max(Some(later(now, length)));
+        }
+        if let Some(language) = &aftermath.language {
+            self.customer.language = Some(language.clone());
+        }
     }
 
     /// Adds lines to the memory, which keeps the last ones.

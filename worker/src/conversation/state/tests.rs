@@ -8,7 +8,8 @@ use shared::ids::{MessageId, PhoneNumberId, SessionId, WaId};
 
 use super::*;
 use crate::conversation::{
-    BUCKET_REFILL, CommitOutcome, Landed, Memory, Part, PartState, Postponement, QuietTime, ReplyKind, later,
+    Aftermath, BUCKET_REFILL, CommitOutcome, FACTS_MOST, FactChange, Landed, Memory, MemoryTurn, Part, PartForm,
+    PartState, Postponement, QuietTime, ReplyKind, Speaker, Summary, later,
 };
 
 const NOW: Timestamp = Timestamp::constant(1_790_000_000, 0);
@@ -47,9 +48,10 @@ fn claim() -> Operation {
 }
 
 fn reply(reply_id: &str, kind: ReplyKind, parts: usize) -> Outbox {
-    let part = Part { body: "hello".to_owned(), state: PartState::Waiting, wamid: None, tries: 0, last_try_at: None };
+    let part = Part::waiting("hello".to_owned(), PartForm::Text);
     let (reply_id, answers) = (reply_id.to_owned(), vec![id("wamid.0")]);
-    Outbox { reply_id, kind, phone_number_id: number(), answers, parts: vec![part; parts] }
+    let aftermath = Aftermath::default();
+    Outbox { reply_id, kind, phone_number_id: number(), answers, parts: vec![part; parts], aftermath }
 }
 
 fn settle(epoch: i64, messages: Vec<MessageId>) -> Operation {
@@ -120,7 +122,8 @@ fn each_try_takes_one_message_from_the_numbers_bucket() {
     world.apply(&sent(0));
     assert_eq!(full_at(&world), refills(2), "it had begun before");
     let reply_id = "r1".to_owned();
-    assert_eq!(world.apply(&Operation::BeginTry { epoch: 1, reply_id, part: 1, tries_so_far: 1 }), Answer::Done(true));
+    let again = Operation::BeginTry { epoch: 1, reply_id, part: 1, tries_so_far: 1, as_text: false };
+    assert_eq!(world.apply(&again), Answer::Done(true));
     assert_eq!(full_at(&world), refills(3), "the same part once more");
     world.wait(BUCKET_REFILL * 10).apply(&sent(1));
     assert_eq!(full_at(&world), refills(1), "what is full holds no more");
@@ -210,7 +213,7 @@ fn operations() -> impl Strategy<Value = Vec<(Operation, u64)>> {
             Operation::CommitReply { epoch, outbox: reply(&reply_id, kind, parts), seen: None }
         }),
         2 => (guarded.clone(), 0..3_u32).prop_map(|((epoch, reply_id, part), tries_so_far)| {
-            Operation::BeginTry { epoch, reply_id, part, tries_so_far }
+            Operation::BeginTry { epoch, reply_id, part, tries_so_far, as_text: false }
         }),
         2 => guarded.prop_map(|(epoch, reply_id, part)| {
             Operation::PartSent { epoch, reply_id, part, wamid: id("wamid.out") }
@@ -309,4 +312,39 @@ proptest! {
             prop_assert!(fenced.contains(&answer), "{:?}", answer);
         }
     }
+}
+
+#[test]
+fn what_a_reply_changes_happens_once_when_it_is_settled() {
+    let learned = |id: &str, text: &str| FactChange::Learned { id: id.to_owned(), text: text.to_owned() };
+    let settle_with = |epoch, aftermath: Aftermath| {
+        let turns = vec![MemoryTurn { speaker: Speaker::Customer, text: "line".to_owned() }];
+        let memory = Memory { turns, aftermath, ..Memory::default() };
+        Operation::Settle { epoch, number: number(), messages: vec![], memory, quiet: QUIET }
+    };
+    let mut world = World::new();
+    world.apply(&land(0));
+    let facts = (0..FACTS_MOST).map(|n| learned(&format!("f{n}"), "old")).collect();
+    world.wait(LEASE).apply(&claim());
+    world.apply(&settle_with(1, Aftermath { facts, ..Aftermath::default() }));
+    let first_line = world.state().memory[0].at;
+    world.wait(LEASE).apply(&claim());
+    let aftermath = Aftermath {
+        facts: vec![FactChange::Dropped { id: "f3".to_owned() }, learned("f4", "new"), learned("g", "more")],
+        summary: Some(Summary { text: "notes".to_owned(), until: first_line }),
+        hand_over: Some(LEASE),
+        language: Some("es".to_owned()),
+        ..Aftermath::default()
+    };
+    let operation = settle_with(2, aftermath);
+    assert!(matches!(world.apply(&operation), Answer::Settled(Some(_))));
+    assert_eq!(world.apply(&operation), Answer::Settled(None), "the lease is gone, and so is the right to");
+    let state = world.state();
+    let facts: Vec<_> = state.facts.iter().map(|fact| (fact.id.as_str(), fact.text.as_str())).collect();
+    assert_eq!(facts.len(), FACTS_MOST, "one went, one came");
+    assert_eq!(facts.last(), Some(&("g", "more")));
+    assert!(facts.contains(&("f4", "new")) && !facts.iter().any(|(id, _)| *id == "f3"));
+    assert_eq!((state.summary.as_deref(), state.memory.len()), (Some("notes"), 1), "the line that it stands for went");
+    assert_eq!(state.handed_over_until, Some(later(world.now, LEASE)));
+    assert_eq!(state.customer.language.as_deref(), Some("es"));
 }

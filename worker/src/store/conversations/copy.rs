@@ -10,7 +10,11 @@ use super::{
     super::pipeline::{array, fit_to_mailbox, literal},
     MEMORY_TURNS,
 };
-use crate::conversation::QuietTime;
+use crate::conversation::{self, QuietTime};
+
+/// As a slice of an array takes it.
+const FACTS_MOST: i32 = conversation::FACTS_MOST as i32;
+const MEMORY_TURN_BYTES: i32 = conversation::MEMORY_TURN_BYTES as i32;
 
 /// The stages that add a tombstone's content to the conversation that goes on. It is a literal, so that they read the
 /// document which they change and no other.
@@ -26,6 +30,10 @@ pub(super) fn pipeline(from: &SessionId, source: Document, quiet: QuietTime) -> 
             { "$max": ["$answered_floor", "$source.answered_floor", former] }, "$$REMOVE",
         ] },
         "memory.turns": by_time("$source.memory.turns", "$memory.turns"),
+        "memory.summary": both_summaries(),
+        "memory.facts": { "$slice": [
+            { "$concatArrays": [array("source.memory.facts"), array("memory.facts")] }, -FACTS_MOST,
+        ] },
         "customer": { "$mergeObjects": [literal(who(&source)), "$customer"] },
         "attempts": { "$max": ["$attempts", "$source.attempts", 0] },
         "takeovers": { "$max": ["$takeovers", "$source.takeovers", 0] },
@@ -70,6 +78,19 @@ fn mailbox() -> Document {
     } }
 }
 
+/// Both summaries, one behind the other, where both are there; else the one that is.
+fn both_summaries() -> Document {
+    let is_there = |summary: &str| doc! { "$eq": [{ "$type": summary }, "string"] };
+    let joined = doc! { "$concat": ["$source.memory.summary", "\n", "$memory.summary"] };
+    // A sign has four bytes at most.
+    let joined = doc! { "$substrCP": [joined, 0, MEMORY_TURN_BYTES / 4] };
+    doc! { "$cond": [
+        { "$and": [is_there("$source.memory.summary"), is_there("$memory.summary")] },
+        joined,
+        { "$ifNull": ["$memory.summary", "$source.memory.summary", "$$REMOVE"] },
+    ] }
+}
+
 /// The last lines of both memories. Lines of one turn have one time, and stay in their order.
 fn by_time(theirs: &str, own: &str) -> Document {
     let numbered = |lines: &str, side: i32| {
@@ -93,7 +114,7 @@ fn by_time(theirs: &str, own: &str) -> Document {
 /// have gone to somebody else since.
 fn who(source: &Document) -> Document {
     let customer = source.get_document("customer").cloned().unwrap_or_default();
-    customer.into_iter().filter(|(field, _)| field == "user_id" || field == "name").collect()
+    customer.into_iter().filter(|(field, _)| field == "user_id" || field == "name" || field == "language").collect()
 }
 
 fn later_of(field: &str) -> Document {

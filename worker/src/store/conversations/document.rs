@@ -8,10 +8,10 @@ use shared::ids::{MessageId, PhoneNumberId, SessionId, Subdomain, UserId, WaId};
 
 use super::super::{Result, Store, corrupt, from_bson};
 use crate::conversation::{
-    BusinessId, Customer, MailboxItem, PartState, ReplyKind, Speaker,
+    BusinessId, Customer, Fact, MailboxItem, PartState, Remembered, ReplyKind, Speaker,
     state::{
-        Answered, LastError, LastLand, LastReply, Lease, OutboxRecord, PartRecord, Remembered, State, Try, Verdict,
-        Waiting, WaitsFor,
+        Answered, LastError, LastLand, LastReply, Lease, OutboxRecord, PartRecord, State, Try, Verdict, Waiting,
+        WaitsFor,
     },
 };
 
@@ -78,6 +78,7 @@ struct CustomerDocument {
     wa_id: Option<WaId>,
     user_id: Option<UserId>,
     name: Option<String>,
+    language: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -125,12 +126,16 @@ struct OutboxDocument {
     phone_number_id: PhoneNumberId,
     answers: Vec<MessageId>,
     parts: Vec<PartDocument>,
+    /// JSON text; older documents have none.
+    aftermath: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct PartDocument {
     n: usize,
     body: String,
+    /// JSON text; none for plain text.
+    form: Option<String>,
     state: PartState,
     wamid: Option<MessageId>,
     #[serde(default)]
@@ -154,6 +159,16 @@ struct LastReplyDocument {
 struct MemoryDocument {
     #[serde(default)]
     turns: Vec<TurnDocument>,
+    summary: Option<String>,
+    #[serde(default)]
+    facts: Vec<FactDocument>,
+}
+
+#[derive(Deserialize)]
+struct FactDocument {
+    id: String,
+    text: String,
+    at: DateTime,
 }
 
 #[derive(Deserialize)]
@@ -201,6 +216,8 @@ impl From<ConversationDocument> for State {
             outbox: stored.outbox.map(OutboxRecord::from),
             last_reply: stored.last_reply.map(|last| LastReply { id: last.id, resent: last.resent }),
             memory: stored.memory.turns.into_iter().map(Remembered::from).collect(),
+            summary: stored.memory.summary,
+            facts: stored.memory.facts.into_iter().map(Fact::from).collect(),
             handed_over_until: stored.handed_over_until.map(from_bson),
             windows: by_number(stored.windows),
             buckets: by_number(stored.buckets),
@@ -214,7 +231,7 @@ impl From<ConversationDocument> for State {
 
 impl From<CustomerDocument> for Customer {
     fn from(stored: CustomerDocument) -> Self {
-        Self { wa_id: stored.wa_id, user_id: stored.user_id, name: stored.name }
+        Self { wa_id: stored.wa_id, user_id: stored.user_id, name: stored.name, language: stored.language }
     }
 }
 
@@ -260,6 +277,8 @@ impl From<OutboxDocument> for OutboxRecord {
             phone_number_id: stored.phone_number_id,
             answers: stored.answers,
             parts: stored.parts.into_iter().map(PartRecord::from).collect(),
+            // One that a newer worker wrote otherwise changes nothing; the reply itself goes on.
+            aftermath: stored.aftermath.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default(),
         }
     }
 }
@@ -269,10 +288,17 @@ impl From<PartDocument> for PartRecord {
         Self {
             n: stored.n,
             body: stored.body,
+            form: stored.form.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default(),
             state: stored.state,
             wamid: stored.wamid,
             tries: stored.tries.into_iter().map(|one| Try { n: one.n, at: from_bson(one.at) }).collect(),
         }
+    }
+}
+
+impl From<FactDocument> for Fact {
+    fn from(stored: FactDocument) -> Self {
+        Self { id: stored.id, text: stored.text, at: from_bson(stored.at) }
     }
 }
 

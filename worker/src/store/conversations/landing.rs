@@ -29,7 +29,9 @@ impl Store {
                 .find_one_and_update(filter.clone(), update.clone())
                 .upsert(true)
                 .return_document(ReturnDocument::After)
-                .projection(doc! { "last_land": 1, "due_at": 1, "merged_into": 1 });
+                .projection(
+                    doc! { "last_land": 1, "due_at": 1, "merged_into": 1, "first_landed_at": 1, "handed_over_until": 1 },
+                );
             match landing.await {
                 Ok(Some(document)) => return read_landed(&document),
                 Ok(None) => {
@@ -115,7 +117,10 @@ fn read_landed(document: &Document) -> Result<Landed> {
     Ok(match verdict {
         "new" => {
             let due_at = document.get_datetime("due_at").map_or(at, |due_at| from_bson(*due_at));
-            Landed::New { due_in: Duration::try_from(due_at.duration_since(at)).unwrap_or_default() }
+            let time = |field: &str| document.get_datetime(field).ok().map(|time| from_bson(*time));
+            let first =
+                time("first_landed_at") == Some(at) && time("handed_over_until").is_none_or(|until| until <= at);
+            Landed::New { due_in: Duration::try_from(due_at.duration_since(at)).unwrap_or_default(), first }
         }
         "duplicate" => Landed::Duplicate,
         "ask_transcript" => Landed::AskTranscript,
@@ -149,6 +154,9 @@ fn customer_document(customer: &Customer) -> Document {
     }
     if let Some(name) = &customer.name {
         document.insert("name", name.as_str());
+    }
+    if let Some(language) = &customer.language {
+        document.insert("language", language.as_str());
     }
     document
 }

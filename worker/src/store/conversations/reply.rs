@@ -8,12 +8,16 @@ use shared::ids::{MessageId, PhoneNumberId, SessionId};
 
 use super::{
     super::{
-        Result, Store,
+        Result, Store, millis,
         pipeline::{array, is_held, keep, literal, spend_one, take_out, whole, with_part},
+        to_bson,
     },
     MEMORY_TURNS, held_by, not_handed_over, time_left, turn_document, with_time,
 };
-use crate::conversation::{CommitOutcome, LeaseKey, Memory, Outbox, QuietTime, ReplyKind, Settled};
+use crate::conversation::{
+    Aftermath, CommitOutcome, FACTS_MOST, FactChange, LeaseKey, Memory, Outbox, Part, QuietTime, ReplyKind, Settled,
+    remembered,
+};
 
 /// How a stored reply is told from an answer and an apology.
 const RESEND: &str = "resend";
@@ -71,11 +75,18 @@ impl Store {
     }
 
     /// Begins the next try of a part that was not sent, or of whose last try nothing was heard. False: not mine,
-    /// or no longer so; then it must not be sent.
+    /// or no longer so; then it must not be sent. `as_text`: its form was refused, and it goes as plain text from now on.
     ///
     /// # Errors
     /// [`crate::store::StoreError`]; after `Unavailable` the try may be begun: do not send.
-    pub async fn begin_try(&self, lease: &LeaseKey, reply_id: &str, part: usize, tries_so_far: u32) -> Result<bool> {
+    pub async fn begin_try(
+        &self,
+        lease: &LeaseKey,
+        reply_id: &str,
+        part: usize,
+        tries_so_far: u32,
+        as_text: bool,
+    ) -> Result<bool> {
         let mut filter = held_by(lease);
         filter.insert("outbox.reply_id", reply_id);
         filter.insert(
@@ -86,8 +97,12 @@ impl Store {
                 "tries": { "$size": tries_so_far },
             } },
         );
+        let mut patch = sending_patch();
+        if as_text {
+            patch.insert("form", Bson::Null);
+        }
         let update = vec![doc! { "$set": {
-            "outbox.parts": with_part(part, sending_patch()),
+            "outbox.parts": with_part(part, patch),
             "buckets": spend_one("$outbox.phone_number_id"),
         } }];
         Ok(self.conversations().update_one(filter, update).await?.matched_count == 1)
@@ -135,7 +150,7 @@ impl Store {
             // The same words once more neither answer nor apologise.
             Some(ReplyKind::Resend) | None => Bson::from(keep("apologised_at")),
         };
-        let mut update = vec![doc! { "$set": {
+        let mut set = doc! {
             "retry_at": "$$REMOVE",
             "attempts": 0,
             "takeovers": 0,
@@ -147,10 +162,12 @@ impl Store {
             "apologised_at": apologised_at,
             "last_reply": last_reply(),
             "memory.turns": { "$slice": [
-                { "$concatArrays": [array("memory.turns"), with_time(turns)] },
+                { "$concatArrays": [kept_lines(&memory.aftermath), with_time(turns)] },
                 -MEMORY_TURNS,
             ] },
-        } }];
+        };
+        set.extend(aftermath(&memory.aftermath));
+        let mut update = vec![doc! { "$set": set }];
         update.extend(take_out(number, messages, quiet));
         let settled = self
             .conversations()
@@ -200,7 +217,11 @@ fn outbox_document(outbox: &Outbox) -> Document {
             0 => ("sending", vec![doc! { "n": 1, "at": "$$NOW" }]),
             _ => ("waiting", Vec::new()),
         };
-        doc! { "n": whole(n), "body": literal(part.body.as_str()), "state": state, "tries": tries }
+        let mut document = doc! { "n": whole(n), "body": literal(part.body.as_str()), "state": state, "tries": tries };
+        if let Some(form) = form(part) {
+            document.insert("form", literal(form));
+        }
+        document
     });
     let answers: Vec<&str> = outbox.answers.iter().map(MessageId::expose).collect();
     doc! {
@@ -213,7 +234,55 @@ fn outbox_document(outbox: &Outbox) -> Document {
         "phone_number_id": literal(outbox.phone_number_id.expose()),
         "answers": literal(answers),
         "parts": parts.collect::<Vec<_>>(),
+        "aftermath": literal(serde_json::to_string(&outbox.aftermath).unwrap_or_default()),
     }
+}
+
+/// How a part is sent, as JSON text; none for plain text.
+fn form(part: &Part) -> Option<String> {
+    (!part.form.is_text()).then(|| serde_json::to_string(&part.form).ok()).flatten()
+}
+
+/// The remembered lines, without those that a new summary stands for.
+fn kept_lines(aftermath: &Aftermath) -> Bson {
+    let lines = array("memory.turns");
+    match &aftermath.summary {
+        Some(summary) => {
+            let newer = doc! { "$gt": ["$$l.at", to_bson(summary.until)] };
+            Bson::Document(doc! { "$filter": { "input": lines, "as": "l", "cond": newer } })
+        }
+        None => lines,
+    }
+}
+
+/// What the reply that is settled changes, besides the lines.
+fn aftermath(aftermath: &Aftermath) -> Document {
+    let mut set = Document::new();
+    if let Some(summary) = &aftermath.summary {
+        set.insert("memory.summary", literal(remembered(&summary.text)));
+    }
+    if !aftermath.facts.is_empty() {
+        let named: Vec<&str> = aftermath.facts.iter().map(FactChange::id).collect();
+        let others = doc! { "$not": [{ "$in": ["$$f.id", literal(named)] }] };
+        let others = doc! { "$filter": { "input": array("memory.facts"), "as": "f", "cond": others } };
+        let learned = aftermath.facts.iter().filter_map(|change| match change {
+            FactChange::Learned { id, text } => {
+                let fact = doc! { "id": id.as_str(), "text": remembered(text) };
+                Some(Bson::Document(doc! { "$mergeObjects": [literal(fact), { "at": "$$NOW" }] }))
+            }
+            FactChange::Dropped { .. } => None,
+        });
+        let facts = doc! { "$concatArrays": [others, learned.collect::<Vec<_>>()] };
+        set.insert("memory.facts", doc! { "$slice": [facts, -whole(FACTS_MOST)] });
+    }
+    if let Some(length) = aftermath.hand_over {
+        let until = doc! { "$add": ["$$NOW", millis(length)] };
+        set.insert("handed_over_until", doc! { "$max": ["$handed_over_until", until] });
+    }
+    if let Some(language) = &aftermath.language {
+        set.insert("customer.language", literal(language.as_str()));
+    }
+    set
 }
 
 /// What a settled turn leaves of its reply: Meta may yet report that it could not be delivered. A part that was sent

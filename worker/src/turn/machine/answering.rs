@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use super::{Burial, Effect, Machine, Reply, Service, Step, Token, Trouble, ids};
+use super::{Burial, Effect, Machine, Reply, Service, Step, Token, Trouble, TroubleKind, ids};
 use crate::{
     business::Unserved,
-    conversation::{Outbox, Part, PartState, ReplyKind, bucket_wait, next_run},
+    conversation::{Outbox, ReplyKind, bucket_wait, next_run},
     store::{CommitOutcome, ReplayPolicy},
     turn::in_earnest,
 };
@@ -70,27 +70,39 @@ impl Machine {
     }
 
     pub(super) fn composed(&mut self, reply: Reply) -> Effect {
-        let part = |body| Part { body, state: PartState::Waiting, wamid: None, tries: 0, last_try_at: None };
         let Some(first) = self.run.first() else { return Effect::Release };
         self.outbox = Some(Outbox {
             reply_id: reply.id,
             kind: self.composing,
             phone_number_id: first.phone_number_id.clone(),
             answers: ids(&self.run),
-            parts: reply.parts.into_iter().map(part).collect(),
+            parts: reply.parts,
+            aftermath: reply.aftermath,
         });
         self.ask_for(Step::Commit)
     }
 
     pub(super) fn commit(&mut self) -> Effect {
         let Some(outbox) = self.outbox.clone() else { return Effect::Release };
-        // What comes now could be taken in only where the run is not full, and nothing else stands behind it.
-        let takes_more = self.run.len() == self.conversation.mailbox.len() && self.run.len() < self.run_most();
-        let regenerates = match self.composing {
-            ReplyKind::Answer => takes_more && self.regenerations < REGENERATIONS_MOST,
+        let seen = self.takes_more_in().then(|| ids(&self.conversation.mailbox));
+        Effect::Commit { outbox, seen }
+    }
+
+    /// Whether what the customer writes now would be taken into the reply that is being composed. It could be only
+    /// where the run is not full, and nothing else stands behind it.
+    pub fn takes_more_in(&self) -> bool {
+        let has_room = self.run.len() == self.conversation.mailbox.len() && self.run.len() < self.run_most();
+        match self.composing {
+            ReplyKind::Answer => has_room && self.regenerations < REGENERATIONS_MOST,
             ReplyKind::Apology | ReplyKind::Resend => false,
-        };
-        Effect::Commit { outbox, seen: regenerates.then(|| ids(&self.conversation.mailbox)) }
+        }
+    }
+
+    /// The customer wrote more, and the reply is thought over again with it.
+    pub(super) fn overtaken(&mut self) -> Effect {
+        self.outbox = None;
+        self.regenerations += 1;
+        Effect::Gather
     }
 
     pub(super) fn committed(&mut self, outcome: CommitOutcome) -> Effect {
@@ -105,22 +117,28 @@ impl Machine {
                 self.outbox = None;
                 self.settle_without_reply()
             }
-            CommitOutcome::NewerMessages => {
-                self.outbox = None;
-                self.regenerations += 1;
-                Effect::Reread
-            }
+            CommitOutcome::NewerMessages => self.overtaken(),
         }
     }
 
     /// Tries again until the give-up time, then apologises once: a customer is never left in silence.
     pub(super) fn ai_trouble(&mut self, trouble: &Trouble) -> Effect {
+        match (trouble.kind, self.token.clone()) {
+            (TroubleKind::Token, Some(token)) => {
+                return self.wait_for_token(&Token { problem: Some(trouble.detail.clone()), ..token });
+            }
+            (TroubleKind::Graph, _) => {
+                let delay = self.backoff(trouble.retry_after);
+                return Effect::Postpone(self.later("unreachable", trouble.detail.clone(), delay));
+            }
+            (TroubleKind::Token | TroubleKind::Ai, _) => {}
+        }
         let now = self.now();
         let since = self.conversation.ai_failing_since.unwrap_or(now);
         let give_up = SignedDuration::try_from(self.rules.ai_give_up).unwrap_or(SignedDuration::MAX);
         // Who was told already is not told again: the message waits for an answer.
         let told = self.conversation.apologised_at.is_some();
-        if !told && now.duration_since(since) >= give_up {
+        if !told && self.has_no_patience() {
             return self.compose(ReplyKind::Apology);
         }
         let most = if told { AI_RETRY_TOLD } else { AI_RETRY_MOST };
@@ -134,6 +152,13 @@ impl Machine {
         let mut postponement = self.later("ai", trouble.detail.clone(), delay);
         postponement.ai = true;
         Effect::Postpone(postponement)
+    }
+
+    /// Whether trouble with these messages has lasted as long as a customer is made to wait.
+    pub fn has_no_patience(&self) -> bool {
+        let give_up = SignedDuration::try_from(self.rules.ai_give_up).unwrap_or(SignedDuration::MAX);
+        let since = self.conversation.ai_failing_since.unwrap_or(self.now());
+        self.conversation.apologised_at.is_some() || self.now().duration_since(since) >= give_up
     }
 
     fn is_handed_over(&self) -> bool {

@@ -8,7 +8,7 @@ use shared::ids::MessageId;
 use super::{Burial, Effect, Machine, Repeat, Sending, Service, Step, Token};
 use crate::{
     business::InDoubt,
-    conversation::{BUCKET_REFILL, Outbox, Part, PartState},
+    conversation::{BUCKET_REFILL, Outbox, Part, PartForm, PartState},
     store::ReplayPolicy,
     turn::{RETRY_FIRST, RETRY_MOST, in_earnest, real_id},
     whatsapp::{ErrorClass, Scope, SendError},
@@ -138,7 +138,12 @@ impl Machine {
                 self.commit()
             }
             (Step::Begin(part), None) => self.begin_try(part),
-            (Step::Begin(_), Some(wait)) => self.pace(wait, None),
+            (Step::Begin(part), Some(wait)) => {
+                // A try that was refused is known not to have been sent, though the database does not know it yet.
+                let part_of = |outbox: &Outbox| outbox.parts.get(part).map(|part| part.state);
+                let waits = self.outbox.as_ref().and_then(part_of) == Some(PartState::Waiting);
+                self.pace(wait, waits.then_some(part))
+            }
             (Step::Record { part, wamid }, wait) => self.record_part(part, wamid, wait.is_none()),
             (Step::Next, _) => Effect::Release,
         }
@@ -157,7 +162,8 @@ impl Machine {
         let repeats = begun.is_some_and(|part| part.state == PartState::Sending);
         let because = if self.unheard { Repeat::Policy } else { Repeat::Silence };
         let tries = begun.map_or(0, |part| part.tries);
-        Effect::BeginTry { reply_id, part, tries, repeats: repeats.then_some(because) }
+        let as_text = self.as_text.take_if(|refused| *refused == part).is_some();
+        Effect::BeginTry { reply_id, part, tries, repeats: repeats.then_some(because), as_text }
     }
 
     pub(super) fn begun(&mut self) -> Effect {
@@ -184,7 +190,8 @@ impl Machine {
             .unwrap_or(now);
         // An answer to several messages quotes the last of them, so that it is clear what it covers.
         let quotes = newest.filter(|_| part == 0 && answers_several).and_then(|id| real_id(&id));
-        Effect::Send(Sending { reply_id, from, part, attempt: sending.tries, body: sending.body.clone(), quotes })
+        let (body, form) = (sending.body.clone(), sending.form.clone());
+        Effect::Send(Sending { reply_id, from, part, attempt: sending.tries, body, form, quotes })
     }
 
     /// The part that the last request was for.
@@ -261,12 +268,23 @@ impl Machine {
             }
             ErrorClass::Credentials => self.refused_token("credentials", detail, part),
             ErrorClass::Account => self.refused_token("account", detail, part),
+            ErrorClass::Permanent if self.goes_as_text(part) => self.ask_for(Step::Begin(part)),
             ErrorClass::WindowClosed | ErrorClass::Permanent => {
                 let reason = if class == ErrorClass::WindowClosed { "window_closed" } else { "refused" };
                 let outbox = self.outbox.take();
                 self.bury(self.run.clone(), Burial { reason, detail, replay: ReplayPolicy::ByHand }, outbox)
             }
         }
+    }
+
+    /// A voice note, a list or a place that Meta refuses for good may still be said in words, once.
+    fn goes_as_text(&mut self, part: usize) -> bool {
+        let refused = self.outbox.as_mut().and_then(|outbox| outbox.parts.get_mut(part));
+        let Some(refused) = refused.filter(|part| !part.form.is_text()) else { return false };
+        refused.form = PartForm::Text;
+        refused.state = PartState::Waiting;
+        self.as_text = Some(part);
+        true
     }
 
     pub(super) fn fresh_token(&mut self, token: Option<Token>) -> Effect {
@@ -315,7 +333,7 @@ impl Machine {
     }
 
     /// A growing, jittered delay after the failures so far; what a server asked for wins within bounds.
-    fn backoff(&self, asked: Option<Duration>) -> Duration {
+    pub(super) fn backoff(&self, asked: Option<Duration>) -> Duration {
         let own = (self.rules.jitter)(self.conversation.attempts, RETRY_FIRST, RETRY_MOST);
         in_earnest(asked).map_or(own, |asked| asked.min(RETRY_MOST))
     }

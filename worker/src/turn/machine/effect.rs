@@ -6,7 +6,7 @@ use shared::ids::{MessageId, PhoneNumberId};
 
 use crate::{
     business::{InDoubt, Unserved},
-    conversation::{Conversation, MailboxItem, Outbox, ReplyKind},
+    conversation::{Aftermath, Conversation, MailboxItem, Outbox, Part, PartForm, ReplyKind},
     store::{CommitOutcome, Postponement, ReplayPolicy, Settled},
     turn::Outcome,
     whatsapp::SendError,
@@ -55,8 +55,10 @@ pub struct Sending {
     pub part: usize,
     /// Which try, from 1.
     pub attempt: u32,
-    /// The text.
+    /// Its words.
     pub body: String,
+    /// In which form.
+    pub form: PartForm,
     /// The customer's message that it quotes.
     pub quotes: Option<MessageId>,
 }
@@ -85,6 +87,8 @@ pub enum Remember {
         kind: ReplyKind,
         /// Its text.
         said: String,
+        /// What it changes.
+        aftermath: Aftermath,
     },
 }
 
@@ -98,8 +102,11 @@ pub enum Effect {
         /// The messages of the turn, in the customer's order.
         items: Vec<MailboxItem>,
     },
-    /// Find the words of a reply to the prepared messages. → [`Event::Composed`]
+    /// Find the words of a reply to the prepared messages. → [`Event::Composed`], or [`Event::Overtaken`] where the
+    /// machine allows it
     Compose(ReplyKind),
+    /// Wait until the customer, who goes on writing, has paused. → [`Event::Gathered`]
+    Gather,
     /// Say whether no status waited any more at some time in the last `within` before the turn. → [`Event::Heard`]
     Listen {
         /// Reckoned back from the beginning of the turn.
@@ -126,6 +133,8 @@ pub enum Effect {
         tries: u32,
         /// Set where the last try may have reached the customer.
         repeats: Option<Repeat>,
+        /// Meta refused its form: it goes as plain text from now on.
+        as_text: bool,
     },
     /// Ask Meta to send, once, if the lease outlasts the request. → [`Event::Sent`]
     Send(Sending),
@@ -181,7 +190,8 @@ impl Effect {
         match self {
             Self::Commit { .. } | Self::BeginTry { .. } => true,
             Self::RecordPart { begin_next, .. } => *begin_next,
-            Self::Prepare { .. } | Self::Compose(_) | Self::Listen { .. } | Self::Permit | Self::Reread => false,
+            Self::Prepare { .. } | Self::Compose(_) | Self::Gather | Self::Listen { .. } => false,
+            Self::Permit | Self::Reread => false,
             Self::Send(_) | Self::FreshToken | Self::File { .. } | Self::Record { .. } | Self::Settle { .. } => false,
             Self::Postpone(_) | Self::Release | Self::End(_) => false,
         }
@@ -192,6 +202,7 @@ impl Effect {
         match self {
             Self::Prepare { .. } => "prepare",
             Self::Compose(_) => "compose",
+            Self::Gather => "gather",
             Self::Listen { .. } => "listen",
             Self::Permit => "permit",
             Self::Commit { .. } => "commit",
@@ -222,6 +233,10 @@ pub enum Event {
     },
     /// Of [`Effect::Compose`].
     Composed(Result<Reply, Trouble>),
+    /// Of [`Effect::Compose`]: the customer wrote more, and the call was cut off.
+    Overtaken,
+    /// Of [`Effect::Gather`].
+    Gathered,
     /// Of [`Effect::Listen`].
     Heard(bool),
     /// Of [`Effect::Permit`]: how long to wait, if not at once.
@@ -255,8 +270,21 @@ pub enum Event {
 pub struct Reply {
     /// Fresh for each reply.
     pub id: String,
-    /// What is sent, in order; none of it blank, at least one.
-    pub parts: Vec<String>,
+    /// What is sent, in order; none of it blank, at least one, none tried yet.
+    pub parts: Vec<Part>,
+    /// What it changes.
+    pub aftermath: Aftermath,
+}
+
+/// Whose trouble it is that there are no words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TroubleKind {
+    /// The AI's, or that of a file which a customer sent.
+    Ai,
+    /// Meta refused the business's token, when a file was to be fetched.
+    Token,
+    /// Meta is away: nothing could be sent either.
+    Graph,
 }
 
 /// Why there are no words.
@@ -264,6 +292,8 @@ pub struct Reply {
 pub struct Trouble {
     /// How long the provider wants to be left alone.
     pub retry_after: Option<Duration>,
+    /// Whose trouble it is.
+    pub kind: TroubleKind,
     /// For the operator, without message text.
     pub detail: String,
 }

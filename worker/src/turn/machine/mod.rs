@@ -21,7 +21,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use shared::ids::{MessageId, PhoneNumberId};
 
-pub use effect::{Burial, Effect, Event, Remember, Repeat, Reply, Sending, Service, Token, Trouble};
+pub use effect::{Burial, Effect, Event, Remember, Repeat, Reply, Sending, Service, Token, Trouble, TroubleKind};
 
 use super::Outcome;
 use crate::conversation::{Conversation, MailboxItem, Outbox, ReplyKind};
@@ -73,6 +73,8 @@ pub struct Machine {
     unheard: bool,
     /// A token is looked up again only once.
     token_renewed: bool,
+    /// The part whose form Meta refused, and that goes as plain text.
+    as_text: Option<usize>,
     /// How the turn is settled, once everything is recorded.
     ending: Option<Ending>,
 }
@@ -113,6 +115,7 @@ impl Machine {
             held_back: None,
             unheard: false,
             token_renewed: false,
+            as_text: None,
             ending: None,
         };
         let effect = machine.first();
@@ -136,6 +139,8 @@ impl Machine {
             Event::Prepared { service, wants_answer } => self.prepared(service, wants_answer),
             Event::Composed(Ok(reply)) => self.composed(reply),
             Event::Composed(Err(trouble)) => self.ai_trouble(&trouble),
+            Event::Overtaken => self.overtaken(),
+            Event::Gathered => Effect::Reread,
             Event::Heard(drained) => self.heard(drained),
             Event::Permitted(wait) => self.permitted(wait),
             Event::Committed(outcome) => self.committed(outcome),

@@ -8,7 +8,9 @@ use shared::ids::{SessionId, WaId};
 use super::*;
 use crate::{
     business::InDoubt,
-    conversation::{BUCKET_MOST, BUCKET_REFILL, BusinessId, Customer, Part, PartState},
+    conversation::{
+        Aftermath, BUCKET_MOST, BUCKET_REFILL, BusinessId, Customer, Part, PartForm, PartState, Recollection,
+    },
     store::{CommitOutcome, Postponement},
     whatsapp::GraphError,
 };
@@ -43,7 +45,7 @@ fn conversation(mailbox: Vec<MailboxItem>) -> Conversation {
         customer: Customer { wa_id: WaId::parse("4915100000").ok(), ..Customer::default() },
         mailbox,
         outbox: None,
-        turns: Vec::new(),
+        memory: Recollection::default(),
         attempts: 0,
         takeovers: 0,
         ai_failing_since: None,
@@ -56,11 +58,10 @@ fn conversation(mailbox: Vec<MailboxItem>) -> Conversation {
 
 fn in_doubt_since(seconds: i64) -> Conversation {
     let part = Part {
-        body: "hello".to_owned(),
         state: PartState::Sending,
-        wamid: None,
         tries: 1,
         last_try_at: Some(at(NOW - seconds)),
+        ..Part::waiting("hello".to_owned(), PartForm::Text)
     };
     let message = item("wamid.1", NOW - seconds, NOW - seconds);
     let outbox = Outbox {
@@ -69,12 +70,18 @@ fn in_doubt_since(seconds: i64) -> Conversation {
         phone_number_id: number(),
         answers: vec![message.id.clone()],
         parts: vec![part],
+        aftermath: Aftermath::default(),
     };
     Conversation { outbox: Some(outbox), ..conversation(vec![message]) }
 }
 
 fn rules() -> Rules {
     Rules { send_evidence: Duration::from_secs(30), ai_give_up: Duration::from_secs(120), jitter: |_, first, _| first }
+}
+
+fn reply(bodies: &[&str]) -> Event {
+    let parts = bodies.iter().map(|body| Part::waiting((*body).to_owned(), PartForm::Text)).collect();
+    Event::Composed(Ok(Reply { id: "r".to_owned(), parts, aftermath: Aftermath::default() }))
 }
 
 fn prepared(in_doubt: InDoubt) -> Event {
@@ -133,7 +140,7 @@ fn an_empty_bucket_waits_before_the_ai_is_paid() {
 fn a_reply_that_may_not_go_yet_is_kept_and_not_paid_for_again() {
     let (mut machine, _) = Machine::begin(conversation(vec![item("wamid.1", NOW, NOW)]), rules());
     machine.step(prepared(InDoubt::Resend));
-    machine.step(Event::Composed(Ok(Reply { id: "r".to_owned(), parts: vec!["hello".to_owned()] })));
+    machine.step(reply(&["hello"]));
     let effect = machine.step(Event::Permitted(Some(Duration::from_secs(3))));
     assert!(matches!(effect, Effect::Commit { .. }), "{effect:?}");
     let effect = machine.step(Event::Committed(CommitOutcome::Committed));
@@ -143,7 +150,7 @@ fn a_reply_that_may_not_go_yet_is_kept_and_not_paid_for_again() {
 
 #[test]
 fn a_reply_that_is_full_is_not_thought_over_again() {
-    let composed = || Event::Composed(Ok(Reply { id: "r".to_owned(), parts: vec!["hello".to_owned()] }));
+    let composed = || reply(&["hello"]);
     for (messages, again) in [(49, true), (50, false), (51, false)] {
         let mailbox = (0..messages).map(|n| item(&format!("wamid.{n}"), NOW, NOW)).collect();
         let (mut machine, _) = Machine::begin(conversation(mailbox), rules());
@@ -158,7 +165,7 @@ fn a_reply_that_is_full_is_not_thought_over_again() {
 fn a_part_that_may_not_follow_at_once_is_recorded_and_the_next_one_waits() {
     let (mut machine, _) = Machine::begin(conversation(vec![item("wamid.1", NOW, NOW)]), rules());
     machine.step(prepared(InDoubt::Resend));
-    machine.step(Event::Composed(Ok(Reply { id: "r".to_owned(), parts: vec!["one".to_owned(), "two".to_owned()] })));
+    machine.step(reply(&["one", "two"]));
     machine.step(Event::Permitted(None));
     machine.step(Event::Committed(CommitOutcome::Committed));
     let wamid = MessageId::parse("wamid.out").expect("valid");
@@ -178,7 +185,7 @@ fn a_refused_token_is_looked_up_once_and_then_waited_for() {
     };
     let (mut machine, _) = Machine::begin(conversation(vec![item("wamid.1", NOW, NOW)]), rules());
     machine.step(prepared(InDoubt::Resend));
-    machine.step(Event::Composed(Ok(Reply { id: "r".to_owned(), parts: vec!["hello".to_owned()] })));
+    machine.step(reply(&["hello"]));
     machine.step(Event::Permitted(None));
     machine.step(Event::Committed(CommitOutcome::Committed));
     assert!(matches!(machine.step(refused()), Effect::FreshToken));
@@ -203,4 +210,70 @@ fn the_window_is_reckoned_from_the_customers_own_time_unless_that_is_impossible(
     assert!(closed(NOW - 25 * hour, NOW - 25 * hour), "it waited here");
     assert!(!closed(NOW - 9 * 24 * hour, NOW), "no redelivery is that late");
     assert!(!closed(NOW + hour, NOW), "nor that early");
+}
+
+#[test]
+fn a_call_that_was_overtaken_is_made_again_after_a_pause_twice_at_most() {
+    let (mut machine, _) = Machine::begin(conversation(vec![item("wamid.1", NOW, NOW)]), rules());
+    for _ in 0..2 {
+        machine.step(prepared(InDoubt::Resend));
+        assert!(machine.takes_more_in());
+        assert!(matches!(machine.step(Event::Overtaken), Effect::Gather));
+        assert!(matches!(machine.step(Event::Gathered), Effect::Reread));
+        let reread = Box::new(conversation(vec![item("wamid.1", NOW, NOW), item("wamid.2", NOW, NOW)]));
+        assert!(matches!(machine.step(Event::Reread(Some(reread))), Effect::Prepare { items, .. } if items.len() == 2));
+    }
+    machine.step(prepared(InDoubt::Resend));
+    assert!(!machine.takes_more_in(), "nobody waits for ever");
+}
+
+#[test]
+fn a_form_that_meta_refuses_for_good_goes_as_text_once() {
+    let (mut machine, _) = Machine::begin(conversation(vec![item("wamid.1", NOW, NOW)]), rules());
+    machine.step(prepared(InDoubt::Resend));
+    let voice = Part::waiting("hello".to_owned(), PartForm::Voice { media_id: "7".to_owned() });
+    machine.step(Event::Composed(Ok(Reply {
+        id: "r".to_owned(),
+        parts: vec![voice],
+        aftermath: Aftermath::default(),
+    })));
+    machine.step(Event::Permitted(None));
+    let effect = machine.step(Event::Committed(CommitOutcome::Committed));
+    assert!(matches!(&effect, Effect::Send(sending) if !sending.form.is_text()), "{effect:?}");
+    let refused = || {
+        let body = br#"{"error":{"code":131053,"message":"media"}}"#;
+        Event::Sent(Err(GraphError::from_answer(400, body, None).into()))
+    };
+    assert!(matches!(machine.step(refused()), Effect::Permit));
+    let effect = machine.step(Event::Permitted(None));
+    assert!(matches!(&effect, Effect::BeginTry { as_text: true, repeats: None, tries: 1, .. }), "{effect:?}");
+    let effect = machine.step(Event::TryBegun(true));
+    assert!(
+        matches!(&effect, Effect::Send(sending) if sending.form.is_text() && sending.body == "hello"),
+        "{effect:?}"
+    );
+    assert!(matches!(machine.step(refused()), Effect::File { .. }), "refused as text, too");
+}
+
+#[test]
+fn a_token_that_is_refused_for_a_file_is_waited_for_like_one_that_is_refused_for_a_message() {
+    let (mut machine, _) = Machine::begin(conversation(vec![item("wamid.1", NOW, NOW)]), rules());
+    machine.step(prepared(InDoubt::Resend));
+    let trouble = Trouble { retry_after: None, kind: TroubleKind::Token, detail: "code 190".to_owned() };
+    let effect = machine.step(Event::Composed(Err(trouble)));
+    let waits = |p: &Postponement| p.reason == "credentials" && p.token.as_deref() == Some("t") && !p.ai;
+    assert!(matches!(&effect, Effect::Postpone(p) if waits(p)), "{effect:?}");
+}
+
+#[test]
+fn while_meta_is_away_nobody_is_told_that_the_ai_fails() {
+    let mut waiting = conversation(vec![item("wamid.1", NOW, NOW)]);
+    waiting.ai_failing_since = Some(at(NOW - 3_600));
+    let (mut machine, _) = Machine::begin(waiting, rules());
+    machine.step(prepared(InDoubt::Resend));
+    let trouble = |kind| Trouble { retry_after: None, kind, detail: "away".to_owned() };
+    let effect = machine.clone().step(Event::Composed(Err(trouble(TroubleKind::Graph))));
+    assert!(matches!(&effect, Effect::Postpone(p) if p.reason == "unreachable" && !p.ai), "{effect:?}");
+    let effect = machine.step(Event::Composed(Err(trouble(TroubleKind::Ai))));
+    assert!(matches!(effect, Effect::Compose(ReplyKind::Apology)), "{effect:?}");
 }

@@ -16,12 +16,12 @@ use simulator::{
 use worker::{
     business::InDoubt,
     conversation::{
-        BusinessId, Conversation, Customer, Landed, Landing, LeaseKey, MailboxItem, Memory, MemoryTurn, Postponement,
-        QuietTime, ReplyKind, Speaker, state::State,
+        Aftermath, BusinessId, Conversation, Customer, Landed, Landing, LeaseKey, MailboxItem, Memory, MemoryTurn,
+        Part, PartForm, Postponement, QuietTime, ReplyKind, Speaker, state::State,
     },
     turn::{
         Outcome,
-        machine::{Effect, Event, Machine, Remember, Reply, Rules, Sending, Service, Token},
+        machine::{Effect, Event, Machine, Remember, Reply, Rules, Sending, Service, Token, Trouble, TroubleKind},
     },
     whatsapp::{GraphError, SendError},
 };
@@ -92,6 +92,8 @@ enum Action {
     SendThrottled(usize),
     /// The AI fails.
     AiFails(usize),
+    /// Its call is cut off, for the customer wrote more.
+    Overtake(usize),
     /// The number has sent enough for now.
     HoldBack(usize),
     /// A status is taken from its queue.
@@ -259,9 +261,13 @@ impl World {
                 Some(Effect::Send(_)) => {
                     actions.extend([Action::SendUnheard(n), Action::SendNowhere(n), Action::SendThrottled(n)]);
                 }
-                Some(Effect::Compose(_)) => actions.push(Action::AiFails(n)),
+                Some(Effect::Compose(_)) => {
+                    actions.push(Action::AiFails(n));
+                    let takes_more = self.workers[n].as_ref().is_some_and(|running| running.machine.takes_more_in());
+                    actions.extend(takes_more.then_some(Action::Overtake(n)));
+                }
                 Some(Effect::Permit) => actions.push(Action::HoldBack(n)),
-                Some(Effect::Listen { .. } | Effect::Prepare { .. }) | None => {}
+                Some(Effect::Listen { .. } | Effect::Prepare { .. } | Effect::Gather) | None => {}
                 Some(_) => actions.push(Action::GoAndLoseTheAnswer(n)),
             }
         }
@@ -305,6 +311,7 @@ impl World {
             Action::SendNowhere(n) => self.go(n, Fate::Nowhere),
             Action::SendThrottled(n) => self.go(n, Fate::Throttled),
             Action::AiFails(n) => self.go(n, Fate::AiFails),
+            Action::Overtake(n) => self.go(n, Fate::Overtaken),
             Action::HoldBack(n) => self.go(n, Fate::HeldBack),
             Action::Hear => self.hear(1),
             Action::HearTwice => self.hear(2),
@@ -461,7 +468,9 @@ impl World {
                 let service = Service::Served { token, in_doubt: InDoubt::Resend };
                 Event::Prepared { service, wants_answer: true }
             }
+            Effect::Compose(_) if fate == Fate::Overtaken => Event::Overtaken,
             Effect::Compose(kind) => self.compose(running, kind, fate),
+            Effect::Gather => Event::Gathered,
             Effect::Listen { within } => {
                 let since = running.started.checked_sub(SignedDuration::try_from(within).expect("short"));
                 let drained = self.drained_at.zip(since.ok()).is_some_and(|(drained, since)| drained >= since);
@@ -486,8 +495,8 @@ impl World {
                 }
                 Event::Reread(reread.map(Box::new))
             }
-            Effect::BeginTry { reply_id, part, tries, .. } => {
-                Event::TryBegun(state.begin_try(now, &lease, &reply_id, part, tries))
+            Effect::BeginTry { reply_id, part, tries, as_text, .. } => {
+                Event::TryBegun(state.begin_try(now, &lease, &reply_id, part, tries, as_text))
             }
             Effect::Send(sending) => self.send(worker, running, &sending, fate),
             Effect::FreshToken => Event::FreshToken(None),
@@ -526,7 +535,7 @@ impl World {
 
     fn compose(&mut self, running: &Running, kind: ReplyKind, fate: Fate) -> Event {
         if fate == Fate::AiFails {
-            let trouble = worker::turn::machine::Trouble { retry_after: None, detail: "503".to_owned() };
+            let trouble = Trouble { retry_after: None, kind: TroubleKind::Ai, detail: "503".to_owned() };
             return Event::Composed(Err(trouble));
         }
         let said: Vec<_> = running.machine.run().iter().filter_map(|item| item.message.as_deref()).collect();
@@ -544,7 +553,9 @@ impl World {
             self.record.asked(self.now, &about, &parts.join("\n\n"));
         }
         self.replies += 1;
-        Event::Composed(Ok(Reply { id: format!("reply{}", self.replies), parts }))
+        let parts = parts.into_iter().map(|body| Part::waiting(body, PartForm::Text)).collect();
+        let id = format!("reply{}", self.replies);
+        Event::Composed(Ok(Reply { id, parts, aftermath: Aftermath::default() }))
     }
 
     fn send(&mut self, worker: usize, running: &mut Running, sending: &Sending, fate: Fate) -> Event {
@@ -583,7 +594,9 @@ impl World {
                 Event::Sent(Err(SendError::NotConnected("reset".to_owned())))
             }
             Fate::Unheard => Event::Sent(Err(SendError::NoAnswer("reset".to_owned()))),
-            Fate::Good | Fate::AiFails | Fate::HeldBack | Fate::Nowhere | Fate::Throttled => Event::Sent(Ok(wamid)),
+            Fate::Good | Fate::AiFails | Fate::Overtaken | Fate::HeldBack | Fate::Nowhere | Fate::Throttled => {
+                Event::Sent(Ok(wamid))
+            }
         }
     }
 
@@ -613,6 +626,7 @@ enum Fate {
     Nowhere,
     Throttled,
     AiFails,
+    Overtaken,
     HeldBack,
 }
 
@@ -643,9 +657,10 @@ fn remembered(memory: Remember) -> Memory {
     let line = |speaker, text: &str| MemoryTurn { speaker, text: text.to_owned() };
     match memory {
         Remember::Nothing => Memory::default(),
-        Remember::Heard => Memory { turns: vec![line(Speaker::Customer, "heard")], reply: None },
-        Remember::HeardAndSaid { kind, said } => {
-            Memory { turns: vec![line(Speaker::Customer, "heard"), line(Speaker::Companion, &said)], reply: Some(kind) }
+        Remember::Heard => Memory { turns: vec![line(Speaker::Customer, "heard")], ..Memory::default() },
+        Remember::HeardAndSaid { kind, said, aftermath } => {
+            let turns = vec![line(Speaker::Customer, "heard"), line(Speaker::Companion, &said)];
+            Memory { turns, reply: Some(kind), aftermath }
         }
     }
 }

@@ -82,7 +82,8 @@ impl Arrivals {
 
     /// Moved only where the conversation was forgotten.
     async fn land(&self, mut session: SessionId, sender: &Sender, item: &MailboxItem) -> (Landed, SessionId) {
-        let customer = Customer { wa_id: sender.wa_id.clone(), user_id: sender.user_id.clone(), name: None };
+        let customer =
+            Customer { wa_id: sender.wa_id.clone(), user_id: sender.user_id.clone(), name: None, language: None };
         let business = acme();
         let mut looked_up = false;
         for _ in 0..8 {
@@ -119,7 +120,7 @@ pub(super) fn talk(store: &Store, session: &SessionId, sender: &Sender) -> Talk 
     Talk {
         session: session.clone(),
         business: acme().id,
-        customer: Customer { wa_id: sender.wa_id.clone(), user_id: sender.user_id.clone(), name: None },
+        customer: Customer { wa_id: sender.wa_id.clone(), user_id: sender.user_id.clone(), name: None, language: None },
         ..Talk::of(store, Some("acme"), "16505551234")
     }
 }
@@ -128,7 +129,8 @@ pub(super) fn talk(store: &Store, session: &SessionId, sender: &Sender) -> Talk 
 pub(super) async fn record(talk: &Talk, items: &[MailboxItem]) {
     for item in items {
         let (session, business_id) = (&talk.session, &talk.business);
-        let inbound = Inbound { session, business_id, item, kind: "text", answered: true };
+        let inbound =
+            Inbound { session, business_id, item, kind: "text", answered: true, words: None, taken_back: false };
         talk.store.record_inbound(&inbound).await.expect("the store answers");
     }
 }

@@ -16,7 +16,7 @@ use worker::{
 use super::{
     AT_ONCE, Fresh, LONG, NUMBER, Talk,
     arrival::{Arrivals, acme, both, business, identities, phone, talk, user},
-    failed, id, ids, message, messages, number, reply, user_id, wa_id,
+    failed, id, ids, lines, message, messages, number, reply, user_id, wa_id,
 };
 
 pub(super) const PHONE: &str = "16505551234";
@@ -79,7 +79,8 @@ async fn turn(talk: &Talk, lease: &LeaseKey, items: &[MailboxItem], reply_id: &s
 async fn transcribe(talk: &Talk, items: &[MailboxItem], outbox: &Outbox) {
     for item in items {
         let (session, business_id) = (&talk.session, &talk.business);
-        let inbound = Inbound { session, business_id, item, kind: "text", answered: true };
+        let inbound =
+            Inbound { session, business_id, item, kind: "text", answered: true, words: None, taken_back: false };
         talk.store.record_inbound(&inbound).await.expect("the store answers");
     }
     for (n, part) in outbox.parts.iter().enumerate() {
@@ -90,7 +91,9 @@ async fn transcribe(talk: &Talk, items: &[MailboxItem], outbox: &Outbox) {
             number: &outbox.phone_number_id,
             wamid: &wamid,
             reply_id: Some(&outbox.reply_id),
+            kind: "text",
             body: &part.body,
+            usage: None,
         };
         talk.store.record_outbound(&outbound).await.expect("the store answers");
     }
@@ -98,7 +101,11 @@ async fn transcribe(talk: &Talk, items: &[MailboxItem], outbox: &Outbox) {
 
 fn memory() -> Memory {
     let line = |speaker| MemoryTurn { speaker, text: WORD.to_owned() };
-    Memory { turns: vec![line(Speaker::Customer), line(Speaker::Companion)], reply: Some(ReplyKind::Answer) }
+    Memory {
+        turns: vec![line(Speaker::Customer), line(Speaker::Companion)],
+        reply: Some(ReplyKind::Answer),
+        ..Memory::default()
+    }
 }
 
 pub(super) fn letter(id: &str, session: Option<&SessionId>, body: &str) -> DeadLetter {
@@ -132,7 +139,7 @@ async fn assert_begins_anew(store: &Fresh, known: &[MailboxItem], former: &Sessi
     assert!(matches!(landed, Landed::New { .. }));
     assert_ne!(session, *former);
     let conversation = talk(store, &session, &both(PHONE, ANA)).claim().await.conversation;
-    assert_eq!((conversation.mailbox, conversation.turns), (vec![message(50)], vec![]));
+    assert_eq!((&conversation.mailbox, lines(&conversation)), (&vec![message(50)], vec![]));
     assert_eq!((conversation.customer.wa_id, conversation.customer.name), (Some(wa_id(PHONE)), None));
 }
 
@@ -352,7 +359,8 @@ async fn content_that_was_too_large_for_the_mailbox_is_forgotten_too() {
     let talk = customer(&store).await;
     let mut large = secret(3);
     let (session, business_id) = (&talk.session, &talk.business);
-    let inbound = Inbound { session, business_id, item: &large, kind: "text", answered: false };
+    let inbound =
+        Inbound { session, business_id, item: &large, kind: "text", answered: false, words: None, taken_back: false };
     store.record_inbound(&inbound).await.expect("the store answers");
     large.message = None;
     talk.receive(std::slice::from_ref(&large)).await;

@@ -98,7 +98,8 @@ async fn recipient(store: &Store, sender: &Sender) -> (Option<String>, Option<St
 async fn talk(store: &Store, sender: &Sender) -> Talk {
     let mut talk = Talk::of(store, Some("acme"), PHONE);
     talk.session = SessionId::from_stored(session(store, &acme(), sender).await);
-    talk.customer = Customer { wa_id: sender.wa_id.clone(), user_id: sender.user_id.clone(), name: None };
+    talk.customer =
+        Customer { wa_id: sender.wa_id.clone(), user_id: sender.user_id.clone(), name: None, language: None };
     talk
 }
 

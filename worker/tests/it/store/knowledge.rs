@@ -38,7 +38,7 @@ async fn size(store: &Store, scope: &BusinessScope) -> KnowledgeSize {
 
 async fn search(store: &Store, scope: &BusinessScope, question: &str) -> Vec<Found> {
     let languages = size(store, scope).await.languages;
-    store.search_knowledge(scope, question, &languages, 50).await.expect("the store answers")
+    store.search_knowledge(scope, question.into(), &languages, 50).await.expect("the store answers")
 }
 
 async fn titles(store: &Store, scope: &BusinessScope, question: &str) -> Vec<String> {

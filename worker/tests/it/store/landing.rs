@@ -10,7 +10,7 @@ use worker::{
 };
 
 use super::{
-    Fresh, LONG, NUMBER, Talk, failed, hours, id, ids, message, message_at, messages, number, reply,
+    Fresh, LONG, NUMBER, Talk, failed, hours, id, ids, lines, message, message_at, messages, number, reply,
     to_the_other_number, user_id, wa_id,
 };
 
@@ -19,7 +19,7 @@ async fn the_first_message_begins_the_conversation() {
     let store = Fresh::open("first").await;
     let talk = Talk::new(&store);
     let item = message(1);
-    assert_eq!(talk.land(&item).await, Landed::New { due_in: Duration::ZERO });
+    assert_eq!(talk.land(&item).await, Landed::New { due_in: Duration::ZERO, first: true });
     let before = Timestamp::now() - SignedDuration::from_mins(1);
     let conversation = talk.claim().await.conversation;
     assert_eq!(conversation.id, talk.session);
@@ -27,7 +27,7 @@ async fn the_first_message_begins_the_conversation() {
     assert_eq!(conversation.subdomain, talk.subdomain);
     assert_eq!(conversation.customer, talk.customer);
     assert_eq!(conversation.mailbox, [item]);
-    assert_eq!((conversation.outbox, conversation.turns), (None, vec![]));
+    assert_eq!((&conversation.outbox, lines(&conversation)), (&None, vec![]));
     assert_eq!((conversation.attempts, conversation.takeovers), (0, 0));
     assert_eq!((conversation.ai_failing_since, conversation.handed_over_until), (None, None));
     assert!(conversation.claimed_at > before, "{}", conversation.claimed_at);
@@ -169,7 +169,7 @@ async fn texts_that_look_like_expressions_stay_what_they_are() {
     talk.settle_and_remember(&lease, &items, &memory).await.expect("the lease is held");
     assert_eq!(talk.land(&items[0]).await, Landed::Duplicate);
     talk.receive(&[message(2)]).await;
-    assert_eq!(talk.claim().await.conversation.turns, said);
+    assert_eq!(lines(&talk.claim().await.conversation), said);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -217,7 +217,8 @@ async fn only_the_transcript_tells_whether_an_old_message_was_answered() {
     assert!(talk.try_claim("worker", LONG).await.is_none(), "nothing was changed");
 
     let (session, business_id, number) = (&talk.session, &talk.business, number(NUMBER));
-    let inbound = Inbound { session, business_id, item: &items[0], kind: "text", answered: true };
+    let inbound =
+        Inbound { session, business_id, item: &items[0], kind: "text", answered: true, words: None, taken_back: false };
     store.record_inbound(&inbound).await.expect("the store answers");
     assert!(store.was_answered(&number, &items[0].id).await.expect("the store answers"));
 
@@ -305,14 +306,18 @@ async fn a_conversation_is_due_after_the_quiet_time_and_at_the_ceiling_at_the_la
     let store = Fresh::open("due").await;
     let minutes = |n: u64| Duration::from_secs(60 * n);
     let quiet = Talk::of(&store, Some("acme"), "1001").quiet(minutes(5), minutes(20));
-    assert_eq!(quiet.land(&message(1)).await, Landed::New { due_in: minutes(5) });
-    assert_eq!(quiet.land(&message(2)).await, Landed::New { due_in: minutes(5) }, "the quiet time begins again");
+    assert_eq!(quiet.land(&message(1)).await, Landed::New { due_in: minutes(5), first: true });
+    assert_eq!(
+        quiet.land(&message(2)).await,
+        Landed::New { due_in: minutes(5), first: false },
+        "the quiet time begins again"
+    );
     assert!(quiet.try_claim("worker", LONG).await.is_none(), "not due yet");
 
     let impatient = Talk::of(&store, Some("acme"), "1002").quiet(minutes(5), minutes(2));
-    assert_eq!(impatient.land(&message(1)).await, Landed::New { due_in: minutes(2) });
+    assert_eq!(impatient.land(&message(1)).await, Landed::New { due_in: minutes(2), first: true });
     tokio::time::sleep(Duration::from_millis(50)).await;
-    let Landed::New { due_in } = impatient.land(&message(2)).await else { panic!("it is new") };
+    let Landed::New { due_in, .. } = impatient.land(&message(2)).await else { panic!("it is new") };
     assert!(due_in <= minutes(2) - Duration::from_millis(50), "the ceiling counts from the first: {due_in:?}");
 }
 
@@ -322,7 +327,7 @@ async fn a_new_message_makes_no_retry_earlier() {
     let talk = Talk::new(&store);
     talk.receive(&[message(1)]).await;
     assert!(talk.postpone(&talk.claim().await.lease, &failed(LONG)).await);
-    let Landed::New { due_in } = talk.land(&message(2)).await else { panic!("it is new") };
+    let Landed::New { due_in, .. } = talk.land(&message(2)).await else { panic!("it is new") };
     assert!(due_in > LONG - Duration::from_secs(60) && due_in <= LONG, "{due_in:?}");
     assert!(talk.try_claim("worker", LONG).await.is_none());
 }
@@ -337,7 +342,7 @@ async fn a_passed_retry_holds_nothing_up() {
     assert!(talk.postpone(&talk.claim().await.lease, &failed(Duration::ZERO)).await);
     talk.claim_when_free("worker", LONG).await;
     let talk = talk.quiet(Duration::from_secs(60), LONG);
-    assert_eq!(talk.land(&message(3)).await, Landed::New { due_in: Duration::from_secs(60) });
+    assert_eq!(talk.land(&message(3)).await, Landed::New { due_in: Duration::from_secs(60), first: false });
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -345,7 +350,8 @@ async fn what_is_known_of_a_customer_grows() {
     let store = Fresh::open("customer").await;
     let mut talk = Talk::new(&store);
     talk.receive(&[message(1)]).await;
-    talk.customer = Customer { user_id: Some(user_id("US.1349")), name: Some("Ana".to_owned()), wa_id: None };
+    talk.customer =
+        Customer { user_id: Some(user_id("US.1349")), name: Some("Ana".to_owned()), wa_id: None, language: None };
     talk.receive(&[message(2)]).await;
     talk.customer = Customer { name: Some("Ana B".to_owned()), ..Customer::default() };
     talk.receive(&[message(3)]).await;

@@ -144,7 +144,7 @@ async fn every_write_of(talk: &Talk, stale: &LeaseKey) {
     // Also of the reply that is really under way.
     for reply_id in ["stale", "current"] {
         for tries in 0..3 {
-            assert!(!store.begin_try(stale, reply_id, 0, tries).await.expect("the store answers"));
+            assert!(!store.begin_try(stale, reply_id, 0, tries, false).await.expect("the store answers"));
         }
         assert!(!store.part_sent(stale, reply_id, 0, &id("wamid.out")).await.expect("the store answers"));
     }
@@ -297,7 +297,7 @@ async fn a_message_that_lands_during_a_turn_waits_for_its_end() {
     let talk = Talk::new(&store);
     talk.receive(&[message(1)]).await;
     let claim = talk.claim().await;
-    assert_eq!(talk.land(&message(2)).await, Landed::New { due_in: Duration::ZERO });
+    assert_eq!(talk.land(&message(2)).await, Landed::New { due_in: Duration::ZERO, first: false });
     assert!(talk.try_claim("other", LONG).await.is_none());
     let reread = store.reread(&claim.lease).await.expect("the store answers").expect("the lease is held");
     assert_eq!(reread.mailbox, messages(1..3));

@@ -20,7 +20,7 @@ use worker::{
 use super::{
     AT_ONCE, Fresh, LONG, NUMBER, OTHER_NUMBER, SHORT, Talk,
     arrival::{Arrivals, acme, both, phone, record, talk, user},
-    hours, id, ids, message, message_at, number, reply, to_the_other_number, user_id, wa_id,
+    hours, id, ids, lines, message, message_at, number, reply, to_the_other_number, user_id, wa_id,
 };
 
 const PHONE: &str = "16505551234";
@@ -84,7 +84,7 @@ async fn want_for(store: &Store, from: &SessionId, into: &SessionId, business_id
 }
 
 fn said(text: &str) -> Memory {
-    Memory { turns: vec![MemoryTurn { speaker: Speaker::Customer, text: text.to_owned() }], reply: None }
+    Memory { turns: vec![MemoryTurn { speaker: Speaker::Customer, text: text.to_owned() }], ..Memory::default() }
 }
 
 /// Answers what waits, as a turn does.
@@ -128,7 +128,7 @@ async fn whoever_dies_after_whichever_step_the_next_one_goes_on() {
 
         let conversation = pair.new.claim().await.conversation;
         assert_eq!(ids(&conversation.mailbox), ids(&super::messages(4..8)), "in the customer's order");
-        assert_eq!(texts(&conversation.turns), ["line 1", "line 2", "line 3"]);
+        assert_eq!(texts(&lines(&conversation)), ["line 1", "line 2", "line 3"]);
         assert_eq!(pair.take(&phone(PHONE), &message(3)).await, Landed::Duplicate);
         assert_eq!(Arrivals::new(&pair.store).session(&phone(PHONE)).await, pair.new.session);
         assert!(pair.old.try_claim("worker", LONG).await.is_none(), "nothing is due there");
@@ -153,7 +153,7 @@ async fn sixteen_who_merge_at_once_merge_once() {
         while pair.merge().await != MergeStep::Nothing {}
         let conversation = pair.new.claim().await.conversation;
         assert_eq!(conversation.mailbox, [message(3)]);
-        assert_eq!(texts(&conversation.turns), ["old", "new"]);
+        assert_eq!(texts(&lines(&conversation)), ["old", "new"]);
     }
 }
 
@@ -228,7 +228,7 @@ async fn whoever_had_the_old_conversation_in_hand_writes_nothing_more() {
         pair.merge().await;
     }
     let conversation = pair.new.claim().await.conversation;
-    assert_eq!((conversation.mailbox, conversation.turns), (vec![message(1)], vec![]));
+    assert_eq!((&conversation.mailbox, lines(&conversation)), (&vec![message(1)], vec![]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -337,7 +337,9 @@ async fn what_names_the_old_conversation_names_the_new_one() {
         number: &number,
         wamid: &wamid,
         reply_id: Some("r"),
+        kind: "text",
         body: "answer",
+        usage: None,
     };
     pair.store.record_outbound(&outbound).await.expect("the store answers");
     let letter = DeadLetter {
@@ -411,7 +413,7 @@ async fn a_message_with_both_ids_makes_one_conversation_of_two() {
         assert_eq!(arrivals.take(&phone(PHONE), &message(n)).await, (Landed::Duplicate, new.clone()));
     }
     let conversation = talk(&store, &new, &phone(PHONE)).claim().await.conversation;
-    assert_eq!(texts(&conversation.turns), ["line 1", "line 2"]);
+    assert_eq!(texts(&lines(&conversation)), ["line 1", "line 2"]);
     assert_eq!(conversation.mailbox, [message(3)]);
     assert_eq!((conversation.customer.wa_id, conversation.customer.user_id), (Some(wa_id(PHONE)), Some(user_id(ANA))));
 }
@@ -439,7 +441,7 @@ async fn conversations_whose_first_messages_are_on_their_way_are_merged_all_the_
     assert_eq!(pair.merge().await, MergeStep::Finished);
     for (talk, n) in [(&pair.old, 1), (&pair.new, 2)] {
         let landed = talk.land(&message(n)).await;
-        let expected = [Landed::Moved(pair.new.session.clone()), Landed::New { due_in: Duration::ZERO }];
+        let expected = [Landed::Moved(pair.new.session.clone()), Landed::New { due_in: Duration::ZERO, first: true }];
         assert!(expected.contains(&landed), "{landed:?}");
     }
     assert!(matches!(pair.take(&phone(PHONE), &message(1)).await, Landed::New { .. }));
@@ -462,13 +464,13 @@ async fn the_next_owner_of_a_number_sees_nothing_of_a_merge_under_way() {
         assert!(matches!(landed, Landed::New { .. }));
         assert!(ben != pair.old.session && ben != pair.new.session);
         let conversation = talk(&pair.store, &ben, &phone(PHONE)).claim().await.conversation;
-        assert_eq!((conversation.mailbox, conversation.turns), (vec![message(4)], vec![]));
+        assert_eq!((&conversation.mailbox, lines(&conversation)), (&vec![message(4)], vec![]));
         pair.merge().await;
         let conversation = pair.new.claim().await.conversation;
         assert_eq!(conversation.customer.wa_id, None, "Ana is not answered at Ben's number, after {steps} steps");
         assert_eq!(conversation.customer.user_id, Some(user_id(ANA)));
         assert_eq!(
-            (texts(&conversation.turns), conversation.mailbox),
+            (texts(&lines(&conversation)), conversation.mailbox),
             (vec!["swordfish"], vec![message(2), message(3)])
         );
         assert_eq!(Arrivals::new(&pair.store).session(&phone(PHONE)).await, ben);
@@ -492,7 +494,7 @@ async fn who_takes_over_a_conversation_that_moved_takes_over_the_one_that_goes_o
         pair.merge().await;
         let conversation = pair.new.claim().await.conversation;
         assert!(conversation.handed_over_until.is_some(), "after {steps} steps");
-        assert_eq!(texts(&conversation.turns), ["It is me"]);
+        assert_eq!(texts(&lines(&conversation)), ["It is me"]);
         assert_eq!(conversation.customer.user_id, Some(user_id("US.9")));
     }
 }
@@ -543,7 +545,7 @@ async fn a_chain_of_merges_ends_in_the_last_conversation_in_whatever_order() {
         merge_all(&store, &order.map(|n| &talks[n])).await;
         let conversation = talks[3].claim().await.conversation;
         assert_eq!(ids(&conversation.mailbox), ids(&super::messages(100..104)), "{order:?}");
-        assert_eq!(texts(&conversation.turns), ["line 0", "line 1", "line 2", "line 3"], "{order:?}");
+        assert_eq!(texts(&lines(&conversation)), ["line 0", "line 1", "line 2", "line 3"], "{order:?}");
         for talk in &talks[..3] {
             let mut landed = talk.land(&message(0)).await;
             if let Landed::Moved(target) = landed {

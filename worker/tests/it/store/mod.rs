@@ -33,7 +33,10 @@ use mongodb::bson::{Document, doc};
 use secrecy::SecretString;
 use shared::ids::{MessageId, PhoneNumberId, SessionId, Subdomain, UserId, WaId};
 use worker::{
-    conversation::{BusinessId, Customer, LeaseKey, MailboxItem, Outbox, Part, PartState, QuietTime, ReplyKind},
+    conversation::{
+        Aftermath, BusinessId, Conversation, Customer, LeaseKey, MailboxItem, MemoryTurn, Outbox, Part, PartForm,
+        QuietTime, Remembered, ReplyKind,
+    },
     settings::StoreSettings,
     store::{Claim, CommitOutcome, Landed, Landing, Memory, Postponement, Settled, Store},
 };
@@ -221,7 +224,7 @@ impl Talk {
     }
 
     async fn begin_try(&self, lease: &LeaseKey, outbox: &Outbox, part: usize, tries: u32) -> bool {
-        self.store.begin_try(lease, &outbox.reply_id, part, tries).await.expect("the store answers")
+        self.store.begin_try(lease, &outbox.reply_id, part, tries, false).await.expect("the store answers")
     }
 
     async fn part_sent(&self, lease: &LeaseKey, outbox: &Outbox, part: usize, wamid: &str) -> bool {
@@ -298,21 +301,22 @@ fn to_the_other_number(mut item: MailboxItem) -> MailboxItem {
     item
 }
 
+/// What a conversation remembers of what was said, without the times.
+fn lines(conversation: &Conversation) -> Vec<MemoryTurn> {
+    let line = |line: &Remembered| MemoryTurn { speaker: line.speaker, text: line.text.clone() };
+    conversation.memory.lines.iter().map(line).collect()
+}
+
 /// A reply to these messages.
 fn reply(reply_id: &str, answers: &[MailboxItem], bodies: &[&str]) -> Outbox {
-    let waiting = |body: &&str| Part {
-        body: (*body).to_owned(),
-        state: PartState::Waiting,
-        wamid: None,
-        tries: 0,
-        last_try_at: None,
-    };
+    let waiting = |body: &&str| Part::waiting((*body).to_owned(), PartForm::Text);
     Outbox {
         reply_id: reply_id.to_owned(),
         kind: ReplyKind::Answer,
         phone_number_id: answers.first().map_or_else(|| number(NUMBER), |item| item.phone_number_id.clone()),
         answers: ids(answers),
         parts: bodies.iter().map(waiting).collect(),
+        aftermath: Aftermath::default(),
     }
 }
 

@@ -8,7 +8,7 @@ use worker::{
 };
 
 use super::{
-    Fresh, LONG, SHORT, Talk, failed, id, ids, in_doubt, message, messages, number, reply, to_the_other_number,
+    Fresh, LONG, SHORT, Talk, failed, id, ids, in_doubt, lines, message, messages, number, reply, to_the_other_number,
 };
 
 /// A conversation with these messages, claimed.
@@ -113,7 +113,7 @@ async fn nothing_is_committed_while_a_person_has_the_conversation() {
     }
     let reread = store.reread(&claim.lease).await.expect("the store answers").expect("the lease is held");
     let said = MemoryTurn { speaker: Speaker::Person, text: "I take over".to_owned() };
-    assert_eq!(reread.turns, [said]);
+    assert_eq!(lines(&reread), [said]);
     assert!(reread.handed_over_until.is_some_and(|until| until > reread.claimed_at));
 }
 
@@ -273,7 +273,7 @@ async fn memory_grows_line_by_line_and_is_bounded() {
         talk.settle_and_remember(&lease, &[item], &memory).await.expect("the lease is held");
     }
     talk.receive(&[message(100)]).await;
-    assert_eq!(talk.claim().await.conversation.turns, (5..45).map(line).collect::<Vec<_>>());
+    assert_eq!(lines(&talk.claim().await.conversation), (5..45).map(line).collect::<Vec<_>>());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -296,7 +296,7 @@ async fn a_long_line_is_cut_between_characters() {
         turn(Speaker::Person, "a".repeat(4_094)),
         turn(Speaker::Companion, "🙂".repeat(1_024)),
     ];
-    assert_eq!(talk.claim().await.conversation.turns, expected);
+    assert_eq!(lines(&talk.claim().await.conversation), expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -309,7 +309,7 @@ async fn a_person_who_writes_during_a_turn_is_remembered_beside_it() {
     talk.settle_and_remember(&claim.lease, &[message(1)], &memory).await.expect("the lease is held");
     talk.receive(&[message(2)]).await;
     let person = MemoryTurn { speaker: Speaker::Person, text: "person".to_owned() };
-    assert_eq!(talk.claim().await.conversation.turns, [person, said]);
+    assert_eq!(lines(&talk.claim().await.conversation), [person, said]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -56,11 +56,13 @@ async fn what_no_document_can_hold_is_refused_and_changes_nothing() {
             item: &item,
             kind: "text",
             answered: false,
+            words: None,
+            taken_back: false,
         };
         let refused = store.record_inbound(&inbound).await;
         assert!(matches!(refused, Err(StoreError::Refused(_))), "{megabytes} MiB: {refused:?}");
     }
-    assert_eq!(talk.land(&message(1)).await, Landed::New { due_in: Duration::ZERO });
+    assert_eq!(talk.land(&message(1)).await, Landed::New { due_in: Duration::ZERO, first: true });
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -37,7 +37,9 @@ async fn outbound(store: &Store, body: &str) {
         number: &number,
         wamid: &wamid,
         reply_id: Some("r1"),
+        kind: "text",
         body,
+        usage: None,
     };
     store.record_outbound(&outbound).await.expect("the store answers");
 }
@@ -45,7 +47,15 @@ async fn outbound(store: &Store, body: &str) {
 async fn inbound(store: &Store, item: &MailboxItem, answered: bool) {
     let session = shared::ids::SessionId::from_stored("acme:16505551234");
     let business_id = BusinessId("b".to_owned());
-    let inbound = Inbound { session: &session, business_id: &business_id, item, kind: "text", answered };
+    let inbound = Inbound {
+        session: &session,
+        business_id: &business_id,
+        item,
+        kind: "text",
+        answered,
+        words: None,
+        taken_back: false,
+    };
     store.record_inbound(&inbound).await.expect("the store answers");
 }
 

@@ -7,8 +7,8 @@ use rand::{Rng, seq::IndexedRandom};
 use shared::ids::{MessageId, PhoneNumberId, Subdomain};
 use worker::{
     conversation::{
-        BusinessId, Customer, CustomerIdChange, MailboxItem, MemoryTurn, Outbox, Part, PartState, QuietTime, ReplyKind,
-        Speaker, next_run, state::Operation,
+        Aftermath, BusinessId, Choice, Customer, CustomerIdChange, FactChange, MailboxItem, MemoryTurn, Outbox, Part,
+        PartForm, PartState, QuietTime, ReplyKind, Speaker, Summary, next_run, state::Operation,
     },
     store::{Memory, Postponement},
 };
@@ -113,6 +113,7 @@ impl Walk {
             wa_id: self.rng.random_bool(0.6).then(|| wa_id("16505551234")),
             user_id: self.rng.random_bool(0.3).then(|| user_id("US.1349")),
             name: known(self.rng.random_bool(0.3), "$$ROOT"),
+            language: None,
         }
     }
 
@@ -180,19 +181,15 @@ impl Walk {
         let phone_number_id = own.filter(|_| self.rng.random_bool(0.9)).unwrap_or_else(|| self.number());
         let repeated = self.rng.random_bool(0.1);
         let reply_id = if repeated { self.reply_id() } else { format!("$reply {}", self.count) };
-        let waiting = |n: u32| Part {
-            body: format!("$part {n}"),
-            state: PartState::Waiting,
-            wamid: None,
-            tries: 0,
-            last_try_at: None,
-        };
+        let parts = (0..self.rng.random_range(0..4)).map(|n| Part::waiting(format!("$part {n}"), self.form()));
+        let parts = parts.collect();
         let outbox = Outbox {
             reply_id,
             kind: self.pick(KINDS),
             phone_number_id,
             answers: run.iter().map(|item| item.id.clone()).collect(),
-            parts: (0..self.rng.random_range(0..4)).map(waiting).collect(),
+            parts,
+            aftermath: self.aftermath(),
         };
         let seen: Vec<MessageId> = mailbox.iter().map(|item| item.id.clone()).collect();
         let seen = match self.rng.random_range(0..5) {
@@ -209,7 +206,48 @@ impl Walk {
         let tries = outbox.and_then(|outbox| outbox.parts.get(part)).map_or(0, |part| part.tries.len());
         let tries = u32::try_from(tries).expect("few");
         let tries_so_far = if self.rng.random_bool(0.9) { tries } else { tries + 1 };
-        Operation::BeginTry { epoch: self.epoch(), reply_id: self.reply_id(), part, tries_so_far }
+        let as_text = self.rng.random_bool(0.3);
+        Operation::BeginTry { epoch: self.epoch(), reply_id: self.reply_id(), part, tries_so_far, as_text }
+    }
+
+    fn form(&mut self) -> PartForm {
+        match self.rng.random_range(0..4) {
+            0 => PartForm::Voice { media_id: "$7".to_owned() },
+            1 => {
+                let choice = Choice { title: "$title".to_owned(), description: Some("$$NOW".to_owned()) };
+                PartForm::Choices { text: "$text".to_owned(), button: "$b".to_owned(), choices: vec![choice] }
+            }
+            _ => PartForm::Text,
+        }
+    }
+
+    /// What a reply changes: facts that are there and that are not, and a summary of some of the lines.
+    fn aftermath(&mut self) -> Aftermath {
+        let model = self.model.as_ref();
+        let known: Vec<String> =
+            model.map(|model| model.facts.iter().map(|fact| fact.id.clone()).collect()).unwrap_or_default();
+        let times: Vec<Timestamp> =
+            model.map(|model| model.memory.iter().map(|line| line.at).collect()).unwrap_or_default();
+        let mut facts = Vec::new();
+        for _ in 0..self.rng.random_range(0..4) {
+            self.count += 1;
+            let old = known.choose(&mut self.rng).filter(|_| self.rng.clone().random_bool(0.5)).cloned();
+            facts.push(match old {
+                Some(id) if self.rng.random() => FactChange::Dropped { id },
+                old => {
+                    let id = old.unwrap_or_else(|| format!("$f{}", self.count));
+                    FactChange::Learned { id, text: self.line().text }
+                }
+            });
+        }
+        let until = times.choose(&mut self.rng).copied().filter(|_| self.rng.clone().random_bool(0.3));
+        Aftermath {
+            facts,
+            summary: until.map(|until| Summary { text: self.line().text, until }),
+            hand_over: self.rng.random_bool(0.1).then(|| self.pick(&[Duration::ZERO, Duration::from_millis(3), LONG])),
+            language: self.rng.random_bool(0.1).then(|| "$de".to_owned()),
+            ..Aftermath::default()
+        }
     }
 
     fn settle(&mut self) -> Operation {
@@ -223,7 +261,7 @@ impl Walk {
         let number = run.first().map_or_else(|| self.number(), |first| first.phone_number_id.clone());
         let kinds = [None, Some(ReplyKind::Answer), Some(ReplyKind::Apology), Some(ReplyKind::Resend)];
         let turns = (0..self.rng.random_range(0..4)).map(|_| self.line()).collect();
-        let memory = Memory { turns, reply: self.pick(&kinds) };
+        let memory = Memory { turns, reply: self.pick(&kinds), aftermath: self.aftermath() };
         let messages = run.into_iter().map(|item| item.id).collect();
         Operation::Settle { epoch, number, messages, memory, quiet: self.quiet() }
     }

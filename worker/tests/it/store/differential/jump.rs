@@ -6,8 +6,8 @@ use mongodb::bson::{Bson, DateTime, Document, doc};
 use rand::Rng;
 use shared::ids::SessionId;
 use worker::conversation::{
-    ANSWERED_KEPT, ANSWERED_MOST, MAILBOX_WITH_CONTENT, MEMORY_TURNS, Speaker,
-    state::{Answered, Remembered, State, Waiting},
+    ANSWERED_KEPT, ANSWERED_MOST, MAILBOX_WITH_CONTENT, MEMORY_TURNS, Remembered, Speaker,
+    state::{Answered, State, Waiting},
 };
 
 use super::{
@@ -98,7 +98,7 @@ impl Walk {
         let text = format!("line {}", self.count);
         model.memory = vec![Remembered { speaker: Speaker::Person, text: text.clone(), at }; MEMORY_TURNS - 1];
         let line = doc! { "speaker": "person", "text": text, "at": date(at) };
-        doc! { "memory": { "turns": vec![line; MEMORY_TURNS - 1] } }
+        doc! { "memory.turns": vec![line; MEMORY_TURNS - 1] }
     }
 }
 

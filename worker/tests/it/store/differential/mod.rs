@@ -271,8 +271,8 @@ impl Walk {
             Operation::CommitReply { epoch, outbox, seen } => {
                 store.commit_reply(&lease(epoch), outbox, seen.as_deref()).await.map(Answer::Committed)
             }
-            Operation::BeginTry { epoch, reply_id, part, tries_so_far } => {
-                store.begin_try(&lease(epoch), reply_id, *part, *tries_so_far).await.map(Answer::Done)
+            Operation::BeginTry { epoch, reply_id, part, tries_so_far, as_text } => {
+                store.begin_try(&lease(epoch), reply_id, *part, *tries_so_far, *as_text).await.map(Answer::Done)
             }
             Operation::PartSent { epoch, reply_id, part, wamid } => {
                 store.part_sent(&lease(epoch), reply_id, *part, wamid).await.map(Answer::Done)

@@ -168,7 +168,7 @@ impl World {
     async fn settle_run(&mut self, talk: &Talk, lease: &LeaseKey, run: &[MailboxItem]) {
         record(talk, run).await;
         let said = |item: &MailboxItem| MemoryTurn { speaker: Speaker::Customer, text: item.id.expose().to_owned() };
-        let memory = Memory { turns: run.iter().map(said).collect(), reply: None };
+        let memory = Memory { turns: run.iter().map(said).collect(), ..Memory::default() };
         match talk.settle_and_remember(lease, run, &memory).await {
             Some(_) => {
                 self.settled.extend(ids(run));

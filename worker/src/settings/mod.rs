@@ -1,4 +1,6 @@
-//! The worker's configuration, read and checked as a whole.
+//! The worker's configuration, read and checked as a whole. `ai.rs`: the providers of the companion.
+
+mod ai;
 
 use std::time::Duration;
 
@@ -9,6 +11,8 @@ use shared::{
     settings::{BrokerSettings, ListenAddr, Problems, Reader, Variable},
     telemetry::TelemetrySettings,
 };
+
+pub use ai::{AiSettings, FallbackAi, SpeechSettings};
 
 /// The variables that the worker reads besides the shared ones.
 pub const VARIABLES: &[Variable] = &[
@@ -23,6 +27,21 @@ pub const VARIABLES: &[Variable] = &[
     variable("AI_API_URL", "https://api.groq.com/openai/v1", "an OpenAI-compatible API"),
     secret("GROQ_API_KEY", "unset", "its key (`AI_API_KEY` is read too); required for Groq"),
     variable("AI_CHAT_MODEL", "openai/gpt-oss-120b", "the model that answers"),
+    variable("AI_VISION_MODEL", "qwen/qwen3.8-27b", "the model that sees pictures; AI_CHAT_MODEL with other APIs"),
+    variable("AI_TRANSCRIPTION_MODEL", "whisper-large-v3-turbo", "the model that hears voice messages; `none`: nobody"),
+    variable("AI_REPLY_TOKENS", "2048", "tokens of one answer at most, thinking included"),
+    variable("AI_FALLBACK_API_URL", "AI_API_URL", "where AI_FALLBACK_CHAT_MODEL is"),
+    secret("AI_FALLBACK_API_KEY", "unset", "its key; GROQ_API_KEY where the URL is the same"),
+    variable("AI_FALLBACK_CHAT_MODEL", "unset", "the model that answers where the first one fails"),
+    secret("ELEVENLABS_API_KEY", "unset", "speaks answers to voice messages; unset: all answers are written"),
+    variable("ELEVENLABS_API_URL", "https://api.elevenlabs.io", "ElevenLabs"),
+    variable("ELEVENLABS_VOICE_ID", "unset", "the voice of businesses that name none; unset: those write"),
+    variable("ELEVENLABS_MODEL", "eleven_flash_v2_5", "its model"),
+    variable(
+        "ALLOW_INSECURE_TOOLS",
+        "false",
+        "`true` calls businesses' tools by plain HTTP and in private networks, too",
+    ),
     variable("MAX_CONVERSATIONS", "256", "turns at once, 1 to 10000"),
     variable("QUIET_MILLIS", "800", "how long to wait for more messages before answering"),
     variable("LEASE_SECS", "30", "how long a dead worker's conversation stays untouched"),
@@ -41,8 +60,6 @@ const fn variable(name: &'static str, default: &'static str, meaning: &'static s
 const fn secret(name: &'static str, default: &'static str, meaning: &'static str) -> Variable {
     Variable { name, default, secret: true, meaning }
 }
-
-const GROQ: &str = "https://api.groq.com/openai/v1";
 
 /// Which database.
 #[derive(Debug, Clone)]
@@ -69,17 +86,6 @@ pub struct FallbackSettings {
     pub phone_number_id: PhoneNumberId,
     /// Its access token.
     pub token: SecretString,
-}
-
-/// The AI provider.
-#[derive(Debug, Clone)]
-pub struct AiSettings {
-    /// The API's base, without a slash at its end.
-    pub base_url: String,
-    /// The key, where the provider needs one.
-    pub key: Option<SecretString>,
-    /// The chat model.
-    pub chat_model: String,
 }
 
 /// Times and bounds of the conversation protocol.
@@ -207,20 +213,6 @@ impl FallbackSettings {
     }
 }
 
-impl AiSettings {
-    fn read(reader: &mut Reader) -> Self {
-        let base_url = reader.base_url("AI_API_URL", GROQ);
-        let key = reader.secret("GROQ_API_KEY");
-        let alias = reader.secret("AI_API_KEY");
-        let key = key.or(alias);
-        if key.is_none() && base_url == GROQ {
-            reader.problem("GROQ_API_KEY", "is required, unless AI_API_URL names a provider that needs no key");
-        }
-        let chat_model = reader.text("AI_CHAT_MODEL").unwrap_or_else(|| "openai/gpt-oss-120b".to_owned());
-        Self { base_url, key, chat_model }
-    }
-}
-
 impl TurnSettings {
     /// How often this worker shows RabbitMQ that it is alive. A worker that freezes takes the statuses that it was
     /// given with it, until RabbitMQ has missed it; that must be over before silence about a send counts.
@@ -291,13 +283,6 @@ mod tests {
         assert_eq!(settings.turn.quiet, Duration::from_millis(800));
         assert_eq!(settings.metrics_addr.addr.port(), 9101);
         assert!(!format!("{settings:?}").contains("s3cret"));
-    }
-
-    #[test]
-    fn a_provider_of_ones_own_needs_no_key() {
-        let pairs = REQUIRED.into_iter().filter(|(name, _)| *name != "GROQ_API_KEY");
-        let settings = Settings::read(Reader::from_pairs(pairs.chain([("AI_API_URL", "http://localhost:11434/v1/")])));
-        assert_eq!(settings.expect("valid").ai.base_url, "http://localhost:11434/v1");
     }
 
     #[test]

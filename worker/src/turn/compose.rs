@@ -1,0 +1,211 @@
+//! The words of a reply: what the customer sent is understood, the companion is asked, and the answer is put into the
+//! form in which it goes out.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::{
+    Turn,
+    machine::{Event, Reply, Trouble, TroubleKind},
+    reading::{Reading, newest_known},
+    typing::Typing,
+    understanding::NotNow,
+};
+use crate::{
+    business::{Business, VoiceReply},
+    companion::{AnswerError, Composition, DEFAULT_APOLOGY, Situation, provider::AiError},
+    conversation::{Aftermath, Part, PartForm, ReplyKind},
+    whatsapp::{MESSAGE_UNITS, MediaError, split},
+};
+
+/// However often the customer goes on.
+const GATHER_MOST: Duration = Duration::from_secs(15);
+/// Thinking, tools, speech and all; less than a turn may take, so that what lasts longer counts as trouble of the AI.
+const REPLY_MOST: Duration = Duration::from_secs(150);
+
+impl Turn<'_> {
+    /// Composes a reply; where it could take in more, only until the customer writes more.
+    pub(super) async fn compose(&mut self, kind: ReplyKind) -> Event {
+        let (hold, acted) = (self.hold, Arc::clone(&self.acted));
+        acted.store(false, Ordering::Relaxed);
+        let takes_more_in = self.machine.takes_more_in();
+        let reply = async { tokio::time::timeout(REPLY_MOST, self.reply(kind)).await };
+        let composed = |reply: Result<_, _>| Event::Composed(reply.unwrap_or_else(|_| Err(stuck("it took too long"))));
+        if !takes_more_in {
+            return composed(reply.await);
+        }
+        // A tool of the business may have changed something; whoever is cut off then would have it done again.
+        let more = async {
+            hold.more().await;
+            if acted.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            // First, so that nothing is asked for about messages that are known not to be the last.
+            () = more => {
+                metrics::counter!("switchboard_regenerations_total").increment(1);
+                Event::Overtaken
+            }
+            reply = reply => composed(reply),
+        }
+    }
+
+    /// Waits until the customer pauses: they are in the middle of something.
+    pub(super) async fn gather(&self) {
+        let pause = self.quiet.again();
+        let end = tokio::time::Instant::now() + self.quiet.ceiling.min(GATHER_MOST);
+        loop {
+            self.hold.about_to_read();
+            let rested = (tokio::time::Instant::now() + pause).min(end);
+            tokio::select! {
+                () = self.hold.more() => {}
+                () = tokio::time::sleep_until(rested) => return,
+            }
+        }
+    }
+
+    async fn reply(&mut self, kind: ReplyKind) -> Result<Reply, Trouble> {
+        let Some(business) = self.business.clone() else {
+            return Err(stuck("there is no business"));
+        };
+        let text = |body| Part::waiting(body, PartForm::Text);
+        let (parts, aftermath) = match kind {
+            ReplyKind::Answer => self.think(&business).await?,
+            ReplyKind::Apology => {
+                let session = &self.machine.conversation().id;
+                tracing::error!(%session, "the AI failed for too long: the customer gets the apology");
+                metrics::counter!("switchboard_apologies_total").increment(1);
+                let companion = &business.companion;
+                let apology = companion.apology.as_deref().unwrap_or(DEFAULT_APOLOGY);
+                // Who asked for a person gets one, whatever the AI does.
+                let asked = self.reading.question().names_one_of(&companion.hand_over.keywords);
+                let hand_over = asked.then_some(companion.hand_over.hours);
+                let aftermath = Aftermath { hand_over, ..Aftermath::default() };
+                (split(apology, MESSAGE_UNITS).into_iter().map(text).collect(), aftermath)
+            }
+            ReplyKind::Resend => {
+                let bodies = self.machine.run().iter().filter_map(|item| item.message.clone());
+                (bodies.map(text).collect(), Aftermath::default())
+            }
+        };
+        Ok(Reply { id: Uuid::new_v4().simple().to_string(), parts, aftermath })
+    }
+
+    async fn think(&mut self, business: &Business) -> Result<(Vec<Part>, Aftermath), Trouble> {
+        let typing = self.show_typing(business);
+        // Put back whatever happens, so that what was understood need not be understood again.
+        let mut reading = std::mem::take(&mut self.reading);
+        let thought = self.answer(&mut reading, business).await;
+        self.reading = reading;
+        let (composition, aftermath) = thought?;
+        let (parts, aftermath) = self.dress(business, composition, aftermath).await;
+        if parts.is_empty() {
+            return Err(trouble(&AiError::Useless("nothing that can be sent").into()));
+        }
+        if let Some(typing) = typing {
+            typing.shown().await;
+        }
+        Ok((parts, aftermath))
+    }
+
+    async fn answer(&self, reading: &mut Reading, business: &Business) -> Result<(Composition, Aftermath), Trouble> {
+        let conversation = self.machine.conversation();
+        let Some(situation) = Situation::of(business, conversation, Timestamp::now(), &self.acted) else {
+            return Err(stuck("the conversation is another business's"));
+        };
+        let mut learned = Aftermath::default();
+        if let Err(error) = self.understand(reading, business, &situation, &mut learned).await {
+            let trouble = not_now(&error);
+            if trouble.kind == TroubleKind::Token {
+                self.turns.registry.refuse(&business.token_id).await;
+            }
+            return Err(trouble);
+        }
+        let composition = self.turns.companion.answer(situation, &reading.question()).await;
+        let mut composition = composition.map_err(|error| trouble(&error))?;
+        let mut aftermath = std::mem::take(&mut composition.aftermath);
+        aftermath.usage.transcriptions = learned.usage.transcriptions;
+        aftermath.language = learned.language.filter(|new| conversation.customer.language.as_ref() != Some(new));
+        Ok((composition, aftermath))
+    }
+
+    /// Spoken where the business and the words want it, and it succeeds; else written.
+    async fn dress(
+        &self,
+        business: &Business,
+        composition: Composition,
+        mut aftermath: Aftermath,
+    ) -> (Vec<Part>, Aftermath) {
+        let speaks = match business.companion.voice.reply {
+            VoiceReply::Always => true,
+            VoiceReply::Never => false,
+            VoiceReply::Mirror => self.reading.ends_in_speech(),
+        };
+        if speaks && let Some(words) = composition.spoken() {
+            match self.speak(business, &words).await {
+                Ok(Some(media_id)) => {
+                    aftermath.usage.spoken_characters = u64::try_from(words.chars().count()).unwrap_or(u64::MAX);
+                    return (composition.said(words, media_id), aftermath);
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "an answer could not be spoken: it is written");
+                    metrics::counter!("switchboard_speech_failures_total").increment(1);
+                }
+            }
+        }
+        (composition.written(), aftermath)
+    }
+
+    /// Meta's id of a voice note that says the words; none where there is no voice.
+    async fn speak(&self, business: &Business, words: &str) -> Result<Option<String>, NotNow> {
+        let voice_id = business.companion.voice.voice_id.as_deref();
+        let (Some(voice), Ok(token)) = (&self.turns.voice, &business.token) else { return Ok(None) };
+        if voice_id.is_none() && !voice.has_voice() {
+            return Ok(None);
+        }
+        let Some(number) = self.machine.number() else { return Ok(None) };
+        let note = voice.speak(words, voice_id).await?;
+        Ok(Some(self.turns.graph.upload_voice(token, &number, note).await?))
+    }
+
+    /// Read receipt and typing indicator, renewed while the answer is thought over. A courtesy: nothing waits for
+    /// it, and nothing depends on it.
+    fn show_typing(&self, business: &Business) -> Option<Typing> {
+        // Whoever saw it once need not see it again with every try.
+        if self.machine.conversation().ai_failing_since.is_some() {
+            return None;
+        }
+        let (number, newest) = newest_known(self.machine.run())?;
+        Some(Typing::show(self.turns.indicators.clone(), business.token.clone().ok()?, number, newest))
+    }
+}
+
+fn trouble(error: &AnswerError) -> Trouble {
+    let retry_after = match error {
+        AnswerError::Ai(error) => error.retry_after(),
+        AnswerError::Store(_) => None,
+    };
+    Trouble { retry_after, ..stuck(&error.to_string()) }
+}
+
+fn stuck(detail: &str) -> Trouble {
+    Trouble { retry_after: None, kind: TroubleKind::Ai, detail: detail.to_owned() }
+}
+
+fn not_now(error: &NotNow) -> Trouble {
+    let (retry_after, kind) = match error {
+        NotNow::Ai(error) => (error.retry_after(), TroubleKind::Ai),
+        NotNow::Media(MediaError::Token(_)) => (None, TroubleKind::Token),
+        NotNow::Media(MediaError::Away(_)) => (None, TroubleKind::Graph),
+        NotNow::Media(_) | NotNow::Store(_) | NotNow::Unread => (None, TroubleKind::Ai),
+    };
+    Trouble { retry_after, kind, detail: error.to_string() }
+}
