@@ -5,6 +5,7 @@ mod business_check;
 mod customer;
 mod dead_letter;
 mod knowledge;
+mod replay;
 mod token;
 
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ pub use business_check::CheckCommand;
 pub use customer::CustomerCommand;
 pub use dead_letter::DeadLetterCommand;
 pub use knowledge::KnowledgeCommand;
+pub use replay::ReplayCommand;
 
 use crate::{
     business::TokenCipher,
@@ -61,6 +63,8 @@ pub enum Command {
     /// Look after what a business's companion can look up
     #[command(subcommand)]
     Knowledge(KnowledgeCommand),
+    /// Show what other models or prompts would answer in recorded conversations; nothing is sent or changed
+    Replay(ReplayCommand),
     /// Encrypt and check access tokens; the value comes from standard input
     #[command(subcommand)]
     Token(TokenCommand),
@@ -158,6 +162,7 @@ pub async fn execute(arguments: Arguments) -> Result<(), Failure> {
             store.close().await;
             Ok(done?)
         }
+        Command::Replay(command) => replay::execute(command, Reader::from_environment()).await,
         Command::Token(command) => {
             let mut reader = Reader::from_environment();
             let encryption = EncryptionSettings::read(&mut reader);

@@ -6,6 +6,7 @@
 
 mod situation;
 mod setup;
+mod rehearsal;
 mod prompt;
 mod memory;
 mod reply;
@@ -19,7 +20,7 @@ pub use provider::{AiError, language_code};
 pub use reply::Composition;
 pub use setup::{MissingModel, missing_models, warn_of_missing_models};
 pub use situation::{Question, Said, Situation};
-pub use tools::{Offer, Strangers};
+pub use tools::{Called, Offer, Strangers};
 
 use self::{
     knowledge::{Knowledge, Passage},
@@ -164,5 +165,5 @@ fn compose(toolbox: Toolbox<'_>, text: String) -> Result<Composition, AnswerErro
         return Err(AiError::Useless("calls of tools, and no words").into());
     }
     let places = toolbox.places.iter().map(|place| (*place).clone()).collect();
-    Ok(Composition { text, offer: toolbox.offer, places, aftermath: toolbox.aftermath })
+    Ok(Composition { text, offer: toolbox.offer, places, calls: toolbox.calls, aftermath: toolbox.aftermath })
 }

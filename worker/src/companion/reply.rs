@@ -1,6 +1,6 @@
 //! What the model said and did, as messages of WhatsApp.
 
-use super::tools::Offer;
+use super::tools::{Called, Offer};
 use crate::{
     business::Place,
     conversation::{Aftermath, Choice, Part, PartForm},
@@ -19,6 +19,8 @@ pub struct Composition {
     pub offer: Option<Offer>,
     /// Where the customer is shown.
     pub places: Vec<Place>,
+    /// What the model called on the way, in this order.
+    pub calls: Vec<Called>,
     /// What it changes.
     pub aftermath: Aftermath,
 }

@@ -31,11 +31,15 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const ARGUMENTS_MOST: usize = 8 * 1024;
 /// Bytes of an answer; what is beyond goes.
 const ANSWER_MOST: usize = 16 * 1024;
+/// What the model gets in a rehearsal instead of an answer.
+const NOT_CALLED: &str = "[This is a rehearsal: the tool was not called, and there is no result. Answer as well as you \
+                          can without it, and invent none.]";
 
 /// Calls the tools of businesses. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Strangers {
-    client: Client,
+    /// None in a rehearsal: there is nothing that a request could leave by.
+    client: Option<Client>,
     insecure: bool,
 }
 
@@ -49,15 +53,20 @@ impl Strangers {
         let builder = http::builder()?;
         let builder = if insecure { builder } else { builder.dns_resolver(Arc::new(PublicOnly)) };
         // What a proxy resolves nobody here has looked at.
-        Ok(Self { client: builder.no_proxy().build()?, insecure })
+        Ok(Self { client: Some(builder.no_proxy().build()?), insecure })
+    }
+
+    /// Offers what [`Self::new`] would, also tools whose secret is sealed, and calls none: the model is told so.
+    pub fn rehearsal(insecure: bool) -> Self {
+        Self { client: None, insecure }
     }
 
     /// The tools that can be called at all: their secret decrypts, and their address may be called.
     pub(super) fn callable<'a>(&self, companion: &'a CompanionSettings) -> impl Iterator<Item = &'a ToolSettings> {
-        let insecure = self.insecure;
+        let (insecure, is_rehearsal) = (self.insecure, self.client.is_none());
         companion.tools.iter().filter(move |tool| {
             let has_secret = tool.header.as_ref().is_none_or(|header| header.value.is_ok());
-            has_secret && Url::parse(&tool.url).is_ok_and(|url| may_call(&url, insecure))
+            (has_secret || is_rehearsal) && Url::parse(&tool.url).is_ok_and(|url| may_call(&url, insecure))
         })
     }
 
@@ -72,6 +81,7 @@ impl Strangers {
         if arguments.to_string().len() > ARGUMENTS_MOST {
             return Err("the arguments are too long".to_owned());
         }
+        let Some(client) = &self.client else { return Ok(NOT_CALLED.to_owned()) };
         let customer = situation.customer();
         // The same for the same wish, so that a tool which changes something can tell a repetition.
         let wish = [situation.session(), situation.first_message(), &tool.name, &arguments.to_string()].join("\n");
@@ -87,7 +97,7 @@ impl Strangers {
                 "name": customer.name,
             },
         });
-        let mut request = self.client.post(&tool.url).timeout(TIMEOUT).json(&body);
+        let mut request = client.post(&tool.url).timeout(TIMEOUT).json(&body);
         if let Some(header) = &tool.header {
             let Ok(value) = &header.value else { return Err("the tool cannot be used now".to_owned()) };
             request = request.header(&header.name, value.expose_secret());
@@ -206,7 +216,12 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use jiff::Timestamp;
+
     use super::*;
+    use crate::companion::testing::{business, conversation};
 
     fn may(url: &str) -> bool {
         may_call(&Url::parse(url).expect("a URL"), false)
@@ -257,11 +272,44 @@ mod tests {
     #[tokio::test]
     async fn a_name_that_leads_inside_is_not_connected_to() {
         let strangers = Strangers::new(false).expect("a client");
-        let error = strangers.client.post("https://localhost:9/").send().await.expect_err("refused");
+        let error =
+            strangers.client.expect("no rehearsal").post("https://localhost:9/").send().await.expect_err("refused");
         let mut innermost: &dyn std::error::Error = &error;
         while let Some(source) = innermost.source() {
             innermost = source;
         }
         assert_eq!(innermost.to_string(), "the name leads to no public address");
+    }
+
+    #[tokio::test]
+    async fn a_rehearsal_offers_every_tool_and_nothing_leaves() {
+        let host = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}/stock", host.local_addr().expect("bound"));
+        let tool = |name: &str| json!({"name": name, "description": "Stock", "url": url});
+        let mut sealed = tool("sealed");
+        sealed["header"] = json!({"name": "Authorization", "value": "6741"});
+        let business = business(json!({"tools": [tool("open"), sealed]}));
+        let conversation = conversation();
+        let acted = AtomicBool::new(false);
+        let situation = Situation::of(&business, &conversation, Timestamp::UNIX_EPOCH, &acted);
+        let situation = situation.expect("they belong together");
+        let names = |strangers: &Strangers| -> Vec<String> {
+            strangers.callable(&business.companion).map(|tool| tool.name.clone()).collect()
+        };
+        assert_eq!(names(&Strangers::new(true).expect("a client")), ["open"]);
+        assert!(names(&Strangers::rehearsal(false)).is_empty(), "what could never be called is not offered");
+        let rehearsal = Strangers::rehearsal(true);
+        assert_eq!(names(&rehearsal), ["open", "sealed"]);
+        for tool in &business.companion.tools {
+            assert_eq!(rehearsal.call(tool, &situation, Map::new()).await.as_deref(), Ok(NOT_CALLED));
+        }
+        let knock = tokio::time::timeout(Duration::from_millis(50), host.accept()).await;
+        assert!(knock.is_err(), "a connection was made");
+        // The same call without a rehearsal does arrive.
+        let strangers = Strangers::new(true).expect("a client");
+        tokio::select! {
+            answered = strangers.call(&business.companion.tools[0], &situation, Map::new()) => panic!("{answered:?}"),
+            knock = host.accept() => assert!(knock.is_ok()),
+        }
     }
 }

@@ -26,6 +26,9 @@ const REMEMBER: &str = "remember";
 const SEND_LOCATION: &str = "send_location";
 const OFFER_CHOICES: &str = "offer_choices";
 
+/// How what is wrong begins, for the model.
+const FAILED: &str = "Error: ";
+
 /// Calls of the business's own tools in one turn.
 const STRANGERS_MOST: u32 = 6;
 /// Places in one reply.
@@ -48,8 +51,19 @@ impl Result {
 
     /// Not done, and why.
     fn failed(content: impl Into<String>) -> Self {
-        Self { content: format!("Error: {}", content.into()), matters: true }
+        Self { content: format!("{FAILED}{}", content.into()), matters: true }
     }
+}
+
+/// A call that was made, for whoever looks at how an answer came about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Called {
+    /// Which tool the model named.
+    pub name: String,
+    /// Its arguments as the model wrote them: JSON text, if it did well.
+    pub arguments: String,
+    /// Why nothing came of it, as the model was told.
+    pub problem: Option<String>,
 }
 
 /// The tools of one turn.
@@ -58,6 +72,8 @@ pub(super) struct Toolbox<'a> {
     situation: Situation<'a>,
     strangers: &'a Strangers,
     calls_of_strangers: u32,
+    /// What was called so far.
+    pub(super) calls: Vec<Called>,
     /// What the reply changes.
     pub(super) aftermath: Aftermath,
     /// What the customer may choose from.
@@ -72,6 +88,7 @@ impl<'a> Toolbox<'a> {
             situation,
             strangers,
             calls_of_strangers: 0,
+            calls: Vec::new(),
             aftermath: Aftermath::default(),
             offer: None,
             places: Vec::new(),
@@ -103,6 +120,14 @@ impl<'a> Toolbox<'a> {
 
     /// Does what a call wants, if it may.
     pub(super) async fn call(&mut self, call: &ToolCall) -> Result {
+        let result = self.perform(call).await;
+        let problem = result.content.strip_prefix(FAILED).map(str::to_owned);
+        let (name, arguments) = (call.name.clone(), call.arguments.clone());
+        self.calls.push(Called { name, arguments, problem });
+        result
+    }
+
+    async fn perform(&mut self, call: &ToolCall) -> Result {
         let arguments = match arguments(&call.arguments) {
             Ok(arguments) => arguments,
             Err(problem) => {
@@ -123,7 +148,7 @@ impl<'a> Toolbox<'a> {
             SEND_LOCATION => self.send_location(&arguments),
             name => self.call_stranger(name, arguments).await,
         };
-        count(if result.content.starts_with("Error: ") { "failed" } else { "ok" });
+        count(if result.content.starts_with(FAILED) { "failed" } else { "ok" });
         result
     }
 
@@ -234,6 +259,7 @@ mod tests {
             assert!(result.matters && result.content.starts_with("Error: "), "{name} {arguments}: {result:?}");
         }
         assert_eq!(toolbox.aftermath, Aftermath::default());
+        assert!(toolbox.calls.len() == 6 && toolbox.calls.iter().all(|called| called.problem.is_some()));
         assert!(!toolbox.has_something_to_send());
     }
 

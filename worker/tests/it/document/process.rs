@@ -206,6 +206,7 @@ async fn who_waits_for_a_place_does_not_wait_for_ever() {
     let read = || reader.text_of(b"%PDF-", "application/pdf", None);
     let begun = Instant::now();
     let all = futures_util::future::join_all((0..5).map(|_| read())).await;
-    assert!(all.iter().all(|extracted| *extracted == Extracted::NotReadable(Why::TooSlow)), "{all:?}");
+    let gave_up = |why: &Why| matches!(why, Why::TooSlow | Why::Unavailable);
+    assert!(all.iter().all(|extracted| matches!(extracted, Extracted::NotReadable(why) if gave_up(why))), "{all:?}");
     assert!(begun.elapsed() < PLACE_WAIT + TIME_MOST + Duration::from_secs(1), "{:?}", begun.elapsed());
 }

@@ -12,4 +12,5 @@ mod hostile;
 mod identity;
 mod knowledge;
 mod lifecycle;
+mod replay;
 mod sending;
