@@ -132,7 +132,7 @@ mod tests {
     fn above(part: &Part) -> &str {
         match &part.form {
             PartForm::Choices { text, .. } => text,
-            other => panic!("{other:?}"),
+            other @ (PartForm::Text | PartForm::Voice { .. } | PartForm::Location { .. }) => panic!("{other:?}"),
         }
     }
 

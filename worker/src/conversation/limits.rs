@@ -14,6 +14,9 @@ pub const ANSWERED_MOST: usize = 5_000;
 pub const ANSWERED_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Remembered lines.
 pub const MEMORY_TURNS: usize = 40;
+/// Lines that the messages of one turn leave there, where they are short: so few that a turn pushes out nothing that no
+/// summary has seen.
+pub const TURN_LINES: usize = 20;
 /// Facts about a customer; the oldest goes first.
 pub const FACTS_MOST: usize = 50;
 /// Bytes of one remembered line, of a summary and of a fact.

@@ -19,14 +19,16 @@ use shared::ids::{MessageId, PhoneNumberId, SessionId, Subdomain, UserId, WaId};
 pub use aftermath::{Aftermath, FactChange, Summary, Usage};
 pub use limits::{
     ANSWERED_AGE, ANSWERED_KEPT, ANSWERED_MOST, BUCKET_MOST, BUCKET_REFILL, FACTS_MOST, MAILBOX_WITH_CONTENT,
-    MEMORY_TURN_BYTES, MEMORY_TURNS, WINDOW,
+    MEMORY_TURN_BYTES, MEMORY_TURNS, TURN_LINES, WINDOW,
 };
 pub use operation::{
     Claim, CommitOutcome, CustomerIdChange, Landed, Landing, Memory, Postponement, Renewed, Resend, Settled,
 };
 pub use part::{Choice, Part, PartForm, PartState};
 pub use rules::{bucket_wait, next_run};
-pub(crate) use rules::{due, earlier, later, remembered, resend_id, sort_by_customers_order, whole_millis, window_end};
+pub(crate) use rules::{
+    due, earlier, gathered, later, remembered, resend_id, sort_by_customers_order, whole_millis, window_end,
+};
 
 /// The business's `_id` in the database, as text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]

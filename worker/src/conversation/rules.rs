@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use shared::ids::MessageId;
 
-use super::{BUCKET_MOST, BUCKET_REFILL, MEMORY_TURN_BYTES, MailboxItem, QuietTime, WINDOW};
+use super::{BUCKET_MOST, BUCKET_REFILL, MEMORY_TURN_BYTES, MailboxItem, QuietTime, TURN_LINES, WINDOW};
 
 /// Sorts into the customer's order: Meta's timestamp, which has whole seconds, then the arrival at ingest, then
 /// the position in the body.
@@ -79,6 +79,24 @@ pub(crate) fn resend_id(failed: &MessageId) -> Option<MessageId> {
 pub(crate) fn remembered(line: &str) -> &str {
     let end = (0..=line.len().min(MEMORY_TURN_BYTES)).rev().find(|end| line.is_char_boundary(*end)).unwrap_or(0);
     line.get(..end).unwrap_or_default()
+}
+
+/// The messages of a flood, several in a line, as many as are remembered of one.
+pub(crate) fn gathered(words: Vec<String>) -> Vec<String> {
+    if words.len() <= TURN_LINES {
+        return words;
+    }
+    let mut lines: Vec<String> = Vec::new();
+    for text in words {
+        match lines.last_mut().filter(|line| line.len() + 1 + text.len() <= MEMORY_TURN_BYTES) {
+            Some(line) => {
+                line.push('\n');
+                line.push_str(&text);
+            }
+            None => lines.push(text),
+        }
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -177,6 +195,16 @@ mod tests {
         assert_eq!(remembered(&format!("{most}a")), most);
         let odd = format!("a{}", "é".repeat(MEMORY_TURN_BYTES));
         assert_eq!(remembered(&odd).len(), MEMORY_TURN_BYTES - 1);
+    }
+
+    #[test]
+    fn a_flood_is_remembered_in_few_lines_and_whole() {
+        let few: Vec<String> = (0..TURN_LINES).map(|n| n.to_string()).collect();
+        assert_eq!(gathered(few.clone()), few, "a message is a line, as long as there are few");
+        let many: Vec<String> = (0..50).map(|n| format!("{n} {}", "x".repeat(1_000))).collect();
+        let lines = gathered(many.clone());
+        assert!(lines.len() <= TURN_LINES && lines.iter().all(|line| line.len() <= MEMORY_TURN_BYTES));
+        assert_eq!(lines.join("\n"), many.join("\n"));
     }
 
     #[test]

@@ -13,11 +13,12 @@ use crate::{
     whatsapp::{Callback, ErrorClass, classify},
 };
 
+/// Meta took a message and then could not process its file (Meta, "Error codes"). The only files that we send are voice
+/// notes, whose words can be written.
+const MEDIA_UPLOAD_ERROR: i64 = 131_053;
 /// How often, and how far apart, it is looked whether a reply has been settled whose part has failed already.
 const SETTLING_LOOKS: u32 = 15;
 const SETTLING_LOOK: Duration = Duration::from_millis(200);
-/// "Media upload error" (Meta, "Error codes").
-const MEDIA_REFUSED: i64 = 131_053;
 
 impl Intake {
     pub(super) async fn take_status(&self, update: &Update) -> Result<(), IntakeError> {
@@ -50,17 +51,19 @@ impl Intake {
             error_code: status.error.as_ref().map(|(code, _)| *code),
         };
         self.store.record_status(&recorded).await?;
-        // A voice note that Meta could not take in after all is sent once more, too: as the words that it says.
-        let again = transient || code == MEDIA_REFUSED;
-        if !status.is_failure() || (again && self.send_once_more(number, &status, received_at).await?) {
+        if !status.is_failure() {
+            return Ok(());
+        }
+        let may_be_sent = transient || code == MEDIA_UPLOAD_ERROR;
+        if may_be_sent && self.send_once_more(number, &status, received_at).await? {
             return Ok(());
         }
         let (code, title) = status.error.unwrap_or((0, "no error given".to_owned()));
         Err(IntakeError::unhandled("delivery_failed", format!("error {code}: {title}")))
     }
 
-    /// Puts a message that failed for a passing reason, or for its form, back into its conversation as text, once. False where the customer
-    /// has had another answer since, or a second try of this one.
+    /// Puts the words of a message that failed for a passing reason, or for its form, back into its conversation, to be
+    /// sent as text, once. False where the customer has had another answer since, or a second try of this one.
     async fn send_once_more(
         &self,
         number: &PhoneNumberId,
@@ -76,7 +79,7 @@ impl Intake {
                 let (wamid, quiet) = (&status.wamid, QuietTime::new(self.settings.quiet));
                 let resend = Resend { session, number, reply_id, part, wamid, body, failed_at, quiet };
                 if self.store.land_resend(&resend).await?.is_some() {
-                    tracing::info!(%session, part, "a message failed for a passing reason: it is sent once more");
+                    tracing::info!(%session, part, "a message failed that need not fail again: it is sent once more");
                     metrics::counter!("switchboard_resends_total").increment(1);
                     return Ok(true);
                 }

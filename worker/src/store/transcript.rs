@@ -85,6 +85,8 @@ pub struct Words {
     pub words: String,
     /// It was spoken, and understood.
     pub is_speech: bool,
+    /// In which language it was spoken, by ISO 639-1.
+    pub language: Option<String>,
 }
 
 /// A message that another one refers to.
@@ -163,12 +165,15 @@ impl Store {
         if let Some(words) = inbound.words {
             set.insert("words", words.words.as_str());
             set.insert("is_speech", words.is_speech);
+            if let Some(language) = &words.language {
+                set.insert("language", language.as_str());
+            }
         }
         let key = key(&item.phone_number_id, &item.id);
         if inbound.taken_back {
             set.remove("message");
             // Also what was kept apart because of its size, or understood already.
-            let texts = doc! { "$unset": { "message": "", "words": "", "is_speech": "" } };
+            let texts = doc! { "$unset": { "message": "", "words": "", "is_speech": "", "language": "" } };
             self.db.collection::<Document>("messages").update_one(doc! { "_id": key.as_str() }, texts).await?;
         }
         self.upsert(&key, set).await
@@ -225,10 +230,11 @@ impl Store {
         number: &PhoneNumberId,
         id: &MessageId,
     ) -> Result<Option<Words>> {
-        let row = self.row_of(scope, number, id, doc! { "words": 1, "is_speech": 1 }).await?;
+        let row = self.row_of(scope, number, id, doc! { "words": 1, "is_speech": 1, "language": 1 }).await?;
         Ok(row.and_then(|row| {
             let words = row.get_str("words").ok()?.to_owned();
-            Some(Words { words, is_speech: row.get_bool("is_speech").unwrap_or(false) })
+            let language = row.get_str("language").ok().map(str::to_owned);
+            Some(Words { words, is_speech: row.get_bool("is_speech").unwrap_or(false), language })
         }))
     }
 

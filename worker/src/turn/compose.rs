@@ -12,14 +12,14 @@ use uuid::Uuid;
 use super::{
     Turn,
     machine::{Event, Reply, Trouble, TroubleKind},
-    reading::{Reading, newest_known},
+    reading::Reading,
     typing::Typing,
     understanding::NotNow,
 };
 use crate::{
     business::{Business, VoiceReply},
     companion::{AnswerError, Composition, DEFAULT_APOLOGY, Situation, provider::AiError},
-    conversation::{Aftermath, Part, PartForm, ReplyKind},
+    conversation::{Aftermath, Part, PartForm, ReplyKind, Usage},
     whatsapp::{MESSAGE_UNITS, MediaError, split},
 };
 
@@ -120,8 +120,8 @@ impl Turn<'_> {
         let Some(situation) = Situation::of(business, conversation, Timestamp::now(), &self.acted) else {
             return Err(stuck("the conversation is another business's"));
         };
-        let mut learned = Aftermath::default();
-        if let Err(error) = self.understand(reading, business, &situation, &mut learned).await {
+        let mut usage = Usage::default();
+        if let Err(error) = self.understand(reading, business, &situation, &mut usage).await {
             let trouble = not_now(&error);
             if trouble.kind == TroubleKind::Token {
                 self.turns.registry.refuse(&business.token_id).await;
@@ -131,8 +131,9 @@ impl Turn<'_> {
         let composition = self.turns.companion.answer(situation, &reading.question()).await;
         let mut composition = composition.map_err(|error| trouble(&error))?;
         let mut aftermath = std::mem::take(&mut composition.aftermath);
-        aftermath.usage.transcriptions = learned.usage.transcriptions;
-        aftermath.language = learned.language.filter(|new| conversation.customer.language.as_ref() != Some(new));
+        aftermath.usage.transcriptions = usage.transcriptions;
+        let known = conversation.customer.language.as_deref();
+        aftermath.language = reading.language().filter(|new| known != Some(*new)).map(str::to_owned);
         Ok((composition, aftermath))
     }
 
@@ -183,7 +184,7 @@ impl Turn<'_> {
         if self.machine.conversation().ai_failing_since.is_some() {
             return None;
         }
-        let (number, newest) = newest_known(self.machine.run())?;
+        let (number, newest) = self.reading.newest()?;
         Some(Typing::show(self.turns.indicators.clone(), business.token.clone().ok()?, number, newest))
     }
 }

@@ -122,7 +122,7 @@ impl Turn<'_> {
             }
             Err(why) => Service::Unserved(why),
         };
-        Ok(Event::Prepared { service, wants_answer })
+        Ok(Event::Prepared { service, wants_answer, quotes: self.reading.quotes() })
     }
 
     /// The business of a number, if it is still this conversation's. A number that moved to another business

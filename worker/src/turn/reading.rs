@@ -11,7 +11,7 @@ use shared::ids::{MessageId, PhoneNumberId};
 
 use crate::{
     companion::{Question, Said, provider::Picture},
-    conversation::{MailboxItem, MemoryTurn, Speaker},
+    conversation::{MailboxItem, MemoryTurn, Speaker, gathered},
     message::{Attachment, Treatment, attachment, edited, kind, parse, quoted, revoked, treatment},
     scope::CustomerScope,
     store::{Quoted, Store, StoreError, Words},
@@ -49,6 +49,8 @@ pub(super) struct Understood {
     pub(super) picture: Option<Picture>,
     /// Spoken words that were understood: they may be answered by speaking.
     pub(super) is_speech: bool,
+    /// The language that was spoken, by ISO 639-1, where the model of speech is sure of the words.
+    pub(super) language: Option<String>,
     /// What it says will be the same the next time: it may be kept.
     pub(super) is_certain: bool,
     /// The room that it takes up.
@@ -103,10 +105,32 @@ impl Reading {
         self.0.iter().any(|read| read.answered().is_some())
     }
 
+    /// The newest message that is answered, as Meta knows it, and the number that it was written to. A reaction or an
+    /// edit beside it is nothing that somebody could read, or quote.
+    pub(super) fn newest(&self) -> Option<(PhoneNumberId, MessageId)> {
+        self.answered().find_map(|item| Some((item.phone_number_id.clone(), real_id(&item.id)?)))
+    }
+
+    /// The newest of several messages that are answered.
+    pub(super) fn quotes(&self) -> Option<MessageId> {
+        let (_, newest) = self.newest()?;
+        (self.answered().count() > 1).then_some(newest)
+    }
+
+    /// The messages that are answered, newest first.
+    fn answered(&self) -> impl Iterator<Item = &MailboxItem> {
+        self.0.iter().rev().filter(|read| read.answered().is_some()).map(|read| &read.item)
+    }
+
     /// Whether the last thing that is answered was spoken.
     pub(super) fn ends_in_speech(&self) -> bool {
         let last = self.0.iter().rev().find(|read| read.answered().is_some());
         last.and_then(|read| read.understood.as_ref()).is_some_and(|understood| understood.is_speech)
+    }
+
+    /// The language that the customer spoke last, where a recording tells.
+    pub(super) fn language(&self) -> Option<&str> {
+        self.0.iter().rev().find_map(|read| read.understood.as_ref()?.language.as_deref())
     }
 
     /// What is remembered of the customer.
@@ -118,11 +142,12 @@ impl Reading {
             (Treatment::Remember(words), _, _) => Some(words.clone()),
             (Treatment::Record, _, _) => None,
         });
-        words.map(|text| MemoryTurn { speaker: Speaker::Customer, text }).collect()
+        let lines = gathered(words.collect());
+        lines.into_iter().map(|text| MemoryTurn { speaker: Speaker::Customer, text }).collect()
     }
 
     /// The files that are not understood yet.
-    pub(super) fn to_understand(&mut self) -> impl Iterator<Item = (&mut Read, Attachment)> {
+    pub(super) fn not_understood(&mut self) -> impl Iterator<Item = (&mut Read, Attachment)> {
         self.0.iter_mut().filter(|read| read.understood.is_none() && read.answered().is_some()).filter_map(|read| {
             let attachment = read.attachment.clone()?;
             Some((read, attachment))
@@ -184,19 +209,16 @@ impl Changes {
         let treatment = if is_done || is_revoked { Treatment::Record } else { treatment(&message) };
         let attachment = attachment(&message).filter(|_| matches!(treatment, Treatment::Answer(_)));
         let number = &item.phone_number_id;
-        let understood = match &attachment {
-            // Somebody understood it in an earlier turn, as it was then.
-            Some(_) if !self.edited.contains_key(&id) => {
-                store.words_of(scope, number, &item.id).await?.map(|Words { words, is_speech }| Understood {
-                    words,
-                    picture: None,
-                    is_speech,
-                    is_certain: true,
-                    room: None,
-                })
-            }
-            Some(_) | None => None,
-        };
+        let understood =
+            match &attachment {
+                // Somebody understood it in an earlier turn, as it was then.
+                Some(_) if !self.edited.contains_key(&id) => {
+                    store.words_of(scope, number, &item.id).await?.map(|Words { words, is_speech, language }| {
+                        Understood { words, picture: None, is_speech, language, is_certain: true, room: None }
+                    })
+                }
+                Some(_) | None => None,
+            };
         let quote = match quoted(&message).filter(|_| matches!(treatment, Treatment::Answer(_))) {
             // What was taken back is not repeated.
             Some(quoted) if !self.revoked.contains(&quoted) => {
@@ -244,12 +266,6 @@ fn words(message: &Value) -> String {
         Treatment::Answer(words) | Treatment::Remember(words) => words,
         Treatment::Record => String::new(),
     }
-}
-
-/// The newest message that Meta knows by its id, and the number that it was written to.
-pub(super) fn newest_known(items: &[MailboxItem]) -> Option<(PhoneNumberId, MessageId)> {
-    let theirs = items.iter().rev().filter(|item| item.resend_of.is_none());
-    theirs.into_iter().find_map(|item| Some((item.phone_number_id.clone(), real_id(&item.id)?)))
 }
 
 /// The id as Meta knows it; none where ingest made it up.

@@ -16,7 +16,7 @@ use crate::{
         AiError, Situation,
         provider::{Heard, Hint, Picture},
     },
-    conversation::{Aftermath, Speaker},
+    conversation::{Speaker, Usage},
     document::{Extracted, Why},
     message::{Attachment, AttachmentKind},
     scope::CustomerScope,
@@ -66,25 +66,25 @@ impl NotNow {
 }
 
 impl Turn<'_> {
-    /// Puts what the files of the turn say in their place. What was learned on the way goes into the aftermath.
+    /// Puts what the files of the turn say in their place, and adds what that cost.
     pub(super) async fn understand(
         &self,
         reading: &mut Reading,
         business: &Business,
         situation: &Situation<'_>,
-        aftermath: &mut Aftermath,
+        usage: &mut Usage,
     ) -> Result<(), NotNow> {
         let Ok(token) = &business.token else { return Ok(()) };
         let scope = self.machine.conversation().scope();
         let mut pictures = 0;
-        for (read, attachment) in reading.to_understand() {
+        for (read, attachment) in reading.not_understood() {
             let understanding = match attachment.kind {
                 AttachmentKind::Picture => {
                     pictures += 1;
                     self.look(token, read, &attachment, pictures).await
                 }
                 AttachmentKind::Recording { voice } => {
-                    let heard = self.listen(token, read, &attachment, situation, aftermath).await;
+                    let heard = self.listen(token, read, &attachment, situation, usage).await;
                     heard.map(|heard| Understood { is_speech: heard.is_speech && voice, ..heard })
                 }
                 AttachmentKind::Document => self.read_document(token, read, &attachment).await,
@@ -132,7 +132,7 @@ impl Turn<'_> {
         }
         let picture = Picture { mime_type, bytes: media.bytes };
         let words = format!("[The customer sent a picture.]{caption}");
-        Ok(Understood { words, picture: Some(picture), is_speech: false, is_certain: false, room: Some(media.room) })
+        Ok(Understood { picture: Some(picture), is_certain: false, room: Some(media.room), ..told(words) })
     }
 
     async fn listen(
@@ -141,7 +141,7 @@ impl Turn<'_> {
         read: &Read,
         attachment: &Attachment,
         situation: &Situation<'_>,
-        aftermath: &mut Aftermath,
+        usage: &mut Usage,
     ) -> Result<Understood, NotNow> {
         let unheard = |why: &str| {
             told(format!(
@@ -169,14 +169,12 @@ impl Turn<'_> {
             }
             Err(error) => return Err(error.into()),
         };
-        aftermath.usage.transcriptions += 1;
+        usage.transcriptions += 1;
         Ok(match heard {
             Heard::Nothing => unheard("in which no words could be made out."),
             Heard::Words { text, language, doubtful } => {
                 let text: String = text.chars().take(WORDS_MOST).collect();
-                if let Some(language) = language.filter(|_| !doubtful) {
-                    aftermath.language = Some(language.to_owned());
-                }
+                let language = language.filter(|_| !doubtful).map(str::to_owned);
                 let words = match doubtful {
                     false => text,
                     true => format!(
@@ -184,7 +182,7 @@ impl Turn<'_> {
                          and ask whether it is right:] {text}"
                     ),
                 };
-                Understood { is_speech: true, ..told(words) }
+                Understood { is_speech: true, language, ..told(words) }
             }
         })
     }
@@ -256,13 +254,14 @@ impl Turn<'_> {
 
     /// For whoever begins this turn again.
     async fn keep(&self, scope: &CustomerScope, read: &Read, understood: &Understood) -> Result<(), StoreError> {
-        let words = Words { words: understood.words.clone(), is_speech: understood.is_speech };
+        let (words, language) = (understood.words.clone(), understood.language.clone());
+        let words = Words { words, is_speech: understood.is_speech, language };
         in_time(self.turns.store.keep_words(scope, &read.item, &read.kind, &words)).await
     }
 }
 
 fn told(words: String) -> Understood {
-    Understood { words, picture: None, is_speech: false, is_certain: true, room: None }
+    Understood { words, picture: None, is_speech: false, language: None, is_certain: true, room: None }
 }
 
 /// Of a file that did not come in time. It may yet come, should the turn be begun again.

@@ -12,7 +12,7 @@ use std::{
 };
 
 use reqwest::{
-    Client, Url,
+    Client, Response, Url,
     dns::{Addrs, Name, Resolve, Resolving},
 };
 use secrecy::ExposeSecret;
@@ -112,35 +112,38 @@ impl Strangers {
         request: reqwest::RequestBuilder,
     ) -> Result<String, String> {
         let subdomain = situation.business().subdomain.as_ref().map(|subdomain| subdomain.expose());
-        let mut response = match request.send().await {
-            Ok(response) => response,
-            Err(error) => {
-                let what = if error.is_timeout() { "timed out" } else { "cannot be reached" };
-                tracing::warn!(subdomain, tool = tool.name, what, "a business's tool failed");
-                return Err(format!("the tool {what}"));
-            }
+        let failed = |what: String| {
+            tracing::warn!(subdomain, tool = tool.name, what, "a business's tool failed");
+            format!("the tool{what}")
         };
-        let status = response.status();
-        let mut answer = Vec::new();
-        while answer.len() < ANSWER_MOST {
-            match response.chunk().await {
-                Ok(Some(chunk)) => answer.extend_from_slice(&chunk),
-                Ok(None) => break,
-                // Half an answer may say the contrary of the whole.
-                Err(_) => {
-                    tracing::warn!(subdomain, tool = tool.name, "a business's tool broke off");
-                    return Err("the tool's answer broke off; what it has done is not known".to_owned());
-                }
-            }
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) if error.is_timeout() => return Err(failed(" timed out".to_owned())),
+            Err(_) => return Err(failed(" cannot be reached".to_owned())),
+        };
+        if !response.status().is_success() {
+            return Err(failed(format!(" answered with HTTP {}", response.status().as_u16())));
         }
-        answer.truncate(ANSWER_MOST);
-        if !status.is_success() {
-            tracing::warn!(subdomain, tool = tool.name, status = status.as_u16(), "a business's tool failed");
-            return Err(format!("the tool answered with HTTP {}", status.as_u16()));
-        }
+        // Half an answer may say the opposite of the whole.
+        let answer = read(response)
+            .await
+            .map_err(|_| failed("'s answer broke off; what it has done is not known".to_owned()))?;
         let answer = String::from_utf8_lossy(&answer).trim().to_owned();
         Ok(if answer.is_empty() { "Done.".to_owned() } else { answer })
     }
+}
+
+/// The beginning of an answer, of [`ANSWER_MOST`] bytes at most.
+async fn read(mut response: Response) -> reqwest::Result<Vec<u8>> {
+    let mut answer = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        answer.extend_from_slice(&chunk);
+        if answer.len() >= ANSWER_MOST {
+            answer.truncate(ANSWER_MOST);
+            break;
+        }
+    }
+    Ok(answer)
 }
 
 /// By TLS, and to no address that is written out and not public. Names are looked at when they are resolved.

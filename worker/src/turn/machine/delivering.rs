@@ -10,7 +10,7 @@ use crate::{
     business::InDoubt,
     conversation::{BUCKET_REFILL, Outbox, Part, PartForm, PartState},
     store::ReplayPolicy,
-    turn::{RETRY_FIRST, RETRY_MOST, in_earnest, real_id},
+    turn::{RETRY_FIRST, RETRY_MOST, in_earnest},
     whatsapp::{ErrorClass, Scope, SendError},
 };
 
@@ -175,8 +175,7 @@ impl Machine {
 
     pub(super) fn send(&mut self, part: usize) -> Effect {
         self.asked_for = Step::Begin(part);
-        let answers_several = self.run.len() > 1;
-        let (newest, now) = (self.run.last().map(|item| item.id.clone()), self.now());
+        let now = self.now();
         let Some(outbox) = &mut self.outbox else { return Effect::Release };
         let (reply_id, from) = (outbox.reply_id.clone(), outbox.phone_number_id.clone());
         let Some(sending) = outbox.parts.get_mut(part) else { return Effect::Release };
@@ -188,8 +187,7 @@ impl Machine {
             .max(now)
             .saturating_add(SignedDuration::try_from(BUCKET_REFILL).unwrap_or_default())
             .unwrap_or(now);
-        // An answer to several messages quotes the last of them, so that it is clear what it covers.
-        let quotes = newest.filter(|_| part == 0 && answers_several).and_then(|id| real_id(&id));
+        let quotes = self.quotes.clone().filter(|_| part == 0);
         let (body, form) = (sending.body.clone(), sending.form.clone());
         Effect::Send(Sending { reply_id, from, part, attempt: sending.tries, body, form, quotes })
     }

@@ -230,6 +230,8 @@ pub enum Event {
         service: Service,
         /// Whether any of the messages wants an answer.
         wants_answer: bool,
+        /// The newest of several that are answered: the reply quotes it, so that it is clear what it covers.
+        quotes: Option<MessageId>,
     },
     /// Of [`Effect::Compose`].
     Composed(Result<Reply, Trouble>),

@@ -65,6 +65,8 @@ pub struct Machine {
     outbox: Option<Outbox>,
     /// The business's token, once it is known.
     token: Option<Token>,
+    /// The message that the reply quotes.
+    quotes: Option<MessageId>,
     /// What the number's permission is asked for.
     asked_for: Step,
     /// How long the reply that is being committed has to wait before it may be sent.
@@ -111,6 +113,7 @@ impl Machine {
             regenerations: 0,
             outbox: None,
             token: None,
+            quotes: None,
             asked_for: Step::Commit,
             held_back: None,
             unheard: false,
@@ -136,7 +139,10 @@ impl Machine {
     /// Takes what came of the last effect, and says what to do next.
     pub fn step(&mut self, event: Event) -> Effect {
         match event {
-            Event::Prepared { service, wants_answer } => self.prepared(service, wants_answer),
+            Event::Prepared { service, wants_answer, quotes } => {
+                self.quotes = quotes;
+                self.prepared(service, wants_answer)
+            }
             Event::Composed(Ok(reply)) => self.composed(reply),
             Event::Composed(Err(trouble)) => self.ai_trouble(&trouble),
             Event::Overtaken => self.overtaken(),

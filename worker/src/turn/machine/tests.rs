@@ -86,7 +86,7 @@ fn reply(bodies: &[&str]) -> Event {
 
 fn prepared(in_doubt: InDoubt) -> Event {
     let token = Token { id: "t".to_owned(), problem: None };
-    Event::Prepared { service: Service::Served { token, in_doubt }, wants_answer: true }
+    Event::Prepared { service: Service::Served { token, in_doubt }, wants_answer: true, quotes: None }
 }
 
 #[test]

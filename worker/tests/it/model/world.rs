@@ -466,7 +466,7 @@ impl World {
             Effect::Prepare { .. } => {
                 let token = Token { id: "token".to_owned(), problem: None };
                 let service = Service::Served { token, in_doubt: InDoubt::Resend };
-                Event::Prepared { service, wants_answer: true }
+                Event::Prepared { service, wants_answer: true, quotes: None }
             }
             Effect::Compose(_) if fate == Fate::Overtaken => Event::Overtaken,
             Effect::Compose(kind) => self.compose(running, kind, fate),

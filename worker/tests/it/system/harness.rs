@@ -23,7 +23,10 @@ use super::process::Process;
 pub(crate) const APP_SECRET: &str = "the-app-secret-of-the-test";
 pub(crate) const ENCRYPTION_SECRET: &str = "the-encryption-secret-of-the-test";
 const VERIFY_TOKEN: &str = "the-verify-token-of-the-test";
-const AI_KEY: &str = "the-ai-key-of-the-test";
+pub(crate) const AI_KEY: &str = "the-ai-key-of-the-test";
+pub(crate) const SPEECH_KEY: &str = "the-speech-key-of-the-test";
+/// The voice of a system that speaks.
+pub(crate) const VOICE: &str = "voice-of-the-test";
 const PARTITIONS: u16 = 3;
 
 /// How long anything may take on a busy machine.
@@ -35,6 +38,8 @@ pub(crate) struct Options {
     pub(crate) environment: Vec<(&'static str, String)>,
     pub(crate) ingest_environment: Vec<(&'static str, String)>,
     pub(crate) servers: Servers,
+    /// Whether the installation has a voice.
+    pub(crate) speaks: bool,
 }
 
 /// Where RabbitMQ and MongoDB are, for the system and for the test itself.
@@ -53,7 +58,7 @@ impl Default for Servers {
 impl Default for Options {
     fn default() -> Self {
         let servers = Servers::default();
-        Self { workers: 1, environment: Vec::new(), ingest_environment: Vec::new(), servers }
+        Self { workers: 1, environment: Vec::new(), ingest_environment: Vec::new(), servers, speaks: false }
     }
 }
 
@@ -61,6 +66,11 @@ impl Options {
     pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.environment.push((name, value.into()));
         self
+    }
+
+    /// With a voice, at the AI's stand-in.
+    pub(crate) fn speaking(self) -> Self {
+        Self { speaks: true, ..self }
     }
 }
 
@@ -152,6 +162,13 @@ impl System {
             common("GROQ_API_KEY", AI_KEY.to_owned()),
             common("QUIET_MILLIS", "100".to_owned()),
         ]);
+        if options.speaks {
+            worker_environment.extend([
+                common("ELEVENLABS_API_KEY", SPEECH_KEY.to_owned()),
+                common("ELEVENLABS_API_URL", ai.speech_url()),
+                common("ELEVENLABS_VOICE_ID", VOICE.to_owned()),
+            ]);
+        }
         worker_environment.retain(|(name, _)| !options.environment.iter().any(|(other, _)| other == name));
         worker_environment.extend(options.environment.iter().map(|(name, value)| common(name, value.clone())));
         let mut system = Self {
@@ -167,7 +184,7 @@ impl System {
             ingest_environment,
             worker_environment,
             ended: Vec::new(),
-            secrets: [APP_SECRET, ENCRYPTION_SECRET, VERIFY_TOKEN, AI_KEY].map(str::to_owned).to_vec(),
+            secrets: [APP_SECRET, ENCRYPTION_SECRET, VERIFY_TOKEN, AI_KEY, SPEECH_KEY].map(str::to_owned).to_vec(),
         };
         for business in [acme(), bolt(), corn()] {
             system.add_business(&business).await;
@@ -214,6 +231,11 @@ impl System {
         let next = Process::start("ingest", &with(&self.ingest_environment, more));
         self.ended.push(std::mem::replace(&mut self.ingest, next));
         self.ingest.wait_for_message("listening for webhooks").await;
+    }
+
+    /// One more text that must not be in a log.
+    pub(crate) fn guard(&mut self, secret: &str) {
+        self.secrets.push(secret.to_owned());
     }
 
     pub(crate) fn environment(&self) -> &[(String, String)] {

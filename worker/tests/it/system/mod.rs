@@ -1,16 +1,27 @@
 //! The whole system: the real binaries, real servers, and the simulator in Meta's and the AI's place.
 
+pub(crate) mod dialogue;
 pub(crate) mod harness;
 pub(crate) mod process;
 
 mod answers;
+mod changes;
+mod choices;
 mod commands;
 mod credentials;
 mod customers;
 mod dead_letters;
+mod fallback;
+mod files;
+mod gathering;
 mod hostile;
 mod identity;
 mod knowledge;
 mod lifecycle;
 mod replay;
+mod memory;
+mod message_types;
 mod sending;
+mod tools;
+mod voice;
+mod voice_trouble;
