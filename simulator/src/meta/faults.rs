@@ -22,6 +22,10 @@ pub enum Fault {
     Refuse(Refusal),
     /// A refusal that is not JSON, as a proxy answers.
     NonJson(u16),
+    /// Nothing is done, and this is answered with 200: what Meta would say if it were somebody else.
+    Answer(Value),
+    /// Nothing is done, and the client is sent to another URL, 302.
+    Redirect(String),
     /// Nothing is done and the connection is cut.
     DropBeforeAccept,
     /// Done, but the connection is cut instead of an answer.
@@ -42,6 +46,8 @@ impl Fault {
         match self {
             Self::Refuse(_) => "refuse",
             Self::NonJson(_) => "non_json",
+            Self::Answer(_) => "answer",
+            Self::Redirect(_) => "redirect",
             Self::DropBeforeAccept => "drop_before_accept",
             Self::AcceptThenDrop => "accept_then_drop",
             Self::AcceptThenDelay(_) => "accept_then_delay",
@@ -56,6 +62,8 @@ impl Fault {
         match self {
             Self::Refuse(refusal) => Some(Answer::Refused(refusal.clone())),
             Self::NonJson(status) => Some(Answer::NonJson(*status)),
+            Self::Answer(body) => Some(Answer::Json(body.clone())),
+            Self::Redirect(url) => Some(Answer::Redirect(url.clone())),
             Self::DropBeforeAccept => Some(Answer::HangUp),
             Self::AcceptThenDrop | Self::AcceptThenDelay(_) | Self::Delay(_) => None,
             Self::FailLater(_) | Self::WithoutStatuses => None,

@@ -34,6 +34,7 @@ pub(super) enum Answer {
     File { mime_type: String, bytes: bytes::Bytes },
     Refused(Refusal),
     NonJson(u16),
+    Redirect(String),
     HangUp,
 }
 
@@ -62,6 +63,7 @@ async fn answer(state: Arc<State>, request: Request) -> Response {
         Answer::Json(_) | Answer::File { .. } => (Some(200), None),
         Answer::Refused(refusal) => (Some(refusal.http), Some(refusal.code)),
         Answer::NonJson(status) => (Some(*status), None),
+        Answer::Redirect(_) => (Some(302), None),
         Answer::HangUp => (None, None),
     };
     state.options.journal.record(Event::GraphAnswer(GraphAnswer { request: number, http, code }));
@@ -74,6 +76,7 @@ async fn answer(state: Arc<State>, request: Request) -> Response {
             (status, [("content-type", "text/html")], "<html><body>Sorry, something went wrong.</body></html>")
                 .into_response()
         }
+        Answer::Redirect(url) => (StatusCode::FOUND, [("location", url)]).into_response(),
         Answer::HangUp => return HangUp::response(),
     };
     if let Ok(trace) = HeaderValue::from_str(&trace) {

@@ -183,3 +183,20 @@ async fn a_host_records_what_came_and_answers_as_it_is_told() {
     assert!(hung.expect_err("no answer").is_timeout());
     meta.journal().wait_until(|_| host.requests().len() == 4, SOON).await.expect("recorded");
 }
+
+#[tokio::test]
+async fn a_file_may_be_said_to_lie_anywhere_and_its_download_to_lead_away() {
+    let (meta, acme) = meta(MetaOptions::default()).await;
+    let media = meta.store_media(&acme, "image/png", tiny_png());
+    let elsewhere = json!({"url": "http://10.0.0.8/file", "file_size": "62914560"});
+    meta.faults().next(Where::call(Call::MediaUrl), Fault::Answer(elsewhere.clone()));
+    assert_eq!(find(&meta, &media.id).await, (200, elsewhere));
+    let url = find(&meta, &media.id).await.1["url"].as_str().expect("a URL").to_owned();
+    meta.faults().next(Where::call(Call::Download), Fault::Redirect("http://10.0.0.8/file".to_owned()));
+    let staying = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
+    let led = staying.get(&url).bearer_auth("token-of-acme").send().await.expect("an answer");
+    assert_eq!(
+        (led.status().as_u16(), &led.headers()["location"]),
+        (302, &"http://10.0.0.8/file".parse().expect("a value"))
+    );
+}

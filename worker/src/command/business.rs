@@ -1,6 +1,6 @@
 //! `worker business list|show|import`.
 
-use std::path::Path;
+use std::{io::ErrorKind, path::Path};
 
 use anyhow::{Context, bail};
 use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
+use super::dead_letter;
 use crate::{
     business::{CheckedBusiness, CompanionSettings, Finding, Origin, TokenCipher, check_documents, seal_document},
     store::{BusinessRecord, Store},
@@ -178,8 +179,12 @@ pub(super) fn or_dash(text: Option<&str>) -> String {
     text.filter(|text| !text.is_empty()).unwrap_or("–").to_owned()
 }
 
-/// The command line's own output.
-#[expect(clippy::print_stdout, reason = "this is the output of a command")]
+/// The command line's own output. Who closes the pipe, like `head`, wants no more of it.
+#[expect(clippy::print_stderr, reason = "nothing else can be written")]
 pub(super) fn say(text: &str) {
-    println!("{text}");
+    if let Err(error) = dead_letter::say(text)
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        eprintln!("warning: the output cannot be written: {error}");
+    }
 }

@@ -114,7 +114,10 @@ impl Companion {
         if question.names_one_of(&situation.business().companion.hand_over.keywords) {
             toolbox.hand_over();
         }
-        let specs = if situation.is_in_trouble() { Vec::new() } else { toolbox.specs() };
+        if situation.is_in_trouble() {
+            toolbox.withdraw();
+        }
+        let specs = toolbox.specs();
         let companion = &situation.business().companion;
         let limit = companion.limits.tokens_per_reply.and_then(|limit| u32::try_from(limit).ok());
         let mut ask = Ask {
@@ -130,6 +133,7 @@ impl Companion {
             let completion = match self.ai.complete(Ask { messages: &messages, ..ask }).await {
                 // The model could not write the call; it can answer without.
                 Err(error) if error.is_failed_tool_call() && !ask.tools.is_empty() => {
+                    toolbox.withdraw();
                     ask.tools = &[];
                     continue;
                 }

@@ -168,6 +168,12 @@ impl Graph {
                     let bytes = read(response, most).await?;
                     return Ok(Media { mime_type: mime_type.or(said).unwrap_or_default(), bytes, room });
                 }
+                // The token does not follow.
+                status if status.is_redirection() => {
+                    let to = response.headers().get("location").and_then(|to| Url::parse(to.to_str().ok()?).ok());
+                    let host = to.as_ref().and_then(Url::host_str).unwrap_or("no host");
+                    return Err(MediaError::ForeignHost(host.to_owned()));
+                }
                 status if is_passing(status) => {
                     return Err(MediaError::Unreachable(format!("HTTP {}", status.as_u16())));
                 }

@@ -72,6 +72,8 @@ pub(super) struct Send<'a> {
     /// The planted secrets anywhere in it.
     pub(super) canaries: BTreeSet<Canary<'a>>,
     pub(super) is_apology: bool,
+    /// A place on the map, which has no words of its own.
+    pub(super) is_place: bool,
 }
 
 impl Send<'_> {

@@ -122,6 +122,7 @@ impl<'a> Record<'a> {
             shown_tags: shown.flat_map(Tag::find_all).collect(),
             canaries: self.canaries.find(&all.collect::<Vec<_>>().join("\n")),
             is_apology,
+            is_place: send.message_type == "location",
         }
     }
 

@@ -2,8 +2,9 @@
 //!
 //! Demands: no Graph request about a number, refused or not, carries another business's token, or none at all. No
 //! request to the AI holds another business's planted secret, another customer's, or a tag that another customer wrote;
-//! and each chat request holds the planted secret of its own business, where the scenario plants one. No message to a
-//! customer, refused or not, holds any of these, be it in what is read, in what is heard or in a button.
+//! and each chat request that asks about a message holds the planted secret of its own business, where the scenario
+//! plants one. (One whose newest words are nobody's message is for notes, not for an answer.) No message to a customer,
+//! refused or not, holds any of these, be it in what is read, in what is heard or in a button.
 //!
 //! Does not demand: that a token is valid (one that was revoked is nobody's); that one customer's conversations with
 //! several numbers of one business are kept apart, since they share a memory.
@@ -77,7 +78,7 @@ fn check_sends(record: &Record<'_>, report: &mut Report) {
 /// The business whose planted secret should be in a chat request and is not.
 fn missing_secret<'a>(record: &Record<'a>, ask: &Ask<'a>) -> Option<&'a str> {
     let businesses: BTreeSet<_> = ask.about.iter().map(|person| person.business).collect();
-    let own = businesses.first().copied().filter(|_| ask.is_chat && businesses.len() == 1)?;
+    let own = businesses.first().copied().filter(|_| ask.is_chat && !ask.asked.is_empty() && businesses.len() == 1)?;
     (record.canaries.has(own) && !ask.canaries.contains(&Canary::Business(own))).then_some(own)
 }
 

@@ -1,9 +1,10 @@
 //! Nothing is sent that was not asked for.
 //!
-//! Demands: each message that the Graph API accepted names tags in its words (read or heard), each of them written by the very customer who gets it
-//! to the very number that it comes from, and posted before; or it is a known apology of that business to somebody who
-//! wrote before. A message that names no tag is taken for the answer to a message without one, such as a sticker, as
-//! long as there are no more of them than of those.
+//! Demands: each message that the Graph API accepted names tags in its words (read or heard), each of them written by
+//! the very customer who gets it to the very number that it comes from, and posted before; or it is a known apology of
+//! that business to somebody who wrote before. A place on the map has no words, and goes with an answer that was
+//! accepted before it. Any other message that names no tag is taken for the answer to a message without one, such as a
+//! sticker, as long as there are no more of them than of those.
 //!
 //! Does not demand: that the tags are named in full (that is loss), once (duplicate) or in order; anything of what was
 //! refused.
@@ -19,6 +20,7 @@ use crate::checker::{
 pub(super) fn check(record: &Record<'_>, report: &mut Report) {
     let mut posted = record.messages.iter().peekable();
     let mut wrote: HashSet<Conversation<'_>> = HashSet::new();
+    let mut answered: HashSet<Conversation<'_>> = HashSet::new();
     let mut untagged: HashMap<Conversation<'_>, usize> = HashMap::new();
     for send in record.sends.iter().filter(|send| send.accepted) {
         while let Some(message) = posted.next_if(|message| message.posted < send.at) {
@@ -33,7 +35,7 @@ pub(super) fn check(record: &Record<'_>, report: &mut Report) {
             if !wrote.contains(&send.conversation) {
                 report.violate(Rule::Phantom, None, format!("{place} got an apology for nothing"), &[send.at]);
             }
-        } else if tags.is_empty() {
+        } else if tags.is_empty() && !(send.is_place && answered.contains(&send.conversation)) {
             match untagged.get_mut(&send.conversation).filter(|left| **left > 0) {
                 Some(left) => *left -= 1,
                 None => {
@@ -41,6 +43,9 @@ pub(super) fn check(record: &Record<'_>, report: &mut Report) {
                     report.violate(Rule::Phantom, None, what, &[send.at]);
                 }
             }
+        }
+        if !tags.is_empty() {
+            answered.insert(send.conversation);
         }
         for tag in tags {
             if let Err(what) = judge(record.written(tag), send) {

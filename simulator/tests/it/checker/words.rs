@@ -94,3 +94,39 @@ fn a_spoken_repetition_and_a_spoken_apology_count_as_written_ones() {
     let report = judge(&trace.entries, &scenario());
     assert_eq!((report.verdict(), report.figures.messages_apologised), (Ok(()), 1));
 }
+
+#[test]
+fn a_place_on_the_map_goes_with_the_answer_before_it() {
+    let shop = json!({"latitude": "52.5", "longitude": "13.4", "name": "Shop"});
+    let report = answered_with("location", |trace, words| {
+        trace.answer("1001", ANA, words);
+        shop.clone()
+    });
+    assert_eq!(report.verdict(), Ok(()));
+    assert_eq!(broken(&answered_with("location", |_, _| shop.clone())), [Rule::Loss, Rule::Phantom]);
+    let report = answered_with("location", |trace, words| {
+        trace.answer("1001", ANA, words);
+        json!({"latitude": "52.5", "longitude": "13.4", "name": "told-by-bea"})
+    });
+    assert_eq!(broken(&report), [Rule::Isolation]);
+}
+
+#[test]
+fn a_request_for_notes_needs_no_secret_and_may_hold_nobody_elses() {
+    let noted = |lines: &str| {
+        let mut trace = Trace::default();
+        trace.write("1001", BEA, 2, "hello");
+        let other = trace.chat("1001", &[], "#m000002 hello");
+        trace.answer("1001", BEA, &other);
+        trace.write("1001", ANA, 1, "hello");
+        let words = trace.chat("1001", &[], "#m000001 hello");
+        trace.answer("1001", ANA, &words);
+        let notes = json!({"role": "user", "content": "Write the notes."});
+        let asked = trace.ask(&json!({"messages": [{"role": "system", "content": lines}, notes]}));
+        trace.reply(asked, Some(200), Some("notes".to_owned()));
+        broken(&judge(&trace.entries, &scenario()))
+    };
+    assert_eq!(noted("customer: #m000001 hello"), []);
+    assert_eq!(noted("customer: #m000001 hello\ncustomer: #m000002 hello"), [Rule::Isolation]);
+    assert_eq!(noted("customer: #m000001 hello told-by-bea"), [Rule::Isolation]);
+}

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::{AiError, Provider, counted, exchange, language_code};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
+const OGG: &str = "audio/ogg";
 /// Whisper reads 224 tokens of context (OpenAI, "Speech to text"); in characters, on the safe side.
 const CONTEXT_CHARS: usize = 400;
 /// An average log probability below this is a guess (the threshold of OpenAI's own decoder).
@@ -75,7 +76,9 @@ impl Transcriber {
     /// [`AiError`].
     pub async fn transcribe(&self, recording: Bytes, mime_type: &str, hint: Hint<'_>) -> Result<Heard, AiError> {
         let length = u64::try_from(recording.len()).unwrap_or(u64::MAX);
-        let file = Part::stream_with_length(recording, length).file_name(file_name(mime_type)).mime_str(mime_type);
+        let file = || Part::stream_with_length(recording.clone(), length).file_name(file_name(mime_type));
+        // Customers' devices say what they like; WhatsApp's own recordings are OGG.
+        let file = file().mime_str(mime_type).or_else(|_| file().mime_str(OGG));
         let file = file.map_err(|_| AiError::Useless("the recording's type is no MIME type"))?;
         let mut form = Form::new()
             .text("model", self.model.clone())

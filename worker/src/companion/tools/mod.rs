@@ -74,6 +74,7 @@ pub(super) struct Toolbox<'a> {
     calls_of_strangers: u32,
     /// What was called so far.
     pub(super) calls: Vec<Called>,
+    withdrawn: bool,
     /// What the reply changes.
     pub(super) aftermath: Aftermath,
     /// What the customer may choose from.
@@ -89,14 +90,23 @@ impl<'a> Toolbox<'a> {
             strangers,
             calls_of_strangers: 0,
             calls: Vec::new(),
+            withdrawn: false,
             aftermath: Aftermath::default(),
             offer: None,
             places: Vec::new(),
         }
     }
 
+    /// From now on nothing is offered and nothing is done; what was done before stays.
+    pub(super) fn withdraw(&mut self) {
+        self.withdrawn = true;
+    }
+
     /// What the model may call.
     pub(super) fn specs(&self) -> Vec<ToolSpec> {
+        if self.withdrawn {
+            return Vec::new();
+        }
         let companion = &self.situation.business().companion;
         let mut specs = vec![remember::spec(), hand_over(), choices::spec()];
         specs.extend(place::spec(&companion.locations));
@@ -128,6 +138,10 @@ impl<'a> Toolbox<'a> {
     }
 
     async fn perform(&mut self, call: &ToolCall) -> Result {
+        if self.withdrawn {
+            count("failed");
+            return Result::failed("no tool can be called now; answer with what you know");
+        }
         let arguments = match arguments(&call.arguments) {
             Ok(arguments) => arguments,
             Err(problem) => {
@@ -261,6 +275,21 @@ mod tests {
         assert_eq!(toolbox.aftermath, Aftermath::default());
         assert!(toolbox.calls.len() == 6 && toolbox.calls.iter().all(|called| called.problem.is_some()));
         assert!(!toolbox.has_something_to_send());
+    }
+
+    #[tokio::test]
+    async fn what_was_withdrawn_is_neither_offered_nor_done() {
+        let strangers = Strangers::new(false).expect("a client");
+        let (business, conversation) = (business(json!({})), conversation());
+        let acted = AtomicBool::new(false);
+        let situation = Situation::of(&business, &conversation, Timestamp::UNIX_EPOCH, &acted);
+        let situation = situation.expect("they belong together");
+        let mut toolbox = Toolbox::new(situation, &strangers);
+        toolbox.call(&call(REMEMBER, r#"{"fact":"is vegan"}"#)).await;
+        toolbox.withdraw();
+        assert!(toolbox.specs().is_empty());
+        assert!(toolbox.call(&call(REMEMBER, r#"{"fact":"has a dog"}"#)).await.matters);
+        assert_eq!(toolbox.aftermath.facts.len(), 1);
     }
 
     #[tokio::test]

@@ -96,7 +96,7 @@ async fn millions_of_brackets_end() {
 }
 
 /// Each of forty forms draws the next one ten times.
-pub(super) fn endless() -> Vec<u8> {
+pub(crate) fn endless() -> Vec<u8> {
     let mut objects = one_page("/XObject << /X 5 0 R >>", stream("", b"/X Do"));
     for next in 6..46 {
         let form =
@@ -108,7 +108,7 @@ pub(super) fn endless() -> Vec<u8> {
 }
 
 /// Two megabytes that become two gigabytes: a flush makes a block that stands for itself and may be repeated.
-pub(super) fn bomb() -> Vec<u8> {
+pub(crate) fn bomb() -> Vec<u8> {
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(&vec![0; 1 << 20]).expect("memory takes it");
     encoder.flush().expect("memory takes it");

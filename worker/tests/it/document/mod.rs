@@ -7,6 +7,7 @@ mod process;
 
 use std::time::{Duration, Instant};
 
+pub(crate) use hostile::{bomb, endless};
 use worker::document::{DocumentReader, Extracted, TIME_MOST, Why};
 
 fn reader() -> DocumentReader {

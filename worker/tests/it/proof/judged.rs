@@ -78,7 +78,8 @@ impl Judged {
         let written = self.written.lock().expect("not poisoned").clone();
         let all_answered = |journal: &Journal| {
             let sends = journal.accepted();
-            let answered: BTreeSet<Tag> = sends.iter().filter_map(|send| send.text()).flat_map(Tag::find_all).collect();
+            let answered: BTreeSet<Tag> =
+                sends.iter().filter_map(|send| send.words()).flat_map(Tag::find_all).collect();
             written.difference(&answered).all(|tag| self.scenario.excused.contains_key(&(*tag).into()))
         };
         drop(self.system.journal.wait_until(all_answered, REST).await);

@@ -11,6 +11,7 @@ mod crash_table;
 mod storm;
 mod trouble;
 mod tenants;
+mod tenancy;
 mod conversations;
 mod rolling;
 

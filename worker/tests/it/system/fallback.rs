@@ -31,7 +31,7 @@ async fn start(second: &Ai) -> System {
         .with("AI_FALLBACK_API_KEY", SECOND_KEY)
         .with("AI_FALLBACK_CHAT_MODEL", SECOND_MODEL);
     let mut system = System::start(options).await;
-    system.guard(SECOND_KEY);
+    system.keep_from_logs(SECOND_KEY);
     system.ai.add_key("first", &SecretString::from(AI_KEY));
     system
 }

@@ -145,7 +145,10 @@ async fn older_lines_become_notes_and_none_is_lost_between_the_two() {
     let notes = noted(&system);
     assert!((2..=4).contains(&notes.len()), "{}", notes.len());
     assert!(notes[0].system().contains("Notes so far: none"));
-    assert!(notes[1].system().contains("Notes so far: NOTES about"), "notes carry on what the notes before them said");
+    assert!(
+        notes[1].system().contains("Notes so far: \"NOTES about"),
+        "notes carry on what the notes before them said"
+    );
     assert!(notes.iter().all(|notes| notes.tool_names().is_empty()));
     let conversation = system.conversation(&acme(), &ana).await;
     let memory = conversation.get_document("memory").expect("a memory");

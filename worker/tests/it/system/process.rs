@@ -106,6 +106,11 @@ impl Process {
         self.wait_for_line(message, |line| line["message"].as_str().is_some_and(|text| text.contains(message))).await
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal, such as `TERM` or `KILL`.
     pub(crate) fn signal(&self, signal: &str) {
         let id = self.child.id().to_string();

@@ -28,7 +28,7 @@ fn tool(name: &str, url: String) -> Document {
 /// A system whose model calls the tool that the customer names, and answers with what came of it.
 async fn calling(options: Options) -> (System, Host) {
     let mut system = System::start(options).await;
-    system.guard(TOOL_SECRET);
+    system.keep_from_logs(TOOL_SECRET);
     let host = Host::start(&system.journal).await.expect("a host");
     host.add_key("acme", &SecretString::from(TOOL_SECRET));
     system.ai.on_chat(|request| match request.tool_results().last() {
