@@ -384,9 +384,14 @@ impl Store {
     ///
     /// # Errors
     /// [`super::StoreError`].
-    pub async fn message_content(&self, number: &PhoneNumberId, id: &MessageId) -> Result<Option<String>> {
+    pub async fn message_content(&self, scope: &CustomerScope, item: &MailboxItem) -> Result<Option<String>> {
+        // A merge moves the mailbox before the transcript, so that the row may still name the other conversation.
+        let filter = doc! {
+            "_id": key(&item.phone_number_id, &item.id),
+            "business_id": scope.business_id().0.as_str(),
+        };
         let messages = self.db.collection::<Document>("messages");
-        let found = messages.find_one(doc! { "_id": key(number, id) }).projection(doc! { "message": 1 }).await?;
+        let found = messages.find_one(filter).projection(doc! { "message": 1 }).await?;
         Ok(found.and_then(|document| document.get_str("message").ok().map(str::to_owned)))
     }
 }

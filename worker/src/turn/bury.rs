@@ -50,7 +50,7 @@ impl Turn<'_> {
         let conversation = self.machine.conversation();
         let content = match &item.message {
             Some(message) => Some(message.clone()),
-            None => self.turns.store.message_content(&item.phone_number_id, &item.id).await?,
+            None => self.turns.store.message_content(&conversation.scope(), item).await?,
         };
         let content = content.unwrap_or_else(|| "null".to_owned());
         // What is to be sent once more is no customer's message: as the failure that it comes from, with its text.

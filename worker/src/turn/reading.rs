@@ -80,7 +80,7 @@ impl Reading {
         for item in items.iter().filter(|item| item.resend_of.is_none()) {
             let stored = match &item.message {
                 Some(_) => None,
-                None => store.message_content(&item.phone_number_id, &item.id).await?,
+                None => store.message_content(scope, item).await?,
             };
             let message = parse(item.message.as_deref().or(stored.as_deref()).unwrap_or("null")).unwrap_or_default();
             read.push(changes.read(store, scope, item, message, mailbox).await?);

@@ -5,10 +5,11 @@ use mongodb::bson::Document;
 use tokio::task::JoinSet;
 use worker::{
     conversation::{BusinessId, MailboxItem},
-    store::{AccountEvent, Inbound, Outbound, StatusUpdate, Store},
+    scope::CustomerScope,
+    store::{AccountEvent, Inbound, Outbound, StatusUpdate, Store, Words},
 };
 
-use super::{Fresh, NUMBER, OTHER_NUMBER, id, message, number};
+use super::{Fresh, NUMBER, OTHER_NUMBER, Talk, id, message, number};
 
 const WAMID: &str = "wamid.out";
 
@@ -90,10 +91,41 @@ async fn a_reference_does_not_wipe_out_the_content_that_it_refers_to() {
     inbound(&store, &item, false).await;
     item.message = None;
     inbound(&store, &item, true).await;
-    let found = store.message_content(&item.phone_number_id, &item.id).await.expect("the store answers");
+    let scope = scope(&store, "b", "16505551234").await;
+    let found = store.message_content(&scope, &item).await.expect("the store answers");
     assert_eq!(found.as_deref(), Some(content.as_str()));
-    let unknown = store.message_content(&item.phone_number_id, &id("wamid.unknown")).await;
+    let unknown = store.message_content(&scope, &message(2)).await;
     assert_eq!(unknown.expect("the store answers"), None);
+}
+
+/// The right to read what is this customer's, which only a conversation gives.
+async fn scope(store: &Store, business: &str, phone: &str) -> CustomerScope {
+    let mut talk = Talk::of(store, Some("acme"), phone);
+    talk.business = BusinessId(business.to_owned());
+    talk.receive(&[message(99)]).await;
+    talk.claim().await.conversation.scope()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_customer_said_is_read_by_nobody_elses_conversation() {
+    let store = Fresh::open("scoped").await;
+    let (theirs, item) = (scope(&store, "b", "16505551234").await, message(1));
+    let words = Words { words: "a table for two".to_owned(), is_speech: true, language: Some("en".to_owned()) };
+    store.keep_words(&theirs, &item, "audio", &words).await.expect("the store answers");
+    let (number, id) = (&item.phone_number_id, &item.id);
+    let heard = store.words_of(&theirs, number, id).await.expect("the store answers").expect("it was kept");
+    assert_eq!((heard.words, heard.is_speech, heard.language), (words.words, true, words.language));
+    let quoted = store.quoted(&theirs, number, id).await.expect("the store answers").expect("it was kept");
+    assert_eq!(quoted.words(), "a table for two");
+    assert!(store.message_content(&theirs, &item).await.expect("the store answers").is_some());
+
+    let neighbour = scope(&store, "b", "16505550000").await;
+    assert!(store.words_of(&neighbour, number, id).await.expect("the store answers").is_none());
+    assert!(store.quoted(&neighbour, number, id).await.expect("the store answers").is_none());
+    let stranger = scope(&store, "c", "16505551111").await;
+    assert!(store.words_of(&stranger, number, id).await.expect("the store answers").is_none());
+    assert!(store.quoted(&stranger, number, id).await.expect("the store answers").is_none());
+    assert!(store.message_content(&stranger, &item).await.expect("the store answers").is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]
