@@ -1,7 +1,5 @@
 //! What is no customer's message: people of the business who write, news of the account, and the rest.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use serde_json::Value;
 use shared::ids::{MessageId, WabaId};
@@ -12,9 +10,6 @@ use crate::{
     message::{Sender, Treatment, parse, text, treatment},
     store::{AccountEvent, Outbound},
 };
-
-/// How long a conversation is a person's after they wrote from the business's own phone.
-const HAND_OVER: Duration = Duration::from_secs(12 * 60 * 60);
 
 impl Intake {
     /// A person answered from the business's phone: the conversation is theirs for a while.
@@ -37,7 +32,7 @@ impl Intake {
             {
                 return Ok(());
             }
-            self.store.hand_over(&session, HAND_OVER, words.as_deref()).await?;
+            self.store.hand_over(&session, business.companion.hand_over.hours, words.as_deref()).await?;
             if let Some(wamid) = &wamid {
                 let body = words.as_deref().unwrap_or_default();
                 let (session, business_id) = (&session, &business.id);

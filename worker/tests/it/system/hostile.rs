@@ -1,6 +1,6 @@
 //! Whatever Meta sends, or may send one day, is answered 200, handled, and never in the way of the next message.
 
-use mongodb::bson::doc;
+use mongodb::bson::{self, doc};
 use serde_json::{Map, Value, json};
 use simulator::{
     Seed,
@@ -168,6 +168,7 @@ async fn malformed_relatives_are_taken_and_nothing_of_them_is_lost_or_in_the_way
 #[tokio::test(flavor = "multi_thread")]
 async fn what_nobody_asked_the_companion_is_never_answered() {
     let system = System::start(Options::default()).await;
+    system.update_business(&acme(), doc! { "companion.handOver.hours": 2 }).await;
     let sender = system.meta.sender(&acme());
     let ana = customer(1);
     let group = sender.message(&ana, Content::text("to the group")).in_group("Y2FwaV9ncm91cDo");
@@ -189,18 +190,18 @@ async fn what_nobody_asked_the_companion_is_never_answered() {
     still_answers(&system, 902).await;
     assert_eq!(system.journal.texts_for(&acme().phone_number_id, ana.key()), Vec::<String>::new());
 
-    // A person of the business answers from their phone: the companion is quiet, and remembers.
+    // A person of the business answers from their phone: the companion is quiet for as long as the business says, and
+    // remembers.
     let eva = customer(2);
     system.write(&acme(), &eva, "Is anybody there?").await;
     system.answers(&acme(), &eva, 1).await;
     let echo = Body::default().echo(&acme(), &eva, "wamid.ECHO", &Content::text("Jo here, hello!")).to_json();
     sender.deliver(&echo).await.expect("200");
-    system
-        .wait_for_document(
-            "conversations",
-            doc! { "_id": format!("acme:{}", eva.key()), "handed_over_until": { "$exists": true } },
-        )
-        .await;
+    let handed_over = doc! { "_id": format!("acme:{}", eva.key()), "handed_over_until": { "$exists": true } };
+    let theirs = system.wait_for_document("conversations", handed_over).await;
+    let until = theirs.get_datetime("handed_over_until").expect("a time");
+    let minutes = (until.timestamp_millis() - bson::DateTime::now().timestamp_millis()) / 60_000;
+    assert!((100..=121).contains(&minutes), "{minutes}");
     system.write(&acme(), &eva, "Thanks, Jo").await;
     system
         .wait_for_document(
