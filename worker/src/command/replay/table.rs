@@ -42,34 +42,22 @@ pub(super) fn question(asked: &Asked<'_>, answers: &[Answer]) -> String {
     format!("{}\n{table}\n", heading(asked))
 }
 
-/// A row for each variant.
+/// A column for each variant, as in the questions.
 pub(super) fn summary(summaries: &[Summary]) -> String {
     let mut table = new_table();
-    table.set_header([
-        "VARIANT",
-        "MODEL",
-        "ANSWERED",
-        "FAILED",
-        "MEDIAN ms",
-        "P95 ms",
-        "TOKENS IN",
-        "TOKENS OUT",
-        "COST",
-    ]);
-    for summary in summaries {
-        let count = |count: Option<u64>| or_dash(count.map(|count| count.to_string()).as_deref());
-        table.add_row([
-            shown(&summary.variant),
-            shown(&summary.model),
-            summary.answered.to_string(),
-            summary.failed.to_string(),
-            count(summary.latency_ms_median),
-            count(summary.latency_ms_p95),
-            summary.tokens_in.to_string(),
-            summary.tokens_out.to_string(),
-            or_dash(summary.cost.map(money).as_deref()),
-        ]);
-    }
+    table.set_header(row("SUMMARY", None, summaries.iter().map(|summary| shown(&summary.variant))));
+    let mut add = |name: &str, cell: &dyn Fn(&Summary) -> String| {
+        table.add_row(row(name, None, summaries.iter().map(|summary| or_dash(Some(&shown(&cell(summary)))))));
+    };
+    add("model", &|summary| summary.model.clone());
+    add("answered", &|summary| summary.answered.to_string());
+    add("failed", &|summary| summary.failed.to_string());
+    add("latency", &|summary| match (summary.latency_ms_median, summary.latency_ms_p95) {
+        (Some(median), Some(p95)) => format!("median {median} ms, p95 {p95} ms"),
+        (None, _) | (_, None) => String::new(),
+    });
+    add("tokens", &|summary| format!("{} in, {} out", summary.tokens_in, summary.tokens_out));
+    add("cost", &|summary| summary.cost.map(money).unwrap_or_default());
     table.to_string()
 }
 
