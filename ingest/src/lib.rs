@@ -11,6 +11,7 @@ pub mod command;
 pub mod process;
 pub mod server;
 pub mod settings;
+pub mod sink;
 pub mod webhooks;
 
 mod batch;

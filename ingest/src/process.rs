@@ -3,7 +3,7 @@
 //! What makes webhooks durable stops last: first readiness goes, then the port closes, then what is in flight
 //! drains, then the publisher's connection ends.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use anyhow::Context;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -15,7 +15,7 @@ use shared::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{outcome, server, settings::Settings, signatures::Signatures, webhooks::Webhooks};
+use crate::{outcome, server, settings::Settings, webhooks::Webhooks};
 
 /// Ingest with its ports bound.
 #[derive(Debug)]
@@ -60,12 +60,11 @@ impl Ingest {
         let publisher =
             Publisher::start(&self.settings.broker, "ingest", readiness.condition("rabbitmq"), stop_publisher.clone());
         let admin = tokio::spawn(admin::serve(self.admin, readiness, self.metrics, stop_admin.clone()));
-        warn_of(&self.settings);
+        self.settings.webhooks.warn();
         tracing::info!(addr = %self.listener.local_addr()?, "listening for webhooks");
         accepting.set(true);
         let unready = unready_at_stop(accepting, shutdown.clone());
-        let Settings { verify_token, signatures, .. } = self.settings;
-        let router = Webhooks::new(verify_token, signatures, publisher).router();
+        let router = Webhooks::new(self.settings.webhooks, Arc::new(publisher)).router();
         tokio::join!(unready, server::serve(self.listener, router, &shutdown));
         stop_publisher.cancel();
         stop_admin.cancel();
@@ -76,15 +75,6 @@ impl Ingest {
 async fn unready_at_stop(accepting: Condition, shutdown: Shutdown) {
     shutdown.draining.cancelled().await;
     accepting.set(false);
-}
-
-fn warn_of(settings: &Settings) {
-    if matches!(settings.signatures, Signatures::Unsigned) {
-        tracing::warn!("ALLOW_UNSIGNED: webhooks are NOT verified, anybody can send messages in a customer's name");
-    }
-    if settings.allow_unsigned_ignored {
-        tracing::warn!("ALLOW_UNSIGNED is ignored, because WHATSAPP_APP_SECRET is set: webhooks are verified");
-    }
 }
 
 /// Asks a running ingest on this machine whether it is alive, or ready to take webhooks.

@@ -51,18 +51,55 @@ pub struct Settings {
     pub addr: SocketAddr,
     /// Where operators look.
     pub metrics: ListenAddr,
-    /// What Meta must present in the handshake.
-    pub verify_token: SecretString,
-    /// How webhooks are told from forgeries.
-    pub signatures: Signatures,
-    /// Whether `ALLOW_UNSIGNED` is set although there is a secret, which wins.
-    pub allow_unsigned_ignored: bool,
+    /// Whose webhooks are taken.
+    pub webhooks: WebhookSettings,
     /// How to reach RabbitMQ.
     pub broker: BrokerSettings,
     /// How logs look.
     pub telemetry: TelemetrySettings,
     /// How long a stop may take.
     pub stop_timeout: Duration,
+}
+
+/// Whose webhooks are taken. Prints without its secrets.
+#[derive(Debug, Clone)]
+pub struct WebhookSettings {
+    /// What Meta must present in the handshake.
+    pub verify_token: SecretString,
+    /// How webhooks are told from forgeries.
+    pub signatures: Signatures,
+    /// Whether `ALLOW_UNSIGNED` is set although there is a secret, which wins.
+    pub allow_unsigned_ignored: bool,
+}
+
+impl WebhookSettings {
+    /// Reads `WHATSAPP_VERIFY_TOKEN`, `WHATSAPP_APP_SECRET` and `ALLOW_UNSIGNED`; `allow_unsigned` is the command line's
+    /// flag. None: what is missing was noted.
+    pub fn read(reader: &mut Reader, allow_unsigned: bool) -> Option<Self> {
+        let verify_token = reader.required_secret("WHATSAPP_VERIFY_TOKEN");
+        let secrets: Vec<_> = app_secrets(reader).into_iter().map(|app| app.secret).collect();
+        let allow_unsigned = reader.flag("ALLOW_UNSIGNED") || allow_unsigned;
+        let secret_is_set = reader.is_set("WHATSAPP_APP_SECRET");
+        if !secret_is_set && !allow_unsigned {
+            let what = "is required (or WHATSAPP_APP_SECRET_FILE; for tests, ALLOW_UNSIGNED=true does without)";
+            reader.problem("WHATSAPP_APP_SECRET", what);
+        }
+        Some(Self {
+            verify_token: verify_token?,
+            signatures: if secret_is_set { Signatures::Verified(secrets) } else { Signatures::Unsigned },
+            allow_unsigned_ignored: secret_is_set && allow_unsigned,
+        })
+    }
+
+    /// Says at each start what an operator should not forget.
+    pub fn warn(&self) {
+        if matches!(self.signatures, Signatures::Unsigned) {
+            tracing::warn!("ALLOW_UNSIGNED: webhooks are NOT verified, anybody can send messages in a customer's name");
+        }
+        if self.allow_unsigned_ignored {
+            tracing::warn!("ALLOW_UNSIGNED is ignored, because WHATSAPP_APP_SECRET is set: webhooks are verified");
+        }
+    }
 }
 
 impl Settings {
@@ -79,30 +116,14 @@ impl Settings {
     fn read_from(reader: &mut Reader, allow_unsigned: bool) -> Option<Self> {
         let addr = ListenAddr::read(reader, "INGEST_ADDR", "0.0.0.0:8000").addr;
         let metrics = ListenAddr::read(reader, "METRICS_ADDR", METRICS_ADDR);
-        let verify_token = reader.required_secret("WHATSAPP_VERIFY_TOKEN");
-        let secrets: Vec<_> = app_secrets(reader).into_iter().map(|app| app.secret).collect();
-        let allow_unsigned = reader.flag("ALLOW_UNSIGNED") || allow_unsigned;
-        let secret_is_set = reader.is_set("WHATSAPP_APP_SECRET");
-        if !secret_is_set && !allow_unsigned {
-            let what = "is required (or WHATSAPP_APP_SECRET_FILE; for tests, ALLOW_UNSIGNED=true does without)";
-            reader.problem("WHATSAPP_APP_SECRET", what);
-        }
+        let webhooks = WebhookSettings::read(reader, allow_unsigned);
         let broker = BrokerSettings::read(reader);
         let telemetry = TelemetrySettings::read(reader);
         let stop_timeout = reader.seconds("STOP_TIMEOUT_SECS", 40.0, 0.1, 3600.0);
         if broker.as_ref().is_some_and(|broker| broker.publish_timeout > stop_timeout) {
             reader.problem("STOP_TIMEOUT_SECS", "must not be shorter than PUBLISH_TIMEOUT_SECS");
         }
-        Some(Self {
-            addr,
-            metrics,
-            verify_token: verify_token?,
-            signatures: if secret_is_set { Signatures::Verified(secrets) } else { Signatures::Unsigned },
-            allow_unsigned_ignored: secret_is_set && allow_unsigned,
-            broker: broker?,
-            telemetry,
-            stop_timeout,
-        })
+        Some(Self { addr, metrics, webhooks: webhooks?, broker: broker?, telemetry, stop_timeout })
     }
 }
 
@@ -147,8 +168,8 @@ mod tests {
         let settings = read(&COMPLETE, false).expect("complete");
         assert_eq!(settings.addr.to_string(), "0.0.0.0:8000");
         assert_eq!(settings.metrics.addr.to_string(), METRICS_ADDR);
-        assert!(matches!(&settings.signatures, Signatures::Verified(secrets) if secrets.len() == 2));
-        assert!(!settings.allow_unsigned_ignored);
+        assert!(matches!(&settings.webhooks.signatures, Signatures::Verified(secrets) if secrets.len() == 2));
+        assert!(!settings.webhooks.allow_unsigned_ignored);
         assert_eq!(settings.stop_timeout, Duration::from_secs(40));
     }
 
@@ -173,11 +194,11 @@ mod tests {
     fn unsigned_replaces_a_missing_secret_and_never_weakens_one() {
         let without = &COMPLETE[..2];
         assert!(read(without, false).is_err());
-        assert!(matches!(read(without, true).expect("the flag").signatures, Signatures::Unsigned));
+        assert!(matches!(read(without, true).expect("the flag").webhooks.signatures, Signatures::Unsigned));
         let by_variable = [COMPLETE[0], COMPLETE[1], ("ALLOW_UNSIGNED", "true")];
-        assert!(matches!(read(&by_variable, false).expect("the variable").signatures, Signatures::Unsigned));
+        assert!(matches!(read(&by_variable, false).expect("the variable").webhooks.signatures, Signatures::Unsigned));
         let both = read(&COMPLETE, true).expect("the secret wins");
-        assert!(both.allow_unsigned_ignored && matches!(both.signatures, Signatures::Verified(_)));
+        assert!(both.webhooks.allow_unsigned_ignored && matches!(both.webhooks.signatures, Signatures::Verified(_)));
         let broken = [COMPLETE[0], COMPLETE[1], ("WHATSAPP_APP_SECRET", ","), ("ALLOW_UNSIGNED", "true")];
         assert!(read(&broken, false).is_err(), "a broken secret is not a missing one");
     }

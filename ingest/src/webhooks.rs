@@ -22,7 +22,6 @@ use axum::{
 };
 use metrics::{counter, histogram};
 use secrecy::SecretString;
-use shared::broker::{PublishError, Publisher};
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -31,7 +30,9 @@ use crate::{
     handshake::Handshake,
     outcome::{InFlight, Outcome},
     rejections::Rejections,
+    settings::WebhookSettings,
     signatures::{Signatures, Verified},
+    sink::{NotKept, Sink},
 };
 
 /// Requests whose body is being read or published. Meta sends its webhooks concurrently; what is beyond is told
@@ -43,19 +44,19 @@ const MAX_IN_FLIGHT: usize = 512;
 pub struct Webhooks {
     verify_token: SecretString,
     signatures: Signatures,
-    publisher: Publisher,
+    sink: Arc<dyn Sink>,
     in_flight: Semaphore,
     bodies: body::Reader,
     rejections: Rejections,
 }
 
 impl Webhooks {
-    /// Ready to serve; the publisher may still be connecting.
-    pub fn new(verify_token: SecretString, signatures: Signatures, publisher: Publisher) -> Self {
+    /// Ready to serve; the sink may still be connecting.
+    pub fn new(settings: WebhookSettings, sink: Arc<dyn Sink>) -> Self {
         Self {
-            verify_token,
-            signatures,
-            publisher,
+            verify_token: settings.verify_token,
+            signatures: settings.signatures,
+            sink,
             in_flight: Semaphore::new(MAX_IN_FLIGHT),
             bodies: body::Reader::new(),
             rejections: Rejections::default(),
@@ -86,13 +87,13 @@ impl Webhooks {
     }
 
     async fn publish(&self, signed: Verified<'_>) -> Outcome {
-        let batch = Batch::of(signed, self.publisher.topology(), SystemTime::now());
+        let batch = Batch::of(signed, self.sink.topology(), SystemTime::now());
         if batch.messages.is_empty() {
             // An empty `entry`: a broker that is away must not make Meta repeat it.
             return Outcome::Accepted;
         }
         let started = Instant::now();
-        if let Err(error) = self.publisher.publish(&batch.messages).await {
+        if let Err(error) = self.sink.keep(&batch.messages).await {
             return unpublished(&batch, error);
         }
         histogram!("switchboard_ingest_publish_confirm_seconds").record(started.elapsed());
@@ -155,7 +156,7 @@ fn unread(peer: IpAddr, unreadable: Unreadable) -> Outcome {
     }
 }
 
-fn unpublished(batch: &Batch, error: PublishError) -> Outcome {
+fn unpublished(batch: &Batch, error: NotKept) -> Outcome {
     let (trace, updates) = (&batch.trace.trace_id, batch.messages.len());
     tracing::warn!(%trace, updates, %error, "a webhook could not be published; Meta will send it again");
     Outcome::Unavailable

@@ -96,6 +96,23 @@ impl Reader {
         Self { values, problems: Vec::new(), asked: Vec::new() }
     }
 
+    /// What counts where a variable is unset: another program's defaults are not these.
+    #[must_use]
+    pub fn with_default(mut self, name: &str, value: &str) -> Self {
+        if !self.is_set(name) {
+            self.values.insert(name.to_owned(), value.to_owned());
+        }
+        self
+    }
+
+    /// What a variable says from here on, whatever the environment says.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.values.remove(&format!("{name}_FILE"));
+        self.values.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
     fn read_dotenv(&mut self, path: &Path) {
         let entries = match dotenvy::from_path_iter(path) {
             Ok(entries) => entries,

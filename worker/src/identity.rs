@@ -5,7 +5,7 @@
 //! One who wrote with the number alone, and with the user id alone, has two sessions; the first message with both
 //! makes them one. Two customers, or two businesses, never share a session.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use moka::future::Cache;
 use shared::ids::{LATER_OWNER_MARK, SessionId, UserId, WaId};
@@ -25,7 +25,7 @@ const MOST_CACHED: u64 = 100_000;
 /// Finds conversations by customer. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Identities {
-    store: Store,
+    store: Arc<dyn Store>,
     quiet: Duration,
     cache: Cache<(String, Sender), SessionId>,
 }
@@ -33,7 +33,7 @@ pub struct Identities {
 impl Identities {
     /// Over a store. `quiet` is the installation's quiet time, for messages that wait in a conversation that is merged
     /// into another.
-    pub fn new(store: Store, quiet: Duration) -> Self {
+    pub fn new(store: Arc<dyn Store>, quiet: Duration) -> Self {
         let cache = Cache::builder().max_capacity(MOST_CACHED).time_to_live(CACHED_FOR).build();
         Self { store, quiet, cache }
     }

@@ -7,6 +7,7 @@
 //! customers attach.
 
 pub mod run;
+pub mod engine;
 pub mod settings;
 pub mod command;
 pub mod intake;

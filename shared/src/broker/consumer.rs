@@ -139,15 +139,32 @@ impl Drop for Delivery {
     }
 }
 
-/// When the status queues were last seen empty, with every status that this process had received settled. Until
-/// then, that no status came of a send means nothing. Cheap to clone.
+/// When it was last known that no status waited anywhere between Meta and this process. Until then, that no status came
+/// of a send means nothing. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct StatusesDrained(watch::Receiver<Option<Instant>>);
+pub struct StatusesDrained(Drained);
+
+#[derive(Debug, Clone)]
+enum Drained {
+    /// The queues were seen empty, with every status that this process had received settled.
+    Queues(watch::Receiver<Option<Instant>>),
+    /// There is no queue.
+    Direct { heard_out: Instant },
+}
 
 impl StatusesDrained {
+    /// Where each status is handled before Meta's request is answered. Until this process has run for `at_first`, one may
+    /// still wait at Meta, which could not deliver it while nobody was there.
+    pub fn without_a_queue(at_first: Duration) -> Self {
+        Self(Drained::Direct { heard_out: Instant::now() + at_first })
+    }
+
     /// The last time; none before the first.
     pub fn last(&self) -> Option<Instant> {
-        *self.0.borrow()
+        match &self.0 {
+            Drained::Queues(seen) => *seen.borrow(),
+            Drained::Direct { heard_out } => Some(Instant::now()).filter(|now| now >= heard_out),
+        }
     }
 }
 
@@ -174,7 +191,7 @@ impl Consumer {
 
     /// What it learns about the status queues.
     pub fn statuses_drained(&self) -> StatusesDrained {
-        StatusesDrained(self.drained.subscribe())
+        StatusesDrained(Drained::Queues(self.drained.subscribe()))
     }
 
     /// Consumes until `shutdown`. `handle` gets the deliveries of one queue in their order, one call at a time

@@ -34,7 +34,7 @@ pub enum Lookup {
 /// Finds businesses. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Registry {
-    store: Store,
+    store: Arc<dyn Store>,
     cipher: TokenCipher,
     fallback: Option<Arc<Business>>,
     cache: Cache<PhoneNumberId, Lookup>,
@@ -56,7 +56,7 @@ impl Expiry<PhoneNumberId, Lookup> for ByOutcome {
 
 impl Registry {
     /// A registry over a store.
-    pub fn new(store: Store, cipher: TokenCipher, fallback: Option<&FallbackSettings>) -> Self {
+    pub fn new(store: Arc<dyn Store>, cipher: TokenCipher, fallback: Option<&FallbackSettings>) -> Self {
         let cache = Cache::builder().max_capacity(MOST_CACHED).expire_after(ByOutcome).build();
         let refused = Cache::builder().max_capacity(MOST_CACHED).time_to_live(REFUSED_FOR).build();
         Self { store, cipher, fallback: fallback.map(|settings| Arc::new(fallback_business(settings))), cache, refused }

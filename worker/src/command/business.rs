@@ -1,6 +1,10 @@
-//! `worker business list|show|import`.
+//! `worker business list|show|import|export`.
 
-use std::{io::ErrorKind, path::Path};
+use std::{
+    io::{ErrorKind, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
 
 use anyhow::{Context, bail};
 use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
@@ -21,7 +25,7 @@ const PREFIX: usize = 6;
 ///
 /// # Errors
 /// MongoDB is not reachable.
-pub(super) async fn list(store: &Store, cipher: &TokenCipher) -> anyhow::Result<()> {
+pub(super) async fn list(store: &dyn Store, cipher: &TokenCipher) -> anyhow::Result<()> {
     let businesses = store.businesses().await?;
     if businesses.is_empty() {
         say(
@@ -56,7 +60,7 @@ pub(super) async fn list(store: &Store, cipher: &TokenCipher) -> anyhow::Result<
 ///
 /// # Errors
 /// MongoDB is not reachable, or there is no such business.
-pub(super) async fn show(store: &Store, cipher: &TokenCipher, subdomain: &str) -> anyhow::Result<()> {
+pub(super) async fn show(store: &dyn Store, cipher: &TokenCipher, subdomain: &str) -> anyhow::Result<()> {
     let businesses = store.businesses_with_subdomain(subdomain).await?;
     if businesses.is_empty() {
         bail!("no business has the subdomain `{subdomain}`; `worker business list` shows those that there are");
@@ -94,7 +98,7 @@ pub(super) async fn show(store: &Store, cipher: &TokenCipher, subdomain: &str) -
 ///
 /// # Errors
 /// The file cannot be read, an entry has an error (all are named), or MongoDB is not reachable.
-pub(super) async fn import(store: &Store, cipher: &TokenCipher, path: &Path) -> anyhow::Result<()> {
+pub(super) async fn import(store: &dyn Store, cipher: &TokenCipher, path: &Path) -> anyhow::Result<()> {
     let mut entries = entries(path)?;
     let checked = check_documents(&entries, Origin::File, Some(cipher));
     let findings = || {
@@ -123,14 +127,39 @@ pub(super) async fn import(store: &Store, cipher: &TokenCipher, path: &Path) -> 
     Ok(())
 }
 
-/// The documents of a file: one JSON object, or an array of them.
+/// The documents of a file: one JSON object, an array of them, or one object a line, as `mongoexport` writes.
 ///
 /// # Errors
 /// It cannot be read, or is not JSON.
 pub(super) fn entries(path: &Path) -> anyhow::Result<Vec<Value>> {
     let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
-    let parsed: Value = serde_json::from_str(&text).with_context(|| format!("{} is not JSON", path.display()))?;
-    Ok(if let Value::Array(entries) = parsed { entries } else { vec![parsed] })
+    let values = serde_json::Deserializer::from_str(&text).into_iter::<Value>();
+    let values: Vec<Value> =
+        values.collect::<Result<_, _>>().with_context(|| format!("{} is not JSON", path.display()))?;
+    let flat = values.into_iter().flat_map(|value| match value {
+        Value::Array(entries) => entries,
+        value @ (Value::Object(_) | Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => vec![value],
+    });
+    Ok(flat.collect())
+}
+
+/// Writes the documents of all businesses that have WhatsApp, as they are stored.
+///
+/// # Errors
+/// The file is there already or cannot be written, or the database does not answer.
+pub(super) async fn export(store: &dyn Store, path: &Path) -> anyhow::Result<()> {
+    let documents = store.business_documents(None).await?;
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.write(true).create_new(true).mode(0o600).open(path);
+    let mut file = file.with_context(|| format!("create {}, which must not be there yet", path.display()))?;
+    let write = |file: &mut std::fs::File| -> std::io::Result<()> {
+        serde_json::to_writer_pretty(&mut *file, &documents)?;
+        file.write_all(b"\n")?;
+        file.sync_all()
+    };
+    write(&mut file).with_context(|| format!("write {}", path.display()))?;
+    say(&format!("{} businesses are in {}; their tokens stay encrypted", documents.len(), path.display()));
+    Ok(())
 }
 
 fn companion(business: &BusinessRecord) -> String {

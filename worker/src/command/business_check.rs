@@ -2,21 +2,21 @@
 //!
 //! It needs no database for a file, and no secret: then what is encrypted is not tried.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use anyhow::{anyhow, bail};
 use clap::Args;
 use comfy_table::{ContentArrangement, Table, presets::UTF8_HORIZONTAL_ONLY};
-use serde_json::Value;
 use shared::settings::Reader;
 
 use super::{
     Failure,
     business::{entries, or_dash, say},
+    care::open,
 };
 use crate::{
     business::{CheckedBusiness, Finding, Origin, Severity, TokenCipher, check_documents},
-    settings::{EncryptionSettings, StoreSettings},
+    settings::EncryptionSettings,
     store::Store,
 };
 
@@ -40,16 +40,26 @@ pub struct CheckCommand {
 ///
 /// # Errors
 /// Something is wrong with a business, there is none of that subdomain, or the documents cannot be read.
-pub(super) async fn execute(command: CheckCommand, mut reader: Reader) -> Result<(), Failure> {
+pub(super) async fn execute<F>(
+    command: CheckCommand,
+    mut reader: Reader,
+    find: impl FnOnce(&mut Reader) -> Option<F>,
+) -> Result<(), Failure>
+where
+    F: Future<Output = anyhow::Result<Arc<dyn Store>>>,
+{
     let (current, previous) = (reader.secret("ENCRYPTION_SECRET"), reader.secret("ENCRYPTION_SECRET_PREVIOUS"));
     let cipher = current.map(|current| TokenCipher::new(&EncryptionSettings { current, previous }));
-    let store = if command.file.is_none() { StoreSettings::read(&mut reader) } else { None };
-    reader.finish()?;
     let (documents, origin) = match &command.file {
-        Some(file) => (entries(file)?, Origin::File),
+        Some(file) => {
+            reader.finish()?;
+            (entries(file)?, Origin::File)
+        }
         None => {
-            let store = store.expect("what is missing was noted, and ended the reading");
-            (stored(&store, command.subdomain.as_deref()).await?, Origin::Database)
+            let store = open(find(&mut reader), reader).await?;
+            let documents = store.business_documents(command.subdomain.as_deref()).await;
+            store.close().await;
+            (documents.map_err(anyhow::Error::from)?, Origin::Database)
         }
     };
     let mut checked = check_documents(&documents, origin, cipher.as_ref());
@@ -65,13 +75,6 @@ pub(super) async fn execute(command: CheckCommand, mut reader: Reader) -> Result
         print(&checked, cipher.is_some());
     }
     Ok(verdict(&checked)?)
-}
-
-async fn stored(settings: &StoreSettings, subdomain: Option<&str>) -> anyhow::Result<Vec<Value>> {
-    let store = Store::open(settings).await?;
-    let documents = store.business_documents(subdomain).await;
-    store.close().await;
-    Ok(documents?)
 }
 
 fn print(checked: &[CheckedBusiness], tried: bool) {

@@ -6,6 +6,7 @@ use std::{
     fs::File,
     io::Read,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use anyhow::{Context, bail, ensure};
@@ -91,16 +92,16 @@ struct Source {
 ///
 /// # Errors
 /// MongoDB is not reachable, there is no such business or source, or a file cannot be loaded.
-pub(super) async fn execute(command: KnowledgeCommand, store: &Store) -> anyhow::Result<()> {
+pub(super) async fn execute(command: KnowledgeCommand, store: &Arc<dyn Store>) -> anyhow::Result<()> {
     match command {
-        KnowledgeCommand::Load(arguments) => load(store, &arguments).await,
-        KnowledgeCommand::List { business, json } => list(store, &business, json).await,
-        KnowledgeCommand::Remove { source, business } => remove(store, &business, &source).await,
+        KnowledgeCommand::Load(arguments) => load(&**store, &arguments).await,
+        KnowledgeCommand::List { business, json } => list(&**store, &business, json).await,
+        KnowledgeCommand::Remove { source, business } => remove(&**store, &business, &source).await,
         KnowledgeCommand::Search { business, words } => search(store, &business, &words.join(" ")).await,
     }
 }
 
-async fn load(store: &Store, arguments: &LoadArguments) -> anyhow::Result<()> {
+async fn load(store: &dyn Store, arguments: &LoadArguments) -> anyhow::Result<()> {
     let sources = read_all(&arguments.files, arguments.name.as_deref())?;
     if let Some(language) = &arguments.language {
         ensure!(
@@ -123,7 +124,7 @@ async fn load(store: &Store, arguments: &LoadArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn list(store: &Store, business: &Chosen, json: bool) -> anyhow::Result<()> {
+async fn list(store: &dyn Store, business: &Chosen, json: bool) -> anyhow::Result<()> {
     let sources = store.knowledge_sources(&business.scope(store).await?).await?;
     if json {
         let objects = sources.iter().map(|source| {
@@ -160,7 +161,7 @@ async fn list(store: &Store, business: &Chosen, json: bool) -> anyhow::Result<()
     Ok(())
 }
 
-async fn remove(store: &Store, business: &Chosen, source: &str) -> anyhow::Result<()> {
+async fn remove(store: &dyn Store, business: &Chosen, source: &str) -> anyhow::Result<()> {
     let removed = store.drop_knowledge(&business.scope(store).await?, source).await?;
     let subdomain = &business.subdomain;
     ensure!(
@@ -171,10 +172,10 @@ async fn remove(store: &Store, business: &Chosen, source: &str) -> anyhow::Resul
     Ok(())
 }
 
-async fn search(store: &Store, business: &Chosen, question: &str) -> anyhow::Result<()> {
-    let scope = business.scope(store).await?;
+async fn search(store: &Arc<dyn Store>, business: &Chosen, question: &str) -> anyhow::Result<()> {
+    let scope = business.scope(&**store).await?;
     let shown = |score: &str, passage: &Passage| format!("── {score}  {}\n{}\n\n", passage.title, passage.text);
-    match Knowledge::new(store.clone()).given(&scope, question).await? {
+    match Knowledge::new(Arc::clone(store)).given(&scope, question).await? {
         Given::Whole(passages) if passages.is_empty() => {
             say(&format!("{} has no knowledge; `worker knowledge load` loads some.", business.subdomain));
         }
@@ -198,12 +199,12 @@ async fn search(store: &Store, business: &Chosen, question: &str) -> anyhow::Res
 }
 
 impl Chosen {
-    async fn scope(&self, store: &Store) -> anyhow::Result<BusinessScope> {
+    async fn scope(&self, store: &dyn Store) -> anyhow::Result<BusinessScope> {
         Ok(record(store, &self.subdomain).await?.scope())
     }
 }
 
-async fn record(store: &Store, subdomain: &str) -> anyhow::Result<BusinessRecord> {
+async fn record(store: &dyn Store, subdomain: &str) -> anyhow::Result<BusinessRecord> {
     let mut records = store.businesses_with_subdomain(subdomain).await?;
     let Some(record) = records.pop() else {
         bail!("no business has the subdomain `{subdomain}`; `worker business list` shows those that there are");

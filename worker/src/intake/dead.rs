@@ -1,6 +1,6 @@
 //! The broker's dead letters: filed with their bytes, except those that only came back too often.
 
-use shared::broker::Delivery;
+use shared::{broker::Delivery, ids::PhoneNumberId};
 
 use super::{Intake, Update, fingerprint};
 use crate::store::{DeadLetter, ReplayPolicy, StoreError};
@@ -15,17 +15,29 @@ impl Intake {
         // Ingest names its reason in a header; the broker's own word is `rejected`.
         let given = delivery.headers.iter().find(|(name, _)| name == "reason").map(|(_, reason)| reason.as_str());
         let detail = given.or(delivery.death_reason.as_deref()).unwrap_or("no reason given");
-        let id = delivery.message_id.clone().unwrap_or_else(|| fingerprint(&delivery.body));
+        let number = update.and_then(|update| update.envelope.phone_number_id);
+        self.file_undecodable(&delivery.body, delivery.message_id.as_deref(), detail, number).await
+    }
+
+    /// Files bytes that nobody can take apart.
+    pub(super) async fn file_undecodable(
+        &self,
+        body: &[u8],
+        message_id: Option<&str>,
+        detail: &str,
+        number: Option<PhoneNumberId>,
+    ) -> Result<(), StoreError> {
+        let id = message_id.map_or_else(|| fingerprint(body), str::to_owned);
         metrics::counter!("switchboard_dead_letters_total", "reason" => "undecodable").increment(1);
         let letter = DeadLetter {
             id: format!("queue:{id}"),
             reason: "undecodable",
             detail: detail.chars().take(200).collect(),
-            phone_number_id: update.and_then(|update| update.envelope.phone_number_id),
+            phone_number_id: number,
             business_id: None,
             session: None,
-            message_id: delivery.message_id.clone(),
-            body: delivery.body.clone(),
+            message_id: message_id.map(str::to_owned),
+            body: body.to_vec(),
             replay: ReplayPolicy::ByHand,
             counted_as_answered: false,
         };

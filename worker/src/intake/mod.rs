@@ -4,6 +4,7 @@
 //! parallel. While MongoDB is away, a delivery waits here, unacknowledged, and RabbitMQ holds the rest. One that
 //! can never be landed ends in the dead letters: nothing is lost, and nothing blocks its queue.
 
+mod direct;
 mod land;
 mod status;
 mod account;
@@ -30,6 +31,7 @@ use shared::{
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
+pub use direct::{Arrival, DirectIntake};
 pub use merges::finish_merges;
 pub use revive::revive;
 
@@ -54,7 +56,7 @@ const RETRY_MOST: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub struct Intake {
     /// Conversations and the rest.
-    pub store: Store,
+    pub store: Arc<dyn Store>,
     /// Businesses.
     pub registry: Registry,
     /// Customers.
@@ -138,7 +140,7 @@ impl Lanes {
     }
 
     fn lane(&self, delivery: &Delivery) -> Option<mpsc::Sender<Delivery>> {
-        let lane = usize::try_from(customer_of(delivery) % LANES).unwrap_or(0);
+        let lane = usize::try_from(customer_of(&delivery.body, delivery.message_id.as_deref()) % LANES).unwrap_or(0);
         let mut queues = self.queues.lock().expect("no code panics while it holds this lock");
         let lanes = queues.entry(delivery.source.queue.clone()).or_insert_with(|| self.start());
         lanes.get(lane).cloned()
@@ -155,9 +157,9 @@ impl Lanes {
 }
 
 /// The same number for everything of one customer, so that it is landed in order.
-fn customer_of(delivery: &Delivery) -> u64 {
+fn customer_of(body: &[u8], message_id: Option<&str>) -> u64 {
     let mut hasher = DefaultHasher::new();
-    match Envelope::decode(&delivery.body) {
+    match Envelope::decode(body) {
         Ok(envelope) => {
             envelope.phone_number_id.hash(&mut hasher);
             let payload = parse(envelope.payload.get()).unwrap_or_default();
@@ -170,10 +172,10 @@ fn customer_of(delivery: &Delivery) -> u64 {
                     None => sender.wa_id.hash(&mut hasher),
                 }
             } else {
-                delivery.message_id.hash(&mut hasher);
+                message_id.hash(&mut hasher);
             }
         }
-        Err(_) => delivery.body.hash(&mut hasher),
+        Err(_) => body.hash(&mut hasher),
     }
     hasher.finish()
 }
@@ -190,7 +192,10 @@ async fn run_lane(intake: Intake, mut deliveries: mpsc::Receiver<Delivery>, shut
             // A delivery that makes us panic would do so again, and end this lane for everybody.
             let handled = match handled {
                 Ok(handled) => handled,
-                Err(_) => in_time(intake.bury_panic(&delivery)).await,
+                Err(_) => {
+                    let burying = intake.bury_panic(&delivery.body, delivery.message_id.as_deref());
+                    in_time(burying).await.map(|()| Settlement::Acknowledge)
+                }
             };
             match handled {
                 Ok(settlement) => {
@@ -230,23 +235,22 @@ impl Intake {
     }
 
     /// Files a delivery that cannot be handled without a panic, as the bytes that it is.
-    async fn bury_panic(&self, delivery: &Delivery) -> Result<Settlement, StoreError> {
-        tracing::error!(queue = delivery.source.queue, "handling a delivery panicked");
+    async fn bury_panic(&self, body: &[u8], message_id: Option<&str>) -> Result<(), StoreError> {
+        tracing::error!("handling a delivery panicked");
         metrics::counter!("switchboard_dead_letters_total", "reason" => "panic").increment(1);
         let letter = DeadLetter {
-            id: format!("panic:{}", fingerprint(&delivery.body)),
+            id: format!("panic:{}", fingerprint(body)),
             reason: "panic",
             detail: "handling it panicked; the log has the place".to_owned(),
             phone_number_id: None,
             business_id: None,
             session: None,
-            message_id: delivery.message_id.clone(),
-            body: delivery.body.clone(),
+            message_id: message_id.map(str::to_owned),
+            body: body.to_vec(),
             replay: ReplayPolicy::ByHand,
             counted_as_answered: false,
         };
-        self.store.bury(&letter).await?;
-        Ok(Settlement::Acknowledge)
+        self.store.bury(&letter).await
     }
 
     /// Handles an update; what cannot be handled becomes a dead letter.

@@ -103,6 +103,21 @@ pub struct TurnSettings {
     pub ai_give_up: Duration,
 }
 
+/// What messages are answered with, wherever they come from and are kept.
+#[derive(Debug, Clone)]
+pub struct AnsweringSettings {
+    /// Tokens.
+    pub encryption: EncryptionSettings,
+    /// The fallback business.
+    pub fallback: Option<FallbackSettings>,
+    /// The Graph API's base, with a version and without a slash at its end.
+    pub graph_url: String,
+    /// The AI provider.
+    pub ai: AiSettings,
+    /// The protocol.
+    pub turn: TurnSettings,
+}
+
 /// Everything that `worker run` needs.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -114,16 +129,8 @@ pub struct Settings {
     pub broker: BrokerSettings,
     /// MongoDB.
     pub store: StoreSettings,
-    /// Tokens.
-    pub encryption: EncryptionSettings,
-    /// The fallback business.
-    pub fallback: Option<FallbackSettings>,
-    /// The Graph API's base, with a version and without a slash at its end.
-    pub graph_url: String,
-    /// The AI provider.
-    pub ai: AiSettings,
-    /// The protocol.
-    pub turn: TurnSettings,
+    /// How messages are answered.
+    pub answering: AnsweringSettings,
     /// How long a stopping worker may finish its work.
     pub stop_timeout: Duration,
 }
@@ -139,17 +146,25 @@ impl Settings {
         let metrics_addr = metrics_addr(r);
         let broker = BrokerSettings::read(r);
         let store = StoreSettings::read(r);
-        let encryption = EncryptionSettings::read(r);
-        let fallback = FallbackSettings::read(r);
-        let graph_url = r.base_url("GRAPH_API_URL", "https://graph.facebook.com/v25.0");
-        let ai = AiSettings::read(r);
-        let turn = TurnSettings::read(r);
+        let answering = AnsweringSettings::read(r);
         let stop_timeout = r.seconds("STOP_TIMEOUT_SECS", 40.0, 0.0, 3_600.0);
         reader.finish()?;
-        let (Some(broker), Some(store), Some(encryption)) = (broker, store, encryption) else {
+        let (Some(broker), Some(store), Some(answering)) = (broker, store, answering) else {
             unreachable!("what is missing was noted, and ended the reading");
         };
-        Ok(Self { telemetry, metrics_addr, broker, store, encryption, fallback, graph_url, ai, turn, stop_timeout })
+        Ok(Self { telemetry, metrics_addr, broker, store, answering, stop_timeout })
+    }
+}
+
+impl AnsweringSettings {
+    /// Reads it all. None: what is missing was noted as a problem.
+    pub fn read(reader: &mut Reader) -> Option<Self> {
+        let encryption = EncryptionSettings::read(reader);
+        let fallback = FallbackSettings::read(reader);
+        let graph_url = reader.base_url("GRAPH_API_URL", "https://graph.facebook.com/v25.0");
+        let ai = AiSettings::read(reader);
+        let turn = TurnSettings::read(reader);
+        Some(Self { encryption: encryption?, fallback, graph_url, ai, turn })
     }
 }
 
@@ -280,7 +295,7 @@ mod tests {
     #[test]
     fn the_required_variables_are_enough_and_no_secret_prints() {
         let settings = Settings::read(Reader::from_pairs(REQUIRED)).expect("valid");
-        assert_eq!(settings.turn.quiet, Duration::from_millis(800));
+        assert_eq!(settings.answering.turn.quiet, Duration::from_millis(800));
         assert_eq!(settings.metrics_addr.addr.port(), 9101);
         assert!(!format!("{settings:?}").contains("s3cret"));
     }
@@ -292,11 +307,7 @@ mod tests {
         metrics_addr(&mut reader);
         BrokerSettings::read(&mut reader);
         StoreSettings::read(&mut reader);
-        EncryptionSettings::read(&mut reader);
-        FallbackSettings::read(&mut reader);
-        reader.base_url("GRAPH_API_URL", "http://x");
-        drop(AiSettings::read(&mut reader));
-        TurnSettings::read(&mut reader);
+        AnsweringSettings::read(&mut reader);
         reader.seconds("STOP_TIMEOUT_SECS", 40.0, 0.0, 3_600.0);
         let mut asked: Vec<_> = reader.asked().iter().filter(|name| **name != "AI_API_KEY").collect();
         let mut listed: Vec<_> = SHARED_VARIABLES.iter().chain(VARIABLES).map(|v| &v.name).collect();

@@ -2,13 +2,11 @@
 //!
 //! An id that is here is known, also where what the event said is erased because its customer was forgotten.
 
+use async_trait::async_trait;
 use jiff::Timestamp;
-use mongodb::bson::{DateTime, Document, doc};
 use shared::ids::{PhoneNumberId, WabaId};
 
-use super::{Result, Store, to_bson};
-
-const KEPT_MS: i64 = 90 * 24 * 60 * 60 * 1_000;
+use super::Result;
 
 /// Something that is recorded and not acted on any more.
 #[derive(Debug, Clone, Copy)]
@@ -27,32 +25,18 @@ pub struct AccountEvent<'a> {
     pub payload: &'a str,
 }
 
-impl Store {
+/// Account events. Recording one twice changes nothing.
+#[async_trait]
+pub trait Events {
     /// Whether an event was kept before.
     ///
     /// # Errors
     /// [`super::StoreError`].
-    pub async fn has_event(&self, id: &str) -> Result<bool> {
-        let events = self.db.collection::<Document>("account_events");
-        Ok(events.find_one(doc! { "_id": id }).projection(doc! { "_id": 1 }).await?.is_some())
-    }
+    async fn has_event(&self, id: &str) -> Result<bool>;
 
     /// Keeps an event; the same one again changes nothing.
     ///
     /// # Errors
     /// [`super::StoreError`].
-    pub async fn record_event(&self, event: &AccountEvent<'_>) -> Result<()> {
-        let kept = doc! {
-            "field": event.field,
-            "phone_number_id": event.phone_number_id.map(PhoneNumberId::expose),
-            "waba_id": event.waba_id.map(WabaId::expose),
-            "payload": event.payload,
-            "received_at": to_bson(event.received_at),
-            "recorded_at": DateTime::now(),
-            "expire_at": DateTime::from_millis(DateTime::now().timestamp_millis().saturating_add(KEPT_MS)),
-        };
-        let events = self.db.collection::<Document>("account_events");
-        events.update_one(doc! { "_id": event.id }, doc! { "$setOnInsert": kept }).upsert(true).await?;
-        Ok(())
-    }
+    async fn record_event(&self, event: &AccountEvent<'_>) -> Result<()>;
 }

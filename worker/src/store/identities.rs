@@ -1,15 +1,9 @@
-//! Which conversation a customer's phone number or user id leads to.
-//!
-//! `identities` has one document an alias, `_id` = `{business _id}:{alias}`, so that a renamed subdomain keeps its
-//! sessions and no alias ever crosses from one business to another.
+//! Which conversation a customer's phone number or user id leads to. No alias crosses from one business to another.
 
-use mongodb::{
-    bson::{Bson, DateTime, Document, doc},
-    options::ReturnDocument,
-};
+use async_trait::async_trait;
 use shared::ids::{SessionId, UserId};
 
-use super::{Result, Store, StoreError, corrupt, is_duplicate_key};
+use super::Result;
 use crate::conversation::BusinessId;
 
 /// What an alias leads to.
@@ -21,156 +15,62 @@ pub struct Alias {
     pub user_id: Option<UserId>,
 }
 
-impl Store {
+/// Where numbers and user ids lead.
+#[async_trait]
+pub trait Aliases {
     /// What an alias of this business's customers leads to.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub async fn alias(&self, business: &BusinessId, alias: &str) -> Result<Option<Alias>> {
-        let found = self.db.collection::<Document>("identities").find_one(doc! { "_id": key(business, alias) }).await?;
-        found.as_ref().map(read).transpose()
-    }
+    /// [`super::StoreError`].
+    async fn alias(&self, business: &BusinessId, alias: &str) -> Result<Option<Alias>>;
 
     /// Claims an alias for a session unless it leads somewhere already, and says where it leads now.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub async fn claim_alias(
+    /// [`super::StoreError`].
+    async fn claim_alias(
         &self,
         business: &BusinessId,
         alias: &str,
         session: &SessionId,
         user_id: Option<&UserId>,
-    ) -> Result<Alias> {
-        let on_insert = doc! {
-            "conversation": session.expose(),
-            "user_id": user_id.map(UserId::expose),
-            "created_at": DateTime::now(),
-        };
-        let identities = self.db.collection::<Document>("identities");
-        loop {
-            let claiming = identities
-                .find_one_and_update(doc! { "_id": key(business, alias) }, doc! { "$setOnInsert": on_insert.clone() })
-                .upsert(true)
-                .return_document(ReturnDocument::After);
-            match claiming.await {
-                Ok(Some(document)) => return read(&document),
-                Ok(None) => {
-                    return Err(StoreError::Corrupt { what: "identity", problem: "no document came back".to_owned() });
-                }
-                Err(error) if is_duplicate_key(&error) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
+    ) -> Result<Alias>;
 
     /// Whether a session is somebody's already: another alias than this leads there, or it holds a conversation.
     /// For one who begins a session, so that nobody inherits what is not theirs.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub async fn is_taken(&self, session: &SessionId, business: &BusinessId, alias: &str) -> Result<bool> {
-        let others = doc! { "conversation": session.expose(), "_id": { "$ne": key(business, alias) } };
-        let only_id = doc! { "_id": 1 };
-        let identities = self.db.collection::<Document>("identities");
-        let other = identities.find_one(others).projection(only_id.clone()).await?;
-        if other.is_some() {
-            return Ok(true);
-        }
-        let conversation = self.conversations().find_one(doc! { "_id": session.expose() }).projection(only_id).await?;
-        Ok(conversation.is_some())
-    }
+    /// [`super::StoreError`].
+    async fn is_taken(&self, session: &SessionId, business: &BusinessId, alias: &str) -> Result<bool>;
 
     /// Forgets an alias that leads to this session: its number or id now belongs to nobody we know.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub async fn drop_alias(&self, business: &BusinessId, alias: &str, session: &SessionId) -> Result<()> {
-        let filter = doc! { "_id": key(business, alias), "conversation": session.expose() };
-        self.db.collection::<Document>("identities").delete_one(filter).await?;
-        Ok(())
-    }
+    /// [`super::StoreError`].
+    async fn drop_alias(&self, business: &BusinessId, alias: &str, session: &SessionId) -> Result<()>;
 
     /// Notes with whom a phone number was seen that leads to this session. False: it leads elsewhere, or was seen with
     /// somebody else.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub async fn link_alias(
+    /// [`super::StoreError`].
+    async fn link_alias(
         &self,
         business: &BusinessId,
         alias: &str,
         session: &SessionId,
         user_id: &UserId,
-    ) -> Result<bool> {
-        let filter = doc! {
-            "_id": key(business, alias),
-            "conversation": session.expose(),
-            "user_id": { "$in": [user_id.expose(), Bson::Null] },
-        };
-        let update = doc! { "$set": { "user_id": user_id.expose() } };
-        let linked = self.db.collection::<Document>("identities").update_one(filter, update).await?;
-        Ok(linked.matched_count == 1)
-    }
-
-    /// Points every alias of one session at another.
-    pub(super) async fn repoint_aliases(&self, from: &SessionId, into: &SessionId) -> Result<()> {
-        let update = doc! { "$set": { "conversation": into.expose(), "moved_at": DateTime::now() } };
-        let identities = self.db.collection::<Document>("identities");
-        identities.update_many(doc! { "conversation": from.expose() }, update).await?;
-        Ok(())
-    }
-
-    /// The numbers and user ids that lead to a session.
-    pub(super) async fn aliases_of(&self, session: &SessionId) -> Result<Vec<String>> {
-        let identities = self.db.collection::<Document>("identities");
-        let mut cursor = identities.find(doc! { "conversation": session.expose() }).await?;
-        let mut aliases = Vec::new();
-        while cursor.advance().await? {
-            let document = cursor.deserialize_current()?;
-            // Neither numbers nor user ids have a colon.
-            let alias = document.get_str("_id").ok().and_then(|id| id.rsplit_once(':'));
-            aliases.extend(alias.map(|(_, alias)| alias.to_owned()));
-        }
-        Ok(aliases)
-    }
-
-    /// Forgets every alias that leads to a session, and says how many there were.
-    pub(super) async fn drop_aliases_of(&self, session: &SessionId) -> Result<u64> {
-        let identities = self.db.collection::<Document>("identities");
-        Ok(identities.delete_many(doc! { "conversation": session.expose() }).await?.deleted_count)
-    }
+    ) -> Result<bool>;
 
     /// Points an alias at a session, wherever it led before, and says where that was.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub async fn move_alias(
+    /// [`super::StoreError`].
+    async fn move_alias(
         &self,
         business: &BusinessId,
         alias: &str,
         session: &SessionId,
         user_id: Option<&UserId>,
-    ) -> Result<Option<Alias>> {
-        let set = doc! {
-            "conversation": session.expose(),
-            "user_id": user_id.map(UserId::expose),
-            "moved_at": DateTime::now(),
-        };
-        let identities = self.db.collection::<Document>("identities");
-        let filter = doc! { "_id": key(business, alias) };
-        let moving = identities.find_one_and_update(filter, doc! { "$set": set }).upsert(true);
-        let before = moving.return_document(ReturnDocument::Before).await?;
-        before.as_ref().map(read).transpose()
-    }
-}
-
-fn key(business: &BusinessId, alias: &str) -> String {
-    format!("{}:{alias}", business.0)
-}
-
-fn read(document: &Document) -> Result<Alias> {
-    let session = document.get_str("conversation").map_err(corrupt("identity"))?;
-    let user_id = document.get_str("user_id").ok().and_then(|text| UserId::parse(text).ok());
-    Ok(Alias { session: SessionId::from_stored(session), user_id })
+    ) -> Result<Option<Alias>>;
 }

@@ -24,7 +24,7 @@ use crate::{
 /// The leases of one worker. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Leases {
-    store: Store,
+    store: Arc<dyn Store>,
     worker_id: Arc<str>,
     length: Duration,
     held: Arc<Mutex<HashMap<SessionId, Held>>>,
@@ -52,7 +52,7 @@ pub struct Hold {
 
 impl Leases {
     /// `worker_id` must be new at every start of the process.
-    pub fn new(store: Store, worker_id: &str, length: Duration) -> Self {
+    pub fn new(store: Arc<dyn Store>, worker_id: &str, length: Duration) -> Self {
         Self { store, worker_id: worker_id.into(), length, held: Arc::default() }
     }
 

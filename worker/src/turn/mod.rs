@@ -51,7 +51,7 @@ const RETRY_MOST: Duration = Duration::from_secs(600);
 #[derive(Debug, Clone)]
 pub struct Turns {
     /// Conversations and the rest.
-    pub store: Store,
+    pub store: Arc<dyn Store>,
     /// Businesses.
     pub registry: Registry,
     /// Answers.

@@ -111,7 +111,7 @@ impl Turn<'_> {
 
     async fn prepare(&mut self, number: &PhoneNumberId, items: &[MailboxItem]) -> Result<Event, StoreError> {
         let conversation = self.machine.conversation();
-        self.reading = Reading::of(&self.turns.store, &conversation.scope(), items, &conversation.mailbox).await?;
+        self.reading = Reading::of(&*self.turns.store, &conversation.scope(), items, &conversation.mailbox).await?;
         let wants_answer = self.reading.wants_answer() || items.iter().any(|item| item.resend_of.is_some());
         let service = match self.business_of(number).await? {
             Ok(business) => {

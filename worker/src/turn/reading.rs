@@ -70,7 +70,7 @@ impl Reading {
     /// Reads messages, with their content wherever it lies. What is to be sent once more was written by us, and
     /// says nothing. `mailbox` is all that waits.
     pub(super) async fn of(
-        store: &Store,
+        store: &dyn Store,
         scope: &CustomerScope,
         items: &[MailboxItem],
         mailbox: &[MailboxItem],
@@ -193,7 +193,7 @@ impl Changes {
 
     async fn read(
         &self,
-        store: &Store,
+        store: &dyn Store,
         scope: &CustomerScope,
         item: &MailboxItem,
         message: Value,
@@ -233,7 +233,7 @@ impl Changes {
     /// What a message answers, in words: out of the mailbox, else out of this customer's own transcript.
     async fn quote(
         &self,
-        store: &Store,
+        store: &dyn Store,
         scope: &CustomerScope,
         number: &PhoneNumberId,
         id: &str,

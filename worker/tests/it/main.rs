@@ -8,7 +8,7 @@
 
 mod readme;
 mod document;
-mod store;
+mod mongodb;
 mod system;
 mod proof;
 mod model;

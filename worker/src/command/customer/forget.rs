@@ -11,7 +11,7 @@ use crate::store::{Forgotten, Store};
 ///
 /// # Errors
 /// MongoDB is not reachable, nobody confirmed, or something is left that should not be.
-pub(super) async fn forget(store: &Store, arguments: &ForgetArguments) -> anyhow::Result<()> {
+pub(super) async fn forget(store: &dyn Store, arguments: &ForgetArguments) -> anyhow::Result<()> {
     let choice = &arguments.choice;
     let mut customer = choice.find(store).await?;
     let holdings = store.holdings(&customer).await?;

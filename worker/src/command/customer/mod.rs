@@ -75,7 +75,7 @@ struct Who {
 ///
 /// # Errors
 /// MongoDB is not reachable, no business has the subdomain, nobody confirmed, or something is left that should not be.
-pub(super) async fn execute(command: CustomerCommand, store: &Store) -> anyhow::Result<()> {
+pub(super) async fn execute(command: CustomerCommand, store: &dyn Store) -> anyhow::Result<()> {
     let done = match command {
         CustomerCommand::Show(arguments) => show(store, &arguments.choice).await,
         CustomerCommand::Forget(arguments) => forget::forget(store, &arguments).await,
@@ -90,7 +90,7 @@ pub(super) async fn execute(command: CustomerCommand, store: &Store) -> anyhow::
 }
 
 /// Prints what is stored of a customer.
-async fn show(store: &Store, choice: &Choice) -> anyhow::Result<()> {
+async fn show(store: &dyn Store, choice: &Choice) -> anyhow::Result<()> {
     let customer = choice.find(store).await?;
     let (holdings, look) = (store.holdings(&customer).await?, store.look_for(&customer, choice.scan_most).await?);
     if choice.json {
@@ -111,11 +111,11 @@ impl Choice {
     }
 
     /// The customer as they are stored now.
-    async fn find(&self, store: &Store) -> anyhow::Result<StoredCustomer> {
+    async fn find(&self, store: &dyn Store) -> anyhow::Result<StoredCustomer> {
         Ok(store.find_customer(&self.business(store).await?, &self.key()?).await?)
     }
 
-    async fn business(&self, store: &Store) -> anyhow::Result<BusinessRecord> {
+    async fn business(&self, store: &dyn Store) -> anyhow::Result<BusinessRecord> {
         let subdomain = &self.business;
         let mut records = store.businesses_with_subdomain(subdomain).await?;
         match (records.pop(), records.len()) {

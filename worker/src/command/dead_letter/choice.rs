@@ -12,7 +12,7 @@ use crate::{
 
 /// The letters that satisfy the conditions. None that is filed after `now`: it was not there to be looked at.
 pub(super) async fn filter(
-    store: &Store,
+    store: &dyn Store,
     filters: &Filters,
     standing: Standing,
     now: Timestamp,
@@ -34,7 +34,7 @@ pub(super) async fn filter(
 
 /// The letters to act on. Those that are named must be there: a command with a wrong id does nothing.
 pub(super) async fn chosen(
-    store: &Store,
+    store: &dyn Store,
     choice: &Choice,
     standing: Standing,
     now: Timestamp,
@@ -72,7 +72,7 @@ pub(super) fn total(counts: &[(String, u64)]) -> u64 {
     counts.iter().map(|(_, count)| count).sum()
 }
 
-async fn owner(store: &Store, subdomain: &str) -> anyhow::Result<LetterOwner> {
+async fn owner(store: &dyn Store, subdomain: &str) -> anyhow::Result<LetterOwner> {
     let records = store.businesses_with_subdomain(subdomain).await?;
     if records.is_empty() {
         bail!("no business has the subdomain `{subdomain}`; `worker business list` shows those that there are");

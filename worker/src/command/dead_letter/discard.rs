@@ -15,7 +15,7 @@ use crate::store::{FiledLetter, LetterFilter, LetterState, Reading, Standing, St
 /// # Errors
 /// MongoDB is not reachable, a named letter is not there or could not be discarded, or more than one is meant by
 /// conditions and nobody said `--yes`.
-pub(super) async fn discard(store: &Store, arguments: &DiscardArguments, now: Timestamp) -> anyhow::Result<()> {
+pub(super) async fn discard(store: &dyn Store, arguments: &DiscardArguments, now: Timestamp) -> anyhow::Result<()> {
     let standing = if arguments.replayed { Standing::Replayed } else { Standing::Open };
     let filter = chosen(store, &arguments.choice, standing, now).await?;
     let limit = arguments.choice.filters.limit;
@@ -68,7 +68,7 @@ fn line(letter: &FiledLetter, done: &Done) -> String {
 }
 
 /// Refuses where more than one letter would go that nobody named.
-async fn confirm(store: &Store, filter: &LetterFilter, limit: Option<u32>) -> anyhow::Result<()> {
+async fn confirm(store: &dyn Store, filter: &LetterFilter, limit: Option<u32>) -> anyhow::Result<()> {
     let counts = store.count_letters(filter).await?;
     let meant = total(&counts).min(limit.map_or(u64::MAX, u64::from));
     if meant > 1 {

@@ -22,7 +22,7 @@ const DETAIL: usize = 80;
 ///
 /// # Errors
 /// MongoDB is not reachable, or no business has the subdomain.
-pub(super) async fn list(store: &Store, arguments: &ListArguments, now: Timestamp) -> anyhow::Result<()> {
+pub(super) async fn list(store: &dyn Store, arguments: &ListArguments, now: Timestamp) -> anyhow::Result<()> {
     let standing = if arguments.replayed { Standing::Closed } else { Standing::Open };
     let filter = filter(store, &arguments.filters, standing, now).await?;
     if arguments.json {
@@ -32,7 +32,12 @@ pub(super) async fn list(store: &Store, arguments: &ListArguments, now: Timestam
     }
 }
 
-async fn table(store: &Store, filter: &LetterFilter, arguments: &ListArguments, now: Timestamp) -> anyhow::Result<()> {
+async fn table(
+    store: &dyn Store,
+    filter: &LetterFilter,
+    arguments: &ListArguments,
+    now: Timestamp,
+) -> anyhow::Result<()> {
     let counts = store.count_letters(filter).await?;
     let what = if arguments.replayed { "Replayed or discarded letters" } else { "Dead letters" };
     if counts.is_empty() {
@@ -76,7 +81,7 @@ async fn table(store: &Store, filter: &LetterFilter, arguments: &ListArguments, 
 }
 
 /// Says that nothing is meant, and what there is instead.
-async fn nothing(store: &Store, standing: Standing, what: &str) -> anyhow::Result<()> {
+async fn nothing(store: &dyn Store, standing: Standing, what: &str) -> anyhow::Result<()> {
     let counts = store.count_letters(&LetterFilter { standing, ..LetterFilter::default() }).await?;
     Ok(say(&if counts.is_empty() {
         format!("{what}: none.")
@@ -85,7 +90,12 @@ async fn nothing(store: &Store, standing: Standing, what: &str) -> anyhow::Resul
     })?)
 }
 
-async fn lines(store: &Store, filter: &LetterFilter, arguments: &ListArguments, now: Timestamp) -> anyhow::Result<()> {
+async fn lines(
+    store: &dyn Store,
+    filter: &LetterFilter,
+    arguments: &ListArguments,
+    now: Timestamp,
+) -> anyhow::Result<()> {
     let mut owners = Owners::new(store, None);
     let mut letters =
         store.filed_letters(filter, Reading { most: arguments.filters.limit, ..Reading::default() }).await?;

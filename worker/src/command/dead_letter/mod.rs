@@ -126,7 +126,7 @@ fn which() -> ArgGroup {
 /// MongoDB is not reachable, or what was asked for by name was not done.
 pub(super) async fn execute(
     command: DeadLetterCommand,
-    store: &Store,
+    store: &dyn Store,
     fallback: Option<PhoneNumberId>,
 ) -> anyhow::Result<()> {
     let now = Timestamp::now();

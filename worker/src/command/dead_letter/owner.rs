@@ -13,7 +13,7 @@ use crate::{
 /// Businesses by number. Each number is asked for once.
 #[derive(Debug)]
 pub(super) struct Owners<'a> {
-    store: &'a Store,
+    store: &'a dyn Store,
     /// The number that is answered without a business in the database.
     fallback: Option<PhoneNumberId>,
     known: HashMap<PhoneNumberId, Vec<Claimant>>,
@@ -28,7 +28,7 @@ struct Claimant {
 }
 
 impl<'a> Owners<'a> {
-    pub(super) fn new(store: &'a Store, fallback: Option<PhoneNumberId>) -> Self {
+    pub(super) fn new(store: &'a dyn Store, fallback: Option<PhoneNumberId>) -> Self {
         Self { store, fallback, known: HashMap::new() }
     }
 

@@ -31,7 +31,7 @@ const WINDOW: SignedDuration = SignedDuration::from_hours(24);
 /// # Errors
 /// MongoDB is not reachable; a named letter is not there or cannot be replayed; or a letter was buried again.
 pub(super) async fn replay(
-    store: &Store,
+    store: &dyn Store,
     arguments: &ReplayArguments,
     fallback: Option<PhoneNumberId>,
     now: Timestamp,
@@ -62,7 +62,7 @@ pub(super) async fn replay(
 
 /// A replay of many letters under way.
 struct Replay<'a> {
-    store: &'a Store,
+    store: &'a dyn Store,
     owners: Owners<'a>,
     arguments: &'a ReplayArguments,
     now: Timestamp,

@@ -17,7 +17,7 @@ const BYTES_A_LINE: usize = 16;
 ///
 /// # Errors
 /// MongoDB is not reachable, or there is no such letter.
-pub(super) async fn show(store: &Store, id: &str, now: Timestamp) -> anyhow::Result<()> {
+pub(super) async fn show(store: &dyn Store, id: &str, now: Timestamp) -> anyhow::Result<()> {
     let filter = LetterFilter { ids: vec![id.to_owned()], standing: Standing::Any, ..LetterFilter::default() };
     let reading = Reading { most: Some(1), with_bodies: true, ..Reading::default() };
     let letter = store.filed_letters(&filter, reading).await?.next_letter().await?;

@@ -39,7 +39,7 @@ impl Subject {
     ///
     /// # Errors
     /// MongoDB is not reachable, or there is not exactly one of that subdomain.
-    pub(super) async fn stored(store: &Store, subdomain: &str) -> anyhow::Result<Self> {
+    pub(super) async fn stored(store: &dyn Store, subdomain: &str) -> anyhow::Result<Self> {
         let mut records = store.businesses_with_subdomain(subdomain).await?;
         let Some(record) = records.pop() else {
             bail!("no business has the subdomain `{subdomain}`; `worker business list` shows those that there are");

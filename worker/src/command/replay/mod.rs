@@ -12,7 +12,7 @@ mod table;
 mod tally;
 mod variant;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use anyhow::{Context, anyhow, ensure};
 use clap::{Args, value_parser};
@@ -34,7 +34,7 @@ use crate::{
     companion::{Companion, knowledge::Knowledge},
     http,
     settings::{AiSettings, StoreSettings},
-    store::Store,
+    store::{MongoStore, Store},
 };
 
 /// `worker replay …`
@@ -75,8 +75,8 @@ pub(super) async fn execute(command: ReplayCommand, mut reader: Reader) -> Resul
     let store = if command.business.is_some() { StoreSettings::read(&mut reader) } else { None };
     reader.finish()?;
     let recordings = command.recordings()?;
-    let store = match &store {
-        Some(settings) => Some(Store::open(settings).await?),
+    let store: Option<Arc<dyn Store>> = match &store {
+        Some(settings) => Some(Arc::new(MongoStore::open(settings).await?)),
         None => None,
     };
     let done = command.replay(&recordings, &ai, store.as_ref()).await;
@@ -96,9 +96,9 @@ impl ReplayCommand {
         Ok(recordings)
     }
 
-    async fn subject(&self, store: Option<&Store>) -> anyhow::Result<Subject> {
+    async fn subject(&self, store: Option<&Arc<dyn Store>>) -> anyhow::Result<Subject> {
         let subject = match (&self.business, store, &self.companion) {
-            (Some(subdomain), Some(store), _) => Subject::stored(store, subdomain).await?,
+            (Some(subdomain), Some(store), _) => Subject::stored(&**store, subdomain).await?,
             (_, _, Some(file)) => Subject::of_file(file)?,
             (_, _, None) => Subject::nobody(),
         };
@@ -116,10 +116,15 @@ impl ReplayCommand {
         recordings.iter().flat_map(of_one).collect()
     }
 
-    async fn replay(&self, recordings: &[Recording], ai: &AiSettings, store: Option<&Store>) -> anyhow::Result<()> {
+    async fn replay(
+        &self,
+        recordings: &[Recording],
+        ai: &AiSettings,
+        store: Option<&Arc<dyn Store>>,
+    ) -> anyhow::Result<()> {
         let variants = variants(&self.variants, &self.subject(store).await?, &ai.chat_model)?;
         let client = http::client().context("set up the HTTP client")?;
-        let (knowledge, now) = (store.map(|store| Knowledge::new(store.clone())), Timestamp::now());
+        let (knowledge, now) = (store.map(|store| Knowledge::new(Arc::clone(store))), Timestamp::now());
         let rehearsals = variants.iter().map(|variant| {
             let companion = Companion::rehearsing(&client, ai, &variant.model, knowledge.clone());
             Rehearsal { variant, companion, now }

@@ -34,7 +34,7 @@ const HELD_MOST: u64 = 64 << 20;
 /// Finds what the businesses know. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Knowledge {
-    store: Store,
+    store: Arc<dyn Store>,
     held: Cache<BusinessId, Held>,
 }
 
@@ -58,7 +58,7 @@ pub enum Given {
 
 impl Knowledge {
     /// The knowledge of the businesses of this store.
-    pub fn new(store: Store) -> Self {
+    pub fn new(store: Arc<dyn Store>) -> Self {
         let held =
             Cache::builder().time_to_live(HELD_FOR).max_capacity(HELD_MOST).weigher(|_, held| bytes(held)).build();
         Self { store, held }

@@ -3,20 +3,26 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use shared::ids::{SessionId, Subdomain};
 
 use super::{LastLand, State, Verdict, Waiting};
 use crate::conversation::{
-    Customer, Landed, Landing, MAILBOX_WITH_CONTENT, MailboxItem, QuietTime, Resend, due, resend_id, whole_millis,
-    window_end,
+    BusinessId, Customer, Landed, Landing, MAILBOX_WITH_CONTENT, MailboxItem, QuietTime, Resend, due, resend_id,
+    whole_millis, window_end,
 };
 
 impl State {
     /// A conversation as it begins with this message, which has yet to land.
     pub fn begun_by(landing: &Landing<'_>) -> Self {
+        Self::begun(landing.session, landing.business_id, landing.subdomain)
+    }
+
+    /// A conversation in which nothing has happened yet.
+    pub fn begun(session: &SessionId, business_id: &BusinessId, subdomain: Option<&Subdomain>) -> Self {
         Self {
-            id: landing.session.clone(),
-            business_id: landing.business_id.clone(),
-            subdomain: landing.subdomain.cloned(),
+            id: session.clone(),
+            business_id: business_id.clone(),
+            subdomain: subdomain.cloned(),
             customer: Customer::default(),
             mailbox: Vec::new(),
             answered: Vec::new(),

@@ -8,8 +8,8 @@
 //! Guarded operations name the lease that they write under. One that is not the conversation's any more changes
 //! nothing and is answered as such; whether the lease has run out plays no part until somebody else takes it.
 //!
-//! Merging two conversations and forgetting a customer are rows of steps over several documents. Of them only the
-//! tombstone is here, which these operations have to heed.
+//! Merging two conversations and forgetting a customer are steps over several documents. Of them only the tombstone is
+//! here, which these operations have to heed, and what becomes of two contents that are one.
 //!
 //! Times are whole milliseconds, which is what databases keep.
 
@@ -20,6 +20,7 @@ mod waiting;
 mod reply;
 mod settling;
 mod person;
+mod merging;
 mod operation;
 #[cfg(test)]
 mod tests;
@@ -44,16 +45,20 @@ use super::{
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct State {
     /// The session id.
+    #[serde(rename = "_id")]
     pub id: SessionId,
     /// Whose it is: set by the first message, then fixed.
     pub business_id: BusinessId,
     /// The business's subdomain when the session began; none for the fallback business.
     pub subdomain: Option<Subdomain>,
     /// Whom answers go to.
+    #[serde(default)]
     pub customer: Customer,
     /// Landed, not answered; in the order of landing.
+    #[serde(default)]
     pub mailbox: Vec<Waiting>,
     /// What was answered lately, oldest first.
+    #[serde(default)]
     pub answered: Vec<Answered>,
     /// The newest time among entries that `answered` ever lost: what is not younger may have been answered although
     /// it is not there.
@@ -67,14 +72,17 @@ pub struct State {
     /// Not due before.
     pub retry_at: Option<Timestamp>,
     /// Failed tries of one cause in a row.
+    #[serde(default)]
     pub attempts: u32,
     /// Why it waited last, since the last success.
     pub last_error: Option<LastError>,
     /// How often a lease was taken.
+    #[serde(default)]
     pub epoch: i64,
     /// Who works on it.
     pub lease: Option<Lease>,
     /// Leases that expired in a row.
+    #[serde(default)]
     pub takeovers: u32,
     /// Since when the AI fails for these messages.
     pub ai_failing_since: Option<Timestamp>,
@@ -85,16 +93,20 @@ pub struct State {
     /// The last answer or apology, as long as a part of it may have to be sent once more.
     pub last_reply: Option<LastReply>,
     /// The last lines, oldest first.
+    #[serde(default)]
     pub memory: Vec<Remembered>,
     /// What was said before them.
     pub summary: Option<String>,
     /// What was learned about the customer, oldest first.
+    #[serde(default)]
     pub facts: Vec<Fact>,
     /// A person has the conversation until then.
     pub handed_over_until: Option<Timestamp>,
     /// Until when each number may write freely, by Meta's rule. No decision reads it.
+    #[serde(default)]
     pub windows: BTreeMap<PhoneNumberId, Timestamp>,
     /// When each number's bucket of messages to the customer is full again. What is past may be missing.
+    #[serde(default)]
     pub buckets: BTreeMap<PhoneNumberId, Timestamp>,
     /// What ends the wait besides time.
     pub waits_for: Option<WaitsFor>,

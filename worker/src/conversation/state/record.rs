@@ -12,6 +12,7 @@ use crate::conversation::{Aftermath, MailboxItem, Outbox, Part, PartForm, PartSt
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Waiting {
     /// The message.
+    #[serde(flatten)]
     pub item: MailboxItem,
     /// When it landed.
     pub landed_at: Timestamp,

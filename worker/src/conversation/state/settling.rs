@@ -47,8 +47,7 @@ impl State {
         self.apply(now, &memory.aftermath);
         self.remember(now, &memory.turns);
         self.take_out(now, number, messages);
-        let waiting_since = self.first_landed_at.zip(self.last_landed_at);
-        self.due_at = waiting_since.map(|(first, last)| due(self.retry_at, first, last, quiet));
+        self.due_at = self.due_by_the_rule(quiet);
         let due_in = |due_at: Timestamp| Duration::try_from(due_at.duration_since(now)).unwrap_or_default();
         Some(Settled { due_in: self.due_at.map(due_in) })
     }
@@ -96,9 +95,20 @@ impl State {
             phone_number_id: item.phone_number_id,
             timestamp: item.timestamp,
         }));
+        self.fit_to_mailbox(now);
+    }
+
+    /// Bounds `answered`, and makes the times of landing those of the mailbox.
+    pub(super) fn fit_to_mailbox(&mut self, now: Timestamp) {
         self.forget_old_ids(now);
         self.first_landed_at = self.mailbox.iter().map(|waiting| waiting.landed_at).min();
         self.last_landed_at = self.mailbox.iter().map(|waiting| waiting.landed_at).max();
+    }
+
+    /// When what is left in the mailbox is due, by the rule.
+    pub(super) fn due_by_the_rule(&self, quiet: QuietTime) -> Option<Timestamp> {
+        let waiting_since = self.first_landed_at.zip(self.last_landed_at);
+        waiting_since.map(|(first, last)| due(self.retry_at, first, last, quiet))
     }
 
     /// Beyond those that are always kept, an id stays only while it is young, and never are there more than so many.

@@ -1,5 +1,7 @@
 //! A message's way to its conversation, as intake takes it: identity, redirections, the question to the transcript.
 
+use std::sync::Arc;
+
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -44,18 +46,18 @@ pub(super) fn both(phone: &str, user: &str) -> Sender {
     Sender { wa_id: Some(wa_id(phone)), user_id: Some(user_id(user)) }
 }
 
-pub(super) fn identities(store: &Store) -> Identities {
+pub(super) fn identities(store: &Arc<dyn Store>) -> Identities {
     Identities::new(store.clone(), Duration::ZERO)
 }
 
 /// One worker's intake for acme, with a cache of its own.
 pub(super) struct Arrivals {
-    store: Store,
+    store: Arc<dyn Store>,
     identities: Identities,
 }
 
 impl Arrivals {
-    pub(super) fn new(store: &Store) -> Self {
+    pub(super) fn new(store: &Arc<dyn Store>) -> Self {
         Self { store: store.clone(), identities: identities(store) }
     }
 
@@ -116,7 +118,7 @@ impl Arrivals {
 }
 
 /// A conversation of one of acme's customers.
-pub(super) fn talk(store: &Store, session: &SessionId, sender: &Sender) -> Talk {
+pub(super) fn talk(store: &Arc<dyn Store>, session: &SessionId, sender: &Sender) -> Talk {
     Talk {
         session: session.clone(),
         business: acme().id,

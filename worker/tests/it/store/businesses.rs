@@ -1,5 +1,7 @@
 //! Businesses as another program writes them: read leniently, changed field by field.
 
+use std::sync::Arc;
+
 use mongodb::bson::{Bson, DateTime, Document, doc, oid::ObjectId};
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
@@ -8,10 +10,10 @@ use worker::store::{BusinessRecord, Store};
 use super::{Fresh, NUMBER, number};
 
 async fn insert(store: &Fresh, document: Document) {
-    store.collection("businesses").await.insert_one(document).await.expect("MongoDB answers");
+    store.backend.put("businesses", document).await;
 }
 
-async fn with_number(store: &Store, id: &str) -> Vec<BusinessRecord> {
+async fn with_number(store: &Arc<dyn Store>, id: &str) -> Vec<BusinessRecord> {
     store.businesses_with_number(&number(id)).await.expect("the store answers")
 }
 
@@ -20,7 +22,7 @@ fn fields(value: Value) -> Map<String, Value> {
     fields
 }
 
-async fn put(store: &Store, subdomain: &str, value: Value) -> bool {
+async fn put(store: &Arc<dyn Store>, subdomain: &str, value: Value) -> bool {
     store.put_business(subdomain, &fields(value)).await.expect("the store answers")
 }
 
@@ -125,7 +127,7 @@ async fn a_change_leaves_what_it_does_not_name() {
         "_id": "another", "subDomain": "stolen",
     });
     assert!(!put(&store, "acme", changes).await, "it was there");
-    let mut stored = store.collection("businesses").await.find_one(doc! { "_id": id }).await.expect("MongoDB answers");
+    let mut stored = store.backend.find("businesses", id).await;
     let stored = stored.as_mut().expect("the business is there");
     assert_eq!(stored.remove("whatsappEnabled"), Some(Bson::Boolean(true)));
     assert_eq!(stored.remove("whatsappPhoneNumberIds"), Some(Bson::Array(vec!["11".into()])));

@@ -1,6 +1,8 @@
 //! Dead letters: kept with their reason, counted when they come again, replayed when their business can be served or
 //! an operator asks for it.
 
+use std::sync::Arc;
+
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -15,11 +17,11 @@ use worker::{
     },
 };
 
-use super::{Fresh, LONG, NUMBER, OTHER_NUMBER, hours, number};
+use super::{Fresh, LONG, NUMBER, OTHER_NUMBER, number};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
-fn letter(id: &str, replay: ReplayPolicy) -> DeadLetter {
+pub(in super::super) fn letter(id: &str, replay: ReplayPolicy) -> DeadLetter {
     DeadLetter {
         id: id.to_owned(),
         reason: "unknown_business",
@@ -39,15 +41,15 @@ fn by_a_turn(id: &str) -> DeadLetter {
     DeadLetter { counted_as_answered: true, ..letter(id, ReplayPolicy::WhenServed) }
 }
 
-async fn bury(store: &Store, letter: &DeadLetter) {
+pub(in super::super) async fn bury(store: &Arc<dyn Store>, letter: &DeadLetter) {
     store.bury(letter).await.expect("the store answers");
 }
 
-async fn waiting(store: &Store) -> Vec<WaitingLetter> {
+async fn waiting(store: &Arc<dyn Store>) -> Vec<WaitingLetter> {
     store.waiting_letters(&number(NUMBER), 100).await.expect("the store answers")
 }
 
-async fn waiting_ids(store: &Store) -> Vec<String> {
+async fn waiting_ids(store: &Arc<dyn Store>) -> Vec<String> {
     waiting(store).await.into_iter().map(|letter| letter.id).collect()
 }
 
@@ -75,7 +77,7 @@ async fn a_letter_that_many_file_at_once_is_one() {
     let store = Fresh::open("many").await;
     let mut burying = JoinSet::new();
     for _ in 0..16 {
-        let store = Store::clone(&store);
+        let store = Arc::clone(&store);
         burying.spawn(async move { bury(&store, &letter("a", ReplayPolicy::WhenServed)).await });
     }
     burying.join_all().await;
@@ -210,7 +212,11 @@ async fn a_replay_has_a_name_of_its_own_only_where_the_message_counts_as_answere
     assert!(number_of().await > first, "its replay was buried, too");
 }
 
-async fn filed(store: &Store, filter: &LetterFilter, reading: Reading) -> Vec<FiledLetter> {
+pub(in super::super) async fn filed(
+    store: &Arc<dyn Store>,
+    filter: &LetterFilter,
+    reading: Reading,
+) -> Vec<FiledLetter> {
     let mut letters = store.filed_letters(filter, reading).await.expect("the store answers");
     let mut found = Vec::new();
     while let Some(letter) = letters.next_letter().await.expect("the store answers") {
@@ -219,28 +225,28 @@ async fn filed(store: &Store, filter: &LetterFilter, reading: Reading) -> Vec<Fi
     found
 }
 
-async fn filed_ids(store: &Store, filter: &LetterFilter) -> Vec<String> {
+async fn filed_ids(store: &Arc<dyn Store>, filter: &LetterFilter) -> Vec<String> {
     filed(store, filter, Reading::default()).await.into_iter().map(|letter| letter.id).collect()
 }
 
 /// The one letter with that id or handle.
-async fn one(store: &Store, id: &str) -> FiledLetter {
+async fn one(store: &Arc<dyn Store>, id: &str) -> FiledLetter {
     let filter = LetterFilter { ids: vec![id.to_owned()], standing: Standing::Any, ..LetterFilter::default() };
     let mut found = filed(store, &filter, Reading { with_bodies: true, ..Reading::default() }).await;
     assert_eq!(found.len(), 1, "{id}");
     found.remove(0)
 }
 
-async fn request(store: &Store, id: &str) -> bool {
+pub(in super::super) async fn request(store: &Arc<dyn Store>, id: &str) -> bool {
     let letter = one(store, id).await;
     store.request_replay(&letter).await.expect("the store answers")
 }
 
-async fn take_up(store: &Store) -> Option<WaitingLetter> {
+pub(in super::super) async fn take_up(store: &Arc<dyn Store>) -> Option<WaitingLetter> {
     store.take_up_requested(LONG).await.expect("the store answers")
 }
 
-async fn bury_again(store: &Store, letter: &WaitingLetter, reason: &'static str, replay: ReplayPolicy) {
+async fn bury_again(store: &Arc<dyn Store>, letter: &WaitingLetter, reason: &'static str, replay: ReplayPolicy) {
     store.bury_again(letter, reason, "once more", replay, Some(&number(NUMBER))).await.expect("the store answers");
 }
 
@@ -379,7 +385,7 @@ async fn a_requested_replay_is_one_workers_whatever_the_policy() {
     }
     let mut taking = JoinSet::new();
     for _ in 0..16 {
-        let store = Store::clone(&store);
+        let store = Arc::clone(&store);
         taking.spawn(async move { take_up(&store).await.map(|letter| letter.id) });
     }
     let mut taken: Vec<String> = taking.join_all().await.into_iter().flatten().collect();
@@ -485,40 +491,4 @@ async fn what_a_worker_is_replaying_is_not_discarded_under_its_hands() {
     let seen = one(&store, "b").await;
     assert!(store.discard(&seen).await.expect("the store answers"));
     assert_eq!(take_up(&store).await, None);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn letters_are_read_along_an_index_however_they_are_chosen() {
-    let store = Fresh::prepared("indexes").await;
-    for n in 0..20 {
-        bury(&store, &letter(&n.to_string(), ReplayPolicy::ByHand)).await;
-    }
-    assert!(request(&store, "7").await);
-    let profile = store.collection("system.profile").await;
-    let client = mongodb::Client::with_uri_str(shared::testing::server("MONGODB_URI")).await.expect("a valid URI");
-    let database = client.database(&profile.namespace().db);
-    database.run_command(doc! { "profile": 2 }).await.expect("every operation is recorded");
-    let owner = LetterOwner { businesses: vec![BusinessId("ours".to_owned())], numbers: vec![number(NUMBER)] };
-    let of_owner = LetterFilter { owner: Some(owner), ..LetterFilter::default() };
-    let reason = Some("unknown_business".to_owned());
-    let (since, until) = (Some(Timestamp::now() - hours(1)), Some(Timestamp::now()));
-    for filter in [
-        LetterFilter::default(),
-        LetterFilter { reason: reason.clone(), ..LetterFilter::default() },
-        LetterFilter { since, until, ..LetterFilter::default() },
-        LetterFilter { since, until, reason, ..of_owner.clone() },
-        of_owner,
-    ] {
-        for oldest_first in [false, true] {
-            let reading = Reading { oldest_first, ..Reading::default() };
-            assert_eq!(filed(&store, &filter, reading).await.len(), 20, "{filter:?}");
-        }
-    }
-    assert!(take_up(&store).await.is_some());
-    database.run_command(doc! { "profile": 0 }).await.expect("no more is recorded");
-    let bad = doc! { "$or": [{ "planSummary": { "$regex": "COLLSCAN" } }, { "hasSortStage": true }] };
-    assert_eq!(profile.find_one(bad).await.expect("found"), None);
-    // MongoDB itself looks for letters that expire, under no name.
-    let ours = doc! { "ns": format!("{}.dead_letters", database.name()), "appName": { "$exists": true } };
-    assert!(profile.count_documents(ours).await.expect("counted") >= 11, "all were recorded");
 }

@@ -1,5 +1,7 @@
 //! A customer who is forgotten leaves no text behind, whoever was at work, and begins anew.
 
+use std::sync::Arc;
+
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -33,10 +35,8 @@ pub(super) fn secret(n: u32) -> MailboxItem {
 /// Where a word is found, in whatever field of whatever document.
 pub(super) async fn traces(store: &Fresh, word: &str) -> Vec<String> {
     let mut traces = Vec::new();
-    for name in store.collections().await {
-        let mut cursor = store.collection(&name).await.find(doc! {}).await.expect("MongoDB answers");
-        while cursor.advance().await.expect("MongoDB answers") {
-            let document = cursor.deserialize_current().expect("a document");
+    for name in store.backend.collections().await {
+        for document in store.backend.all(&name).await {
             if format!("{document:?}").contains(word) {
                 traces.push(format!("{name}: {document:?}"));
             }
@@ -50,7 +50,7 @@ pub(super) async fn assert_no_trace(store: &Fresh) {
     assert!(traces.is_empty(), "{traces:#?}");
 }
 
-async fn forget(store: &Store, session: &SessionId) -> Forgotten {
+async fn forget(store: &Arc<dyn Store>, session: &SessionId) -> Forgotten {
     store.forget(session).await.expect("the store answers")
 }
 
@@ -123,7 +123,7 @@ pub(super) fn letter(id: &str, session: Option<&SessionId>, body: &str) -> DeadL
     }
 }
 
-pub(super) async fn bury(store: &Store, letter: &DeadLetter) {
+pub(super) async fn bury(store: &Arc<dyn Store>, letter: &DeadLetter) {
     store.bury(letter).await.expect("the store answers");
 }
 
@@ -183,7 +183,9 @@ async fn nobody_unknown_is_forgotten() {
     let store = Fresh::open("nobody").await;
     let talk = Talk::new(&store);
     assert_eq!(forget(&store, &talk.session).await, Forgotten::default());
-    assert!(store.collections().await.is_empty());
+    for name in store.backend.collections().await {
+        assert_eq!(store.backend.all(&name).await, [], "{name}");
+    }
     talk.receive(&[message(1)]).await;
 }
 
@@ -250,7 +252,7 @@ async fn what_a_turn_writes_before_it_dies_is_erased_later() {
     forget(&store, &talk.session).await;
     // It wrote, and died before it looked.
     let row = doc! { "_id": "late", "direction": "out", "conversation": talk.session.expose(), "body": WORD };
-    store.collection("messages").await.insert_one(row).await.expect("MongoDB answers");
+    store.backend.put("messages", row).await;
     assert_eq!(traces(&store, WORD).await.len(), 1);
     let due = async || {
         let due = store.forgotten_to_look_after(10).await.expect("the store answers");
@@ -277,9 +279,7 @@ async fn close(store: &Fresh, talk: &Talk, waiting: &[MailboxItem]) {
         "customer": { "wa_id": PHONE, "user_id": ANA }, "mailbox": waiting.iter().map(item).collect::<Vec<_>>(),
         "forgotten_at": DateTime::now(), "look_after_at": DateTime::now(),
     };
-    let conversations = store.collection("conversations").await;
-    let replaced = conversations.replace_one(doc! { "_id": session }, closed).await.expect("MongoDB answers");
-    assert_eq!(replaced.matched_count, 1);
+    store.backend.put("conversations", closed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -301,7 +301,7 @@ async fn whoever_dies_while_forgetting_one_of_two_conversations_the_next_one_for
         let store = Fresh::prepared("half_of_two").await;
         let (old, new) = two_of_one(&store).await;
         for _ in 0..steps {
-            store.merge_step(&old.session, AT_ONCE).await.expect("the store answers");
+            store.backend.merge_step(&old.session, AT_ONCE).await;
         }
         close(&store, &new, &[secret(4)]).await;
         let due = store.forgotten_to_look_after(10).await.expect("the store answers");
@@ -397,7 +397,7 @@ async fn conversations_that_are_being_merged_are_forgotten_together() {
             let store = Fresh::prepared("together").await;
             let (old, new) = two_of_one(&store).await;
             for _ in 0..steps {
-                store.merge_step(&old.session, AT_ONCE).await.expect("the store answers");
+                store.backend.merge_step(&old.session, AT_ONCE).await;
             }
             let forgotten = forget(&store, [&old.session, &new.session][either]).await;
             assert_eq!((forgotten.conversations, forgotten.messages), (2, 6), "after {steps} steps");

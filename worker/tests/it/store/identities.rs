@@ -1,5 +1,7 @@
 //! Identities: one customer, one conversation; two customers, or two businesses, never share one.
 
+use std::sync::Arc;
+
 use std::time::Duration;
 
 use shared::ids::SessionId;
@@ -18,16 +20,16 @@ const ANA: &str = "US.1349";
 const BEN: &str = "US.2718";
 
 /// As another worker would, which has nothing cached.
-async fn session(store: &Store, business: &Business, sender: &Sender) -> String {
+async fn session(store: &Arc<dyn Store>, business: &Business, sender: &Sender) -> String {
     let resolved = identities(store).resolve(business, sender).await.expect("the store answers");
     resolved.expect("the sender has an id").expose().to_owned()
 }
 
-async fn rename(store: &Store, business: &Business, old: &Sender, new: &Sender) {
+async fn rename(store: &Arc<dyn Store>, business: &Business, old: &Sender, new: &Sender) {
     identities(store).rename(business, old, new).await.expect("the store answers");
 }
 
-async fn find(store: &Store, business: &Business, sender: &Sender) -> Option<SessionId> {
+async fn find(store: &Arc<dyn Store>, business: &Business, sender: &Sender) -> Option<SessionId> {
     identities(store).find(business, sender).await.expect("the store answers")
 }
 
@@ -89,13 +91,13 @@ async fn a_recycled_number_is_a_new_person() {
 }
 
 /// What the conversation of this customer would be answered to.
-async fn recipient(store: &Store, sender: &Sender) -> (Option<String>, Option<String>) {
+async fn recipient(store: &Arc<dyn Store>, sender: &Sender) -> (Option<String>, Option<String>) {
     let talk = talk(store, sender).await;
     let customer = talk.claim_when_free("worker", Duration::from_millis(1)).await.conversation.customer;
     (customer.wa_id.map(|id| id.expose().to_owned()), customer.user_id.map(|id| id.expose().to_owned()))
 }
 
-async fn talk(store: &Store, sender: &Sender) -> Talk {
+async fn talk(store: &Arc<dyn Store>, sender: &Sender) -> Talk {
     let mut talk = Talk::of(store, Some("acme"), PHONE);
     talk.session = SessionId::from_stored(session(store, &acme(), sender).await);
     talk.customer =
@@ -226,7 +228,7 @@ async fn sixteen_who_meet_a_new_customer_agree_on_one_session() {
         };
         let mut resolving = JoinSet::new();
         for n in 0..16 {
-            let (store, sender) = (Store::clone(&store), senders[n % senders.len()].clone());
+            let (store, sender) = (Arc::clone(&store), senders[n % senders.len()].clone());
             resolving.spawn(async move { session(&store, &acme(), &sender).await });
         }
         let sessions = resolving.join_all().await;
@@ -244,7 +246,7 @@ async fn sixteen_who_meet_the_new_owner_of_a_number_agree_on_one_session() {
     rename(&store, &acme(), &phone(PHONE), &phone(OTHER_PHONE)).await;
     let mut resolving = JoinSet::new();
     for n in 0..16 {
-        let store = Store::clone(&store);
+        let store = Arc::clone(&store);
         let sender = if n % 2 == 0 { phone(PHONE) } else { both(PHONE, BEN) };
         resolving.spawn(async move { session(&store, &acme(), &sender).await });
     }

@@ -1,5 +1,7 @@
 //! What businesses know: kept apart whatever is asked, found by words and their stems, replaced as a whole.
 
+use std::sync::Arc;
+
 use std::collections::BTreeSet;
 
 use mongodb::bson::doc;
@@ -12,9 +14,9 @@ use worker::{
 use super::Fresh;
 
 /// A business, and the right to read what is its own.
-async fn business(store: &Fresh, id: &str) -> BusinessScope {
+pub(in super::super) async fn business(store: &Fresh, id: &str) -> BusinessScope {
     let document = doc! { "_id": id, "subDomain": id };
-    store.collection("businesses").await.insert_one(document).await.expect("MongoDB answers");
+    store.backend.put("businesses", document).await;
     let records = store.businesses_with_subdomain(id).await.expect("the store answers");
     records.first().expect("it is there").scope()
 }
@@ -24,32 +26,38 @@ fn passage(title: &str, text: &str) -> Passage {
 }
 
 /// Passages of a thousand characters each, more than can be given whole.
-fn many(word: &str, count: usize) -> Vec<Passage> {
+pub(in super::super) fn many(word: &str, count: usize) -> Vec<Passage> {
     (0..count).map(|n| passage(&format!("Part {n}"), &format!("{word} number{n} {}", "filler ".repeat(140)))).collect()
 }
 
-async fn put(store: &Store, scope: &BusinessScope, source: &str, passages: &[Passage], language: Option<&str>) {
+pub(in super::super) async fn put(
+    store: &Arc<dyn Store>,
+    scope: &BusinessScope,
+    source: &str,
+    passages: &[Passage],
+    language: Option<&str>,
+) {
     store.put_knowledge(scope, source, passages, language).await.expect("the store answers");
 }
 
-async fn size(store: &Store, scope: &BusinessScope) -> KnowledgeSize {
+pub(in super::super) async fn size(store: &Arc<dyn Store>, scope: &BusinessScope) -> KnowledgeSize {
     store.knowledge_size(scope).await.expect("the store answers")
 }
 
-async fn search(store: &Store, scope: &BusinessScope, question: &str) -> Vec<Found> {
+async fn search(store: &Arc<dyn Store>, scope: &BusinessScope, question: &str) -> Vec<Found> {
     let languages = size(store, scope).await.languages;
     store.search_knowledge(scope, question.into(), &languages, 50).await.expect("the store answers")
 }
 
-async fn titles(store: &Store, scope: &BusinessScope, question: &str) -> Vec<String> {
+async fn titles(store: &Arc<dyn Store>, scope: &BusinessScope, question: &str) -> Vec<String> {
     search(store, scope, question).await.into_iter().map(|found| found.passage.title).collect()
 }
 
-async fn whole(store: &Store, scope: &BusinessScope) -> Vec<Passage> {
+async fn whole(store: &Arc<dyn Store>, scope: &BusinessScope) -> Vec<Passage> {
     store.whole_knowledge(scope, usize::MAX).await.expect("the store answers")
 }
 
-async fn sources(store: &Store, scope: &BusinessScope) -> Vec<String> {
+async fn sources(store: &Arc<dyn Store>, scope: &BusinessScope) -> Vec<String> {
     let sources = store.knowledge_sources(scope).await.expect("the store answers");
     sources.into_iter().map(|source| source.source).collect()
 }
@@ -230,19 +238,4 @@ async fn a_business_without_knowledge_is_asked_for_once_and_so_is_one_that_many_
     for given in futures_util::future::join_all(asking).await {
         assert_eq!(given.expect("the store answers"), [passage("Hours", "nine")]);
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_size_is_read_from_an_index_alone() {
-    let store = Fresh::prepared("covered").await;
-    let scope = business(&store, "acme").await;
-    put(&store, &scope, "menu.md", &many("word", 20), Some("en")).await;
-    store.command(doc! { "profile": 2 }).await;
-    assert_eq!(size(&store, &scope).await.passages, 20);
-    store.command(doc! { "profile": 0 }).await;
-    let profile = store.collection("system.profile").await;
-    let seen = profile.find_one(doc! { "command.aggregate": "knowledge" }).await.expect("MongoDB answers");
-    let seen = seen.expect("the request was noted");
-    let count = |field| seen.get_i32(field).expect("a count");
-    assert_eq!((count("keysExamined"), count("docsExamined")), (20, 0), "{seen}");
 }

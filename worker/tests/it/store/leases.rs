@@ -1,12 +1,16 @@
 //! Leases: one holder at a time, and nothing that a former holder writes has any effect.
 
+use std::sync::Arc;
+
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 use worker::{
     conversation::LeaseKey,
-    store::{CommitOutcome, DueBusinesses, Landed, Memory, Postponement, Renewed, Store},
+    store::{CommitOutcome, DueBusinesses, Landed, Memory, Postponement, Renewed, Store, StoreError},
 };
+
+use mongodb::bson::doc;
 
 use super::{AT_ONCE, Fresh, LONG, NUMBER, SHORT, Talk, failed, id, message, messages, number, reply};
 
@@ -95,7 +99,7 @@ async fn a_worker_that_stops_gives_back_its_own_leases_only() {
     assert!(talks[2].try_claim("mine", LONG).await.is_none());
 }
 
-async fn renew(store: &Store, leases: &[LeaseKey], worker: &str, lease: Duration) -> Vec<Renewed> {
+async fn renew(store: &Arc<dyn Store>, leases: &[LeaseKey], worker: &str, lease: Duration) -> Vec<Renewed> {
     store.renew(leases, worker, lease).await.expect("the store answers")
 }
 
@@ -201,7 +205,7 @@ async fn a_settled_turn_cannot_be_settled_again() {
     assert_eq!(store.raw("conversations", talk.session.expose()).await, before);
 }
 
-async fn due(store: &Store, businesses: usize, each: i64) -> DueBusinesses {
+async fn due(store: &Arc<dyn Store>, businesses: usize, each: i64) -> DueBusinesses {
     let mut due = store.due(businesses, each).await.expect("the store answers");
     due.retain(|(_, sessions)| !sessions.is_empty());
     due.sort();
@@ -209,7 +213,7 @@ async fn due(store: &Store, businesses: usize, each: i64) -> DueBusinesses {
 }
 
 /// Looks until so many conversations are found: a scan knows the database's clock to within the time of a request only.
-async fn due_in_time(store: &Store, businesses: usize, each: i64, count: usize) -> DueBusinesses {
+async fn due_in_time(store: &Arc<dyn Store>, businesses: usize, each: i64, count: usize) -> DueBusinesses {
     let looking = async {
         loop {
             let found = due(store, businesses, each).await;
@@ -312,4 +316,19 @@ async fn a_message_that_lands_during_a_turn_waits_for_its_end() {
     let settled = talk.settle(&claim.lease, &[message(1)]).await.expect("the lease is held");
     assert_eq!(settled.due_in, Some(Duration::ZERO));
     assert_eq!(talk.claim().await.conversation.mailbox, [message(2)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_that_cannot_be_read_is_set_aside() {
+    let store = Fresh::open("corrupt").await;
+    let talk = Talk::new(&store);
+    talk.receive(&[message(1)]).await;
+    store.change("conversations", talk.session.expose(), doc! { "$set": { "attempts": "many" } }).await;
+    let claimed = store.claim(&talk.session, "worker", super::LONG).await;
+    assert!(matches!(claimed, Err(StoreError::Corrupt { .. })), "{claimed:?}");
+    assert!(talk.try_claim("worker", super::LONG).await.is_none(), "it is set aside");
+    // Once it is mended, it goes on with all that it held.
+    store.change("conversations", talk.session.expose(), doc! { "$set": { "attempts": 0 } }).await;
+    talk.receive(&[message(2)]).await;
+    assert_eq!(talk.claim().await.conversation.mailbox, [message(1), message(2)]);
 }

@@ -1,7 +1,8 @@
-//! What every store must do, told in domain types: one suite for each database that there is.
+//! What every store must do, told in domain types: one suite, which each database that there is includes.
 //!
-//! Each test has a database of its own. Only [`Fresh::open`], [`Fresh::raw`] and [`Fresh::change`] know that it is
-//! MongoDB; the last two look behind the store where time has to have passed, or where nothing may have changed.
+//! Each test has a database of its own, which a `backend` beside this module opens. Tests look behind the store where
+//! time has to have passed, or where nothing may have changed; what is there is told as MongoDB's documents, whatever
+//! the database is.
 
 // Clippy takes a whole file for a test only so.
 #![cfg(test)]
@@ -10,101 +11,83 @@ mod arrival;
 mod buckets;
 mod businesses;
 mod customers;
-mod dead_letters;
+pub(super) mod dead_letters;
 mod differential;
 mod evidence;
 mod forget;
 mod identities;
 mod interleavings;
-mod knowledge;
+pub(super) mod knowledge;
 mod landing;
 mod leases;
 mod merge;
 mod replies;
 mod resend;
-mod server;
 mod transcript;
 mod waiting;
 
-use std::{ops::Deref, sync::LazyLock, time::Duration};
+use std::{
+    ops::Deref,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use jiff::{SignedDuration, Timestamp};
-use mongodb::bson::{Document, doc};
-use secrecy::SecretString;
+use mongodb::bson::Document;
 use shared::ids::{MessageId, PhoneNumberId, SessionId, Subdomain, UserId, WaId};
 use worker::{
     conversation::{
         Aftermath, BusinessId, Conversation, Customer, LeaseKey, MailboxItem, MemoryTurn, Outbox, Part, PartForm,
         QuietTime, Remembered, ReplyKind,
     },
-    settings::StoreSettings,
     store::{Claim, CommitOutcome, Landed, Landing, Memory, Postponement, Settled, Store},
 };
 
+use super::backend::Backend;
+
 /// Longer than any test.
-const LONG: Duration = Duration::from_secs(600);
+pub(super) const LONG: Duration = Duration::from_secs(600);
 /// As short as a busy machine allows: a lease that a test waits out.
 const SHORT: Duration = Duration::from_millis(300);
 /// Due as soon as it has landed.
 const AT_ONCE: QuietTime = QuietTime { quiet: Duration::ZERO, ceiling: Duration::ZERO };
-const NUMBER: &str = "106540352242922";
+pub(super) const NUMBER: &str = "106540352242922";
 const OTHER_NUMBER: &str = "207651463353033";
 
 /// A store with nothing in it. Its database goes when this value does, also after a panic.
-struct Fresh {
-    store: Store,
-    database: String,
+pub(super) struct Fresh {
+    store: Arc<dyn Store>,
+    pub(super) backend: Backend,
 }
 
 impl Fresh {
-    /// Without indexes: no outcome may depend on them, and to create them takes longer than most of the tests.
-    async fn open(what: &str) -> Self {
-        let database = shared::testing::unique(what);
-        let uri = SecretString::from(shared::testing::server("MONGODB_URI"));
-        let store = Store::open(&StoreSettings { uri, database: database.clone() }).await.expect("a valid URI");
-        Self { store, database }
+    /// Unprepared, where a database can do without: no outcome may depend on indexes.
+    pub(super) async fn open(what: &str) -> Self {
+        let backend = Backend::open(what).await;
+        Self { store: backend.store(), backend }
     }
 
     /// With indexes, for what searches.
-    async fn prepared(what: &str) -> Self {
+    pub(super) async fn prepared(what: &str) -> Self {
         let fresh = Self::open(what).await;
-        fresh.prepare().await.expect("MongoDB is a replica set and creates indexes");
+        fresh.prepare().await.expect("the database can be prepared");
         fresh
-    }
-
-    async fn collection(&self, name: &str) -> mongodb::Collection<Document> {
-        let client = mongodb::Client::with_uri_str(shared::testing::server("MONGODB_URI")).await.expect("a valid URI");
-        client.database(&self.database).collection(name)
-    }
-
-    /// Asks the database itself.
-    async fn command(&self, command: Document) {
-        let client = mongodb::Client::with_uri_str(shared::testing::server("MONGODB_URI")).await.expect("a valid URI");
-        client.database(&self.database).run_command(command).await.expect("MongoDB does it");
-    }
-
-    /// The names of the collections that there are.
-    async fn collections(&self) -> Vec<String> {
-        let client = mongodb::Client::with_uri_str(shared::testing::server("MONGODB_URI")).await.expect("a valid URI");
-        client.database(&self.database).list_collection_names().await.expect("MongoDB answers")
     }
 
     /// A stored document as it is.
     async fn raw(&self, collection: &str, id: &str) -> Document {
-        let found = self.collection(collection).await.find_one(doc! { "_id": id }).await.expect("MongoDB answers");
-        found.expect("the document is there")
+        self.backend.find(collection, id).await.expect("the document is there")
     }
 
     /// Changes a stored document behind the store's back.
-    async fn change(&self, collection: &str, id: &str, update: Document) {
-        let changed = self.collection(collection).await.update_one(doc! { "_id": id }, update).await;
-        assert_eq!(changed.expect("MongoDB answers").matched_count, 1);
+    pub(super) async fn change(&self, collection: &str, id: &str, update: Document) {
+        self.backend.change(collection, id, update).await;
     }
 }
 
 impl Deref for Fresh {
-    type Target = Store;
-    fn deref(&self) -> &Store {
+    type Target = Arc<dyn Store>;
+    fn deref(&self) -> &Arc<dyn Store> {
         &self.store
     }
 }
@@ -112,31 +95,31 @@ impl Deref for Fresh {
 impl Drop for Fresh {
     fn drop(&mut self) {
         // Needs the multi-thread runtime, which every test here has.
-        let dropping = async { self.store.drop_database().await };
+        let dropping = self.backend.drop_all();
         let dropped = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(dropping));
         if let Err(error) = dropped {
-            eprintln!("the database {} stays behind: {error}", self.database);
+            eprintln!("a database stays behind: {error}");
         }
     }
 }
 
 /// One customer's conversation with a business, and how a test acts on it.
 #[derive(Clone)]
-struct Talk {
-    store: Store,
-    session: SessionId,
-    business: BusinessId,
-    subdomain: Option<Subdomain>,
-    customer: Customer,
-    quiet: QuietTime,
+pub(super) struct Talk {
+    store: Arc<dyn Store>,
+    pub(super) session: SessionId,
+    pub(super) business: BusinessId,
+    pub(super) subdomain: Option<Subdomain>,
+    pub(super) customer: Customer,
+    pub(super) quiet: QuietTime,
 }
 
 impl Talk {
-    fn new(store: &Store) -> Self {
+    pub(super) fn new(store: &Arc<dyn Store>) -> Self {
         Self::of(store, Some("acme"), "16505551234")
     }
 
-    fn of(store: &Store, subdomain: Option<&str>, phone: &str) -> Self {
+    fn of(store: &Arc<dyn Store>, subdomain: Option<&str>, phone: &str) -> Self {
         let subdomain = subdomain.map(|text| Subdomain::parse(text).expect("a subdomain"));
         Self {
             store: store.clone(),
@@ -153,7 +136,7 @@ impl Talk {
         self
     }
 
-    async fn land(&self, item: &MailboxItem) -> Landed {
+    pub(super) async fn land(&self, item: &MailboxItem) -> Landed {
         self.land_again(item, false).await
     }
 
@@ -171,7 +154,7 @@ impl Talk {
     }
 
     /// Lands messages that are new.
-    async fn receive(&self, items: &[MailboxItem]) {
+    pub(super) async fn receive(&self, items: &[MailboxItem]) {
         for item in items {
             assert!(matches!(self.land(item).await, Landed::New { .. }), "{} is new", item.id);
         }
@@ -200,7 +183,7 @@ impl Talk {
     }
 
     /// Answers these messages in one turn, with nothing to remember.
-    async fn answer(&self, items: &[MailboxItem]) -> Settled {
+    pub(super) async fn answer(&self, items: &[MailboxItem]) -> Settled {
         let claim = self.claim().await;
         self.settle(&claim.lease, items).await.expect("the lease is held")
     }
@@ -255,7 +238,7 @@ fn ids(items: &[MailboxItem]) -> Vec<MessageId> {
     items.iter().map(|item| item.id.clone()).collect()
 }
 
-fn number(text: &str) -> PhoneNumberId {
+pub(super) fn number(text: &str) -> PhoneNumberId {
     PhoneNumberId::parse(text).expect("a phone number id")
 }
 
@@ -267,12 +250,12 @@ fn user_id(text: &str) -> UserId {
     UserId::parse(text).expect("a user id")
 }
 
-fn hours(hours: i64) -> SignedDuration {
+pub(super) fn hours(hours: i64) -> SignedDuration {
     SignedDuration::from_hours(hours)
 }
 
 /// The customer's `n`th message, a second after the one before, about an hour ago.
-fn message(n: u32) -> MailboxItem {
+pub(super) fn message(n: u32) -> MailboxItem {
     static BEGIN: LazyLock<Timestamp> = LazyLock::new(|| Timestamp::now() - hours(1));
     message_at(n, *BEGIN + SignedDuration::from_secs(i64::from(n)))
 }

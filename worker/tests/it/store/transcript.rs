@@ -1,5 +1,7 @@
 //! The transcript: whatever comes, in whatever order and however often, it ends the same.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 use mongodb::bson::Document;
 use tokio::task::JoinSet;
@@ -13,7 +15,7 @@ use super::{Fresh, NUMBER, OTHER_NUMBER, Talk, id, message, number};
 
 const WAMID: &str = "wamid.out";
 
-async fn status(store: &Store, word: &str, rank: i32) {
+async fn status(store: &Arc<dyn Store>, word: &str, rank: i32) {
     let (number, wamid) = (number(NUMBER), id(WAMID));
     let at = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(i64::from(rank));
     let failed = word == "failed";
@@ -29,7 +31,7 @@ async fn status(store: &Store, word: &str, rank: i32) {
     store.record_status(&update).await.expect("the store answers");
 }
 
-async fn outbound(store: &Store, body: &str) {
+async fn outbound(store: &Arc<dyn Store>, body: &str) {
     let session = shared::ids::SessionId::from_stored("acme:16505551234");
     let (business_id, number, wamid) = (BusinessId("b".to_owned()), number(NUMBER), id(WAMID));
     let outbound = Outbound {
@@ -45,7 +47,7 @@ async fn outbound(store: &Store, body: &str) {
     store.record_outbound(&outbound).await.expect("the store answers");
 }
 
-async fn inbound(store: &Store, item: &MailboxItem, answered: bool) {
+async fn inbound(store: &Arc<dyn Store>, item: &MailboxItem, answered: bool) {
     let session = shared::ids::SessionId::from_stored("acme:16505551234");
     let business_id = BusinessId("b".to_owned());
     let inbound = Inbound {
@@ -64,7 +66,7 @@ async fn stored(store: &Fresh) -> Document {
     store.raw("messages", &format!("{NUMBER}:{WAMID}")).await
 }
 
-async fn answered(store: &Store, number_id: &str, item: &MailboxItem) -> bool {
+async fn answered(store: &Arc<dyn Store>, number_id: &str, item: &MailboxItem) -> bool {
     store.was_answered(&number(number_id), &item.id).await.expect("the store answers")
 }
 
@@ -99,7 +101,7 @@ async fn a_reference_does_not_wipe_out_the_content_that_it_refers_to() {
 }
 
 /// The right to read what is this customer's, which only a conversation gives.
-async fn scope(store: &Store, business: &str, phone: &str) -> CustomerScope {
+async fn scope(store: &Arc<dyn Store>, business: &str, phone: &str) -> CustomerScope {
     let mut talk = Talk::of(store, Some("acme"), phone);
     talk.business = BusinessId(business.to_owned());
     talk.receive(&[message(99)]).await;
@@ -201,7 +203,7 @@ async fn what_comes_at_once_ends_as_if_it_had_come_one_by_one() {
     let store = Fresh::open("at_once").await;
     let mut recording = JoinSet::new();
     for n in 0..16 {
-        let store = Store::clone(&store);
+        let store = Arc::clone(&store);
         recording.spawn(async move {
             let words = ["failed", "sent", "delivered", "read"];
             let rank = n % words.len();

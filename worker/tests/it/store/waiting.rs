@@ -1,5 +1,7 @@
 //! Waiting for another token: who waits is known, and a new token lets all of a business go on at once.
 
+use std::sync::Arc;
+
 use std::time::Duration;
 
 use worker::{
@@ -13,11 +15,11 @@ fn for_token(token: &str, delay: Duration) -> Postponement {
     Postponement { reason: "credentials", token: Some(token.to_owned()), ..failed(delay) }
 }
 
-async fn release(store: &Store, business: &BusinessId, current: &str) -> u64 {
+async fn release(store: &Arc<dyn Store>, business: &BusinessId, current: &str) -> u64 {
     store.release_waiting(business, current).await.expect("the store answers")
 }
 
-async fn waiting(store: &Store) -> Vec<BusinessId> {
+async fn waiting(store: &Arc<dyn Store>) -> Vec<BusinessId> {
     store.businesses_waiting().await.expect("the store answers")
 }
 

@@ -11,7 +11,10 @@ use simulator::{
     webhook::{Body, Content},
 };
 use tokio::sync::Notify;
-use worker::{settings::StoreSettings, store::Store};
+use worker::{
+    settings::StoreSettings,
+    store::{Forgetting, MongoStore},
+};
 
 use super::harness::{Options, System, acme, bolt};
 
@@ -180,7 +183,8 @@ async fn a_customer_who_is_forgotten_while_an_answer_is_thought_over_gets_none_a
     let second = system.write(&acme(), &customer, "the second swordfish").await;
     asked.notified().await;
     let uri = SecretString::from(testing::server("MONGODB_URI"));
-    let store = Store::open(&StoreSettings { uri, database: system.db.name().to_owned() }).await.expect("a valid URI");
+    let store =
+        MongoStore::open(&StoreSettings { uri, database: system.db.name().to_owned() }).await.expect("a valid URI");
     let session = SessionId::from_stored("acme:4915155500012");
     let forgotten = store.forget(&session).await.expect("the store answers");
     assert_eq!((forgotten.conversations, forgotten.identities), (1, 2));

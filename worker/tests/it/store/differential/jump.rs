@@ -38,9 +38,7 @@ impl Walk {
             }
         }
         if !update.is_empty() {
-            let conversations = self.raw.collection::<Document>("conversations");
-            let changed = conversations.update_one(doc! { "_id": self.session.expose() }, update).await;
-            assert_eq!(changed.expect("MongoDB answers").matched_count, 1);
+            self.store.change("conversations", self.session.expose(), update).await;
         }
         self.model = Some(model);
     }

@@ -16,7 +16,6 @@ use std::{
 
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
-use mongodb::bson::{DateTime, Document, doc};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use shared::ids::{SessionId, Subdomain};
 use worker::{
@@ -110,7 +109,6 @@ const MET: &[&str] = &[
 /// One conversation in a database of its own, and what it should be.
 struct Walk {
     store: Fresh,
-    raw: mongodb::Database,
     session: SessionId,
     business: BusinessId,
     subdomain: Option<Subdomain>,
@@ -127,9 +125,8 @@ async fn the_database_does_what_the_state_machine_says() {
     let given = std::env::var("SWITCHBOARD_SEED").ok().map(|seed| seed.parse().expect("SWITCHBOARD_SEED is a number"));
     let seed: u64 = given.unwrap_or_else(|| rand::rng().random());
     println!("SWITCHBOARD_SEED={seed}");
-    let client = mongodb::Client::with_uri_str(shared::testing::server("MONGODB_URI")).await.expect("a valid URI");
     let walks = stream::iter(0..WALKS).map(async |n| {
-        let mut walk = Walk::begin(&client, n, seed.wrapping_add(n)).await;
+        let mut walk = Walk::begin(n, seed.wrapping_add(n)).await;
         for _ in 0..STEPS {
             walk.step().await;
         }
@@ -145,15 +142,12 @@ async fn the_database_does_what_the_state_machine_says() {
 }
 
 impl Walk {
-    async fn begin(client: &mongodb::Client, n: u64, seed: u64) -> Self {
+    async fn begin(n: u64, seed: u64) -> Self {
         let store = Fresh::open("differential").await;
-        let raw = client.database(&store.database);
-        raw.collection("clock").insert_one(doc! {}).await.expect("MongoDB answers");
-        store.ping().await.expect("MongoDB answers");
+        store.ping().await.expect("the store answers");
         let subdomain = (!n.is_multiple_of(4)).then(|| Subdomain::parse("acme").expect("a subdomain"));
         Self {
             store,
-            raw,
             session: SessionId::new(subdomain.as_ref(), "16505551234"),
             business: BusinessId("$business".to_owned()),
             subdomain,
@@ -183,11 +177,7 @@ impl Walk {
 
     /// The database's clock.
     async fn clock(&self) -> Timestamp {
-        let reading = vec![doc! { "$project": { "now": "$$NOW" } }];
-        let mut cursor = self.raw.collection::<Document>("clock").aggregate(reading).await.expect("MongoDB answers");
-        assert!(cursor.advance().await.expect("MongoDB answers"), "the collection has a document");
-        let now: DateTime = *cursor.deserialize_current().expect("a document").get_datetime("now").expect("a date");
-        Timestamp::from_millisecond(now.timestamp_millis()).expect("in range")
+        self.store.backend.clock().await
     }
 
     /// There is a time at which the model does what the store did.
@@ -222,8 +212,7 @@ impl Walk {
 
     /// Nothing is stored that the model does not know of.
     async fn check_document(&self) {
-        let conversations = self.raw.collection::<Document>("conversations");
-        let found = conversations.find_one(doc! { "_id": self.session.expose() }).await.expect("MongoDB answers");
+        let found = self.store.backend.find("conversations", self.session.expose()).await;
         for (field, value) in found.iter().flatten() {
             assert!(FIELDS.contains(&field.as_str()), "{field}");
             assert!(field == "subdomain" || value.as_null().is_none(), "{field} is null");

@@ -9,8 +9,8 @@ use worker::{
     store::{Claim, CommitOutcome},
 };
 
+use super::super::failed;
 use super::*;
-use crate::store::failed;
 
 const WORLDS: u64 = 10;
 const STEPS: usize = 220;

@@ -6,7 +6,8 @@
 use mongodb::bson::{Bson, Document, doc};
 use shared::ids::SessionId;
 
-use super::super::{Result, Store, corrupt, pipeline::is_held};
+use super::super::{MongoStore, corrupt, pipeline::is_held};
+use crate::store::Result;
 
 /// Far more than come about: finished tombstones are pointed at the end of their chain.
 const LINKS_MOST: usize = 16;
@@ -54,7 +55,7 @@ impl Link {
     }
 }
 
-impl Store {
+impl MongoStore {
     /// A conversation without its content.
     pub(in super::super) async fn link(&self, session: &SessionId) -> Result<Option<Link>> {
         let has_outbox = doc! { "$ne": [{ "$type": "$outbox" }, "missing"] };

@@ -10,12 +10,13 @@ use mongodb::bson::{Bson, DateTime, Document, doc};
 use shared::ids::{MessageId, PhoneNumberId, SessionId, Subdomain};
 
 use super::super::{
-    Result, Store,
-    erasure::Whose,
-    is_duplicate_key,
+    MongoStore, from_bson, is_duplicate_key,
     pipeline::{keep, literal},
 };
-use crate::conversation::BusinessId;
+use crate::{
+    conversation::BusinessId,
+    store::{Businesses, Result, Whose},
+};
 
 /// A closed conversation is looked after again when it is twice as old, within these bounds, in milliseconds.
 const LOOK_FIRST_MS: i64 = 10_000;
@@ -30,7 +31,7 @@ pub(super) struct Remains {
     pub(super) whose: Whose,
 }
 
-impl Store {
+impl MongoStore {
     /// Leaves of a conversation what is needed to erase the rest, and to tell what was known. False: it is closed, or
     /// there is none.
     pub(super) async fn close_for_good(&self, session: &SessionId) -> Result<bool> {
@@ -68,7 +69,7 @@ impl Store {
         if is_fresh(closed) {
             ids_of(closed).iter().for_each(|id| whose.add_id(id));
         } else {
-            whose.arrived_by = closed.get_datetime("forgotten_at").ok().copied();
+            whose.arrived_by = closed.get_datetime("forgotten_at").ok().map(|at| from_bson(*at));
             if is_named(closed) {
                 whose.add_id(session.customer());
             }

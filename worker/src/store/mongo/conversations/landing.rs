@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use mongodb::{
     bson::{Document, doc},
     options::ReturnDocument,
@@ -9,18 +10,18 @@ use mongodb::{
 use shared::ids::{SessionId, Subdomain};
 
 use super::super::{
-    Result, Store, StoreError, corrupt, from_bson, is_duplicate_key,
+    MongoStore, corrupt, from_bson, is_duplicate_key,
     pipeline::{array, contains, due, keep, literal, whole},
     to_bson,
 };
-use crate::conversation::{Customer, Landed, Landing, MAILBOX_WITH_CONTENT, MailboxItem, window_end};
+use crate::{
+    conversation::{Customer, Landed, Landing, MAILBOX_WITH_CONTENT, MailboxItem, Resend, window_end},
+    store::{Mailboxes, Result, StoreError},
+};
 
-impl Store {
-    /// Puts a message into its conversation's mailbox, unless it is known.
-    ///
-    /// # Errors
-    /// [`StoreError`]; after `Unavailable` the message may have landed, and a repetition says `Duplicate`.
-    pub async fn land(&self, landing: &Landing<'_>) -> Result<Landed> {
+#[async_trait]
+impl Mailboxes for MongoStore {
+    async fn land(&self, landing: &Landing<'_>) -> Result<Landed> {
         let update = land_pipeline(landing);
         let filter = doc! { "_id": landing.session.expose() };
         let conversations = self.conversations();
@@ -45,6 +46,10 @@ impl Store {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    async fn land_resend(&self, resend: &Resend<'_>) -> Result<Option<Duration>> {
+        self.put_back(resend).await
     }
 }
 

@@ -2,24 +2,24 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use mongodb::bson::doc;
 use shared::ids::{SessionId, WaId};
 
 use super::{
-    super::{Result, Store, millis, pipeline::array},
+    super::{MongoStore, millis, pipeline::array},
     MEMORY_TURNS,
     chain::Link,
     turn_document, with_time,
 };
-use crate::conversation::{CustomerIdChange, MemoryTurn, Speaker};
+use crate::{
+    conversation::{CustomerIdChange, MemoryTurn, Speaker},
+    store::{People, Result},
+};
 
-impl Store {
-    /// A person has the conversation for that time from now, or the one in which it went on. A turn under way cannot
-    /// commit a reply any more. False: there is no such conversation.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
-    pub async fn hand_over(&self, session: &SessionId, length: Duration, said: Option<&str>) -> Result<bool> {
+#[async_trait]
+impl People for MongoStore {
+    async fn hand_over(&self, session: &SessionId, length: Duration, said: Option<&str>) -> Result<bool> {
         let line = said.map(|text| turn_document(&MemoryTurn { speaker: Speaker::Person, text: text.to_owned() }));
         let turns = with_time(line.into_iter().collect());
         let update = vec![doc! { "$set": {
@@ -43,13 +43,7 @@ impl Store {
         }
     }
 
-    /// The customer of a conversation has another id now, or none that is known: what is answered from here on, also
-    /// where the conversation went on or is to go on, must not go to the next owner of the old one. Nothing changes
-    /// where the old one is not on record, or where no id would be left to answer to.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
-    pub async fn replace_customer_id(&self, session: &SessionId, change: &CustomerIdChange) -> Result<()> {
+    async fn replace_customer_id(&self, session: &SessionId, change: &CustomerIdChange) -> Result<()> {
         let (field, old, new) = match change {
             CustomerIdChange::Phone { old, new } => ("customer.wa_id", old.expose(), new.as_ref().map(WaId::expose)),
             CustomerIdChange::User { old, new } => ("customer.user_id", old.expose(), Some(new.expose())),

@@ -3,26 +3,23 @@
 use std::time::Duration;
 
 use mongodb::{bson::doc, options::ReturnDocument};
-use shared::ids::SessionId;
 
 use super::{
     super::{
-        Result, Store,
+        MongoStore,
         pipeline::{array, due, literal, whole},
     },
     landing::item_document,
     not_handed_over, time_left,
 };
-use crate::conversation::{MailboxItem, Resend, resend_id};
+use crate::{
+    conversation::{MailboxItem, Resend, resend_id},
+    store::Result,
+};
 
-impl Store {
-    /// Puts a part of the last reply into the mailbox, to be sent once more. Says when it is due, from now. None:
-    /// that part was sent once more already, something else was said since or is under way, or a person has the
-    /// conversation.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`]; after `Unavailable` it may have landed, and a repetition says None.
-    pub async fn land_resend(&self, resend: &Resend<'_>) -> Result<Option<Duration>> {
+impl MongoStore {
+    /// [`crate::store::Mailboxes::land_resend`].
+    pub(super) async fn put_back(&self, resend: &Resend<'_>) -> Result<Option<Duration>> {
         let Some(id) = resend_id(resend.wamid) else { return Ok(None) };
         let item = MailboxItem {
             id,
@@ -61,14 +58,5 @@ impl Store {
             .projection(doc! { "due_in": { "$subtract": ["$due_at", "$$NOW"] } })
             .await?;
         Ok(landed.map(|document| time_left(&document, "due_in").unwrap_or_default()))
-    }
-
-    /// Whether a reply is still on its way out.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
-    pub async fn is_under_way(&self, session: &SessionId, reply_id: &str) -> Result<bool> {
-        let filter = doc! { "_id": session.expose(), "outbox.reply_id": reply_id };
-        Ok(self.conversations().find_one(filter).projection(doc! { "_id": 1 }).await?.is_some())
     }
 }

@@ -23,9 +23,6 @@ use mongodb::bson::{Bson, Document, doc};
 
 pub(super) use closed::{ids_of, is_named, numbers_of};
 pub(super) use forget::CLOSED_KEPT;
-pub use forget::Forgotten;
-pub use lease::DueBusinesses;
-pub use merge::{MergeRequest, MergeRequested, MergeStep};
 
 use super::pipeline::literal;
 use crate::conversation::{self, LeaseKey, MemoryTurn, Speaker, remembered};

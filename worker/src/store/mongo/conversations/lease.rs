@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use mongodb::{
     bson::{Document, doc},
     options::ReturnDocument,
@@ -10,22 +11,19 @@ use shared::ids::{SessionId, Subdomain};
 
 use super::{
     super::{
-        Result, Store, StoreError, millis,
+        MongoStore, millis,
         pipeline::{array, literal},
     },
     document, held_by,
 };
-use crate::conversation::{Claim, Conversation, LeaseKey, Renewed};
+use crate::{
+    conversation::{Claim, Conversation, LeaseKey, Renewed},
+    store::{DueBusinesses, Leasing, Result, StoreError},
+};
 
-/// The businesses that have due conversations, and which.
-pub type DueBusinesses = Vec<(Option<Subdomain>, Vec<SessionId>)>;
-
-impl Store {
-    /// Takes the lease of a conversation that is due and that nobody holds.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`]; after `Unavailable` the lease may be taken, and runs out by itself.
-    pub async fn claim(&self, session: &SessionId, worker: &str, lease: Duration) -> Result<Option<Claim>> {
+#[async_trait]
+impl Leasing for MongoStore {
+    async fn claim(&self, session: &SessionId, worker: &str, lease: Duration) -> Result<Option<Claim>> {
         let filter = doc! { "_id": session.expose(), "$expr": { "$and": [
             { "$lte": ["$due_at", "$$NOW"] },
             // A missing date sorts before every date, so "never due" has to be told from "due".
@@ -60,30 +58,13 @@ impl Store {
         }
     }
 
-    /// A document that cannot be read is due no more, until somebody mended it or its customer writes again.
-    async fn set_aside(&self, session: &SessionId) -> Result<()> {
-        tracing::error!(%session, "a conversation cannot be read: it is set aside as it is");
-        metrics::counter!("switchboard_conversations_set_aside_total").increment(1);
-        let update = doc! { "$unset": { "due_at": "", "lease": "" }, "$currentDate": { "set_aside_at": true } };
-        self.conversations().update_one(doc! { "_id": session.expose() }, update).await?;
-        Ok(())
-    }
-
-    /// The conversation as it is now; none: not mine any more.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
-    pub async fn reread(&self, lease: &LeaseKey) -> Result<Option<Conversation>> {
+    async fn reread(&self, lease: &LeaseKey) -> Result<Option<Conversation>> {
         let found = self.conversations().find_one(held_by(lease)).projection(unread_by_turns()).await?;
         let found = found.map(seen_by_holder).transpose()?;
         Ok(found.map(|(_, conversation)| conversation))
     }
 
-    /// Prolongs the leases that are still held, and tells which those are.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`]; some may have been prolonged.
-    pub async fn renew(&self, leases: &[LeaseKey], worker: &str, lease: Duration) -> Result<Vec<Renewed>> {
+    async fn renew(&self, leases: &[LeaseKey], worker: &str, lease: Duration) -> Result<Vec<Renewed>> {
         if leases.is_empty() {
             return Ok(Vec::new());
         }
@@ -105,30 +86,17 @@ impl Store {
         Ok(renewed)
     }
 
-    /// Gives one lease back as it is. False: not mine any more.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
-    pub async fn release(&self, lease: &LeaseKey) -> Result<bool> {
+    async fn release(&self, lease: &LeaseKey) -> Result<bool> {
         let update = doc! { "$unset": { "lease": "" } };
         Ok(self.conversations().update_one(held_by(lease), update).await?.matched_count == 1)
     }
 
-    /// Gives leases back as they are, due at once, for a worker that stops. Says how many there were.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`]; the leases run out by themselves.
-    pub async fn release_all(&self, worker: &str) -> Result<u64> {
+    async fn release_all(&self, worker: &str) -> Result<u64> {
         let update = doc! { "$unset": { "lease": "" } };
         Ok(self.conversations().update_many(doc! { "lease.worker": worker }, update).await?.modified_count)
     }
 
-    /// The businesses with due conversations that nobody holds, each with its first few. `after` is the business
-    /// to go on behind, so that repeated calls come round to all of them.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
-    pub async fn due(&self, businesses: usize, each: i64) -> Result<DueBusinesses> {
+    async fn due(&self, businesses: usize, each: i64) -> Result<DueBusinesses> {
         let now = self.now();
         let due = doc! { "due_at": { "$lte": now } };
         let free = doc! { "$or": [{ "lease": { "$exists": false } }, { "lease.until": { "$lte": now } }] };
@@ -152,6 +120,17 @@ impl Store {
             found.push((subdomain, sessions));
         }
         Ok(found)
+    }
+}
+
+impl MongoStore {
+    /// A document that cannot be read is due no more, until somebody mended it or its customer writes again.
+    async fn set_aside(&self, session: &SessionId) -> Result<()> {
+        tracing::error!(%session, "a conversation cannot be read: it is set aside as it is");
+        metrics::counter!("switchboard_conversations_set_aside_total").increment(1);
+        let update = doc! { "$unset": { "due_at": "", "lease": "" }, "$currentDate": { "set_aside_at": true } };
+        self.conversations().update_one(doc! { "_id": session.expose() }, update).await?;
+        Ok(())
     }
 }
 

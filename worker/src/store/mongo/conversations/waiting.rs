@@ -1,22 +1,23 @@
 //! Conversations that wait: until a time, for evidence, or for another token.
 
+use async_trait::async_trait;
 use mongodb::bson::{Bson, doc};
 
 use super::{
     super::{
-        Result, Store, millis,
+        MongoStore, millis,
         pipeline::{array, is_held, literal, with_part},
     },
     held_by,
 };
-use crate::conversation::{BusinessId, LeaseKey, Postponement};
+use crate::{
+    conversation::{BusinessId, LeaseKey, Postponement},
+    store::{Result, Waits},
+};
 
-impl Store {
-    /// Gives the lease back and lets the conversation wait. False: not mine any more.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
-    pub async fn postpone(&self, lease: &LeaseKey, postponement: &Postponement) -> Result<bool> {
+#[async_trait]
+impl Waits for MongoStore {
+    async fn postpone(&self, lease: &LeaseKey, postponement: &Postponement) -> Result<bool> {
         let retry_at = doc! { "$add": ["$$NOW", millis(postponement.delay)] };
         // Evidence that came during the turn leaves nothing to wait for.
         let doubt_is_left = doc! { "$in": ["sending", array("outbox.parts.state")] };
@@ -64,12 +65,7 @@ impl Store {
         Ok(self.conversations().update_one(held_by(lease), vec![doc! { "$set": set }]).await?.matched_count == 1)
     }
 
-    /// Makes due what waits at this business for another token than the `current` one, by their fingerprints. What
-    /// somebody holds is left alone: its turn decides. Says how many there were.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`]; after `Unavailable` some may be due.
-    pub async fn release_waiting(&self, business: &BusinessId, current: &str) -> Result<u64> {
+    async fn release_waiting(&self, business: &BusinessId, current: &str) -> Result<u64> {
         let filter = doc! {
             "business_id": business.0.as_str(),
             // The condition of the index.
@@ -83,11 +79,7 @@ impl Store {
         Ok(self.conversations().update_many(filter, update).await?.modified_count)
     }
 
-    /// The businesses of which some conversation waits for another token.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
-    pub async fn businesses_waiting(&self) -> Result<Vec<BusinessId>> {
+    async fn businesses_waiting(&self) -> Result<Vec<BusinessId>> {
         let waiting = doc! { "waits_for": { "$exists": true } };
         let found = self.conversations().distinct("business_id", waiting).await?;
         Ok(found.iter().filter_map(|id| id.as_str()).map(|id| BusinessId(id.to_owned())).collect())

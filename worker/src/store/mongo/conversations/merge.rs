@@ -13,77 +13,33 @@
 //! Tombstones never lead in a circle. One is written only by whoever followed the pointers from its target without
 //! coming back, after its own wish was there; in a circle, whoever made the last wish finds all the others.
 
+use async_trait::async_trait;
 use mongodb::{
     bson::{Bson, Document, doc},
     options::ReturnDocument,
 };
-use shared::ids::{SessionId, Subdomain, UserId, WaId};
+use shared::ids::{SessionId, Subdomain};
 
 use super::{
     super::{
-        Result, Store, StoreError, corrupt, is_duplicate_key,
+        MongoStore, corrupt, is_duplicate_key,
         pipeline::{is_held, keep, literal},
     },
     chain::{Link, Wish},
     copy, document,
 };
-use crate::conversation::{BusinessId, QuietTime};
+use crate::{
+    conversation::QuietTime,
+    store::{Forgetting, Inspection, MergeRequest, MergeRequested, MergeStep, Merges, Result, StoreError},
+};
 
 /// A merge that has to wait is tried again after an eighth of its age, within these bounds, in milliseconds.
 const RETRY_FIRST_MS: i64 = 2_000;
 const RETRY_MOST_MS: i64 = 60_000;
 
-/// Two conversations that a message with both ids shows to be one customer's.
-#[derive(Debug, Clone, Copy)]
-pub struct MergeRequest<'a> {
-    /// Whose they are.
-    pub business_id: &'a BusinessId,
-    /// The business's subdomain.
-    pub subdomain: Option<&'a Subdomain>,
-    /// The phone number's, which ends.
-    pub from: &'a SessionId,
-    /// The user id's, which goes on.
-    pub into: &'a SessionId,
-    /// The number.
-    pub phone: &'a WaId,
-    /// The user id.
-    pub user_id: &'a UserId,
-}
-
-/// What became of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MergeRequested {
-    /// It will be done, by whoever comes to it.
-    Recorded,
-    /// They are one.
-    Done,
-    /// The number's customer has a user id of their own, or the user id's another number: nothing was changed.
-    OtherCustomer,
-    /// One of them was forgotten: nothing was changed.
-    Forgotten,
-}
-
-/// What a step of a merge did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MergeStep {
-    /// The tombstone is written.
-    Closed,
-    /// The content is in the conversation that goes on.
-    Copied,
-    /// It is over.
-    Finished,
-    /// Somebody has one of them in hand, or a reply is under way: later.
-    Waits,
-    /// No merge is under way.
-    Nothing,
-}
-
-impl Store {
-    /// Wants two conversations to be one. The first wish counts.
-    ///
-    /// # Errors
-    /// [`StoreError`]; after `Unavailable` it may be recorded, and may be repeated.
-    pub async fn request_merge(&self, request: &MergeRequest<'_>) -> Result<MergeRequested> {
+#[async_trait]
+impl Merges for MongoStore {
+    async fn request_merge(&self, request: &MergeRequest<'_>) -> Result<MergeRequested> {
         let (from, into) = (self.end_of(request.from).await?, self.end_of(request.into).await?);
         if from == into {
             return Ok(MergeRequested::Done);
@@ -103,6 +59,52 @@ impl Store {
             return Ok(MergeRequested::OtherCustomer);
         }
         self.record_wish(request, &from, &into).await
+    }
+
+    async fn merges_under_way(&self, most: i64) -> Result<Vec<SessionId>> {
+        let filter = doc! { "merge": { "$exists": true }, "merge.try_at": { "$lte": self.now() } };
+        let conversations = self.conversations();
+        let finding = conversations.find(filter).sort(doc! { "merge.try_at": 1 }).limit(most);
+        let mut cursor = finding.projection(doc! { "_id": 1 }).await?;
+        let mut found = Vec::new();
+        while cursor.advance().await? {
+            found.extend(cursor.deserialize_current()?.get_str("_id").ok().map(SessionId::from_stored));
+        }
+        Ok(found)
+    }
+
+    async fn merge(&self, from: &SessionId, quiet: QuietTime) -> Result<MergeStep> {
+        loop {
+            match self.merge_step(from, quiet).await {
+                Ok(MergeStep::Closed | MergeStep::Copied) => {}
+                Ok(step @ (MergeStep::Finished | MergeStep::Nothing)) => return Ok(step),
+                Ok(MergeStep::Waits) => {
+                    self.put_off(from).await?;
+                    return Ok(MergeStep::Waits);
+                }
+                Err(error) => {
+                    if error.is_permanent() {
+                        self.put_off(from).await?;
+                    }
+                    return Err(error);
+                }
+            }
+        }
+    }
+}
+
+impl MongoStore {
+    /// Makes the next step of a merge.
+    ///
+    /// # Errors
+    /// [`StoreError`]; after `Unavailable` the step may be made.
+    pub async fn merge_step(&self, from: &SessionId, quiet: QuietTime) -> Result<MergeStep> {
+        let Some(source) = self.link(from).await? else { return Ok(MergeStep::Nothing) };
+        let Some(wish) = &source.wish else { return Ok(MergeStep::Nothing) };
+        match &source.merged_into {
+            None => self.close_for_merge(from, wish).await,
+            Some(target) => self.hand_on(from, wish, target, quiet).await,
+        }
     }
 
     /// Where a conversation went on; itself, if it did not.
@@ -176,59 +178,6 @@ impl Store {
             Some(link) if link.merged_into.is_some() => MergeRequested::Recorded,
             Some(_) | None => MergeRequested::OtherCustomer,
         })
-    }
-
-    /// The merges that are to be tried now, the longest waiting first.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn merges_under_way(&self, most: i64) -> Result<Vec<SessionId>> {
-        let filter = doc! { "merge": { "$exists": true }, "merge.try_at": { "$lte": self.now() } };
-        let conversations = self.conversations();
-        let finding = conversations.find(filter).sort(doc! { "merge.try_at": 1 }).limit(most);
-        let mut cursor = finding.projection(doc! { "_id": 1 }).await?;
-        let mut found = Vec::new();
-        while cursor.advance().await? {
-            found.extend(cursor.deserialize_current()?.get_str("_id").ok().map(SessionId::from_stored));
-        }
-        Ok(found)
-    }
-
-    /// Merges as far as is possible now; one that has to wait is left to [`Self::merges_under_way`]. Messages that are
-    /// merged into another mailbox are due there by `quiet`.
-    ///
-    /// # Errors
-    /// [`StoreError`]; it goes on where it was.
-    pub async fn merge(&self, from: &SessionId, quiet: QuietTime) -> Result<MergeStep> {
-        loop {
-            match self.merge_step(from, quiet).await {
-                Ok(MergeStep::Closed | MergeStep::Copied) => {}
-                Ok(step @ (MergeStep::Finished | MergeStep::Nothing)) => return Ok(step),
-                Ok(MergeStep::Waits) => {
-                    self.put_off(from).await?;
-                    return Ok(MergeStep::Waits);
-                }
-                Err(error) => {
-                    if error.is_permanent() {
-                        self.put_off(from).await?;
-                    }
-                    return Err(error);
-                }
-            }
-        }
-    }
-
-    /// Makes the next step of a merge.
-    ///
-    /// # Errors
-    /// [`StoreError`]; after `Unavailable` the step may be made.
-    pub async fn merge_step(&self, from: &SessionId, quiet: QuietTime) -> Result<MergeStep> {
-        let Some(source) = self.link(from).await? else { return Ok(MergeStep::Nothing) };
-        let Some(wish) = &source.wish else { return Ok(MergeStep::Nothing) };
-        match &source.merged_into {
-            None => self.close_for_merge(from, wish).await,
-            Some(target) => self.hand_on(from, wish, target, quiet).await,
-        }
     }
 
     async fn close_for_merge(&self, from: &SessionId, wish: &Wish) -> Result<MergeStep> {

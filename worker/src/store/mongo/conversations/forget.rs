@@ -12,53 +12,20 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use mongodb::bson::doc;
 use shared::ids::SessionId;
 
-use super::{
-    super::{Result, Store},
-    chain::Link,
-    closed::Remains,
-};
+use super::{super::MongoStore, chain::Link, closed::Remains};
+use crate::store::{Forgetting, Forgotten, Result};
 
 /// How long a closed conversation is kept and looked after. Longer than any process sleeps over a turn, and as long as
 /// the transcript tells a redelivery.
 pub(in super::super) const CLOSED_KEPT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
-/// How many documents of each collection lost what they held of a customer.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Forgotten {
-    /// Conversations that were closed.
-    pub conversations: u64,
-    /// Messages of the transcript; their ids stay until they expire.
-    pub messages: u64,
-    /// Dead letters; they are discarded.
-    pub dead_letters: u64,
-    /// Account events, group messages and notes of the system; their ids stay until they expire.
-    pub events: u64,
-    /// Numbers and user ids that lead nowhere any more.
-    pub identities: u64,
-}
-
-impl Forgotten {
-    /// Counts what another step erased.
-    pub fn add(&mut self, other: Self) {
-        self.conversations += other.conversations;
-        self.messages += other.messages;
-        self.dead_letters += other.dead_letters;
-        self.events += other.events;
-        self.identities += other.identities;
-    }
-}
-
-impl Store {
-    /// Erases one customer: the conversation, those that were or are to be merged with it, the transcript, dead letters,
-    /// events and aliases. A message that was known remains known, as its id, until the transcript expires. May be repeated.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`]; what was closed is finished by [`Self::forgotten_to_look_after`], and a repetition
-    /// does the rest.
-    pub async fn forget(&self, session: &SessionId) -> Result<Forgotten> {
+#[async_trait]
+impl Forgetting for MongoStore {
+    async fn forget(&self, session: &SessionId) -> Result<Forgotten> {
         let mut forgotten = Forgotten::default();
         // The one that goes on first: nothing is copied into it any more, and the others are found from it, whoever dies.
         let sessions = self.family(session).await?;
@@ -74,11 +41,7 @@ impl Store {
         Ok(forgotten)
     }
 
-    /// Closed conversations that are to be looked after now: each may be forgotten once more.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
-    pub async fn forgotten_to_look_after(&self, most: i64) -> Result<Vec<SessionId>> {
+    async fn forgotten_to_look_after(&self, most: i64) -> Result<Vec<SessionId>> {
         let filter = doc! { "look_after_at": { "$exists": true, "$lte": self.now() } };
         let conversations = self.conversations();
         let finding = conversations.find(filter).sort(doc! { "look_after_at": 1 }).limit(most);
@@ -89,7 +52,9 @@ impl Store {
         }
         Ok(found)
     }
+}
 
+impl MongoStore {
     /// Every conversation that is one with this one, or is to be; those that lead to others come after these.
     pub(in super::super) async fn family(&self, session: &SessionId) -> Result<Vec<SessionId>> {
         let onwards = self.chain(session, Link::pointer).await?.unwrap_or_default();

@@ -1,5 +1,6 @@
 //! From a reply that was decided on to a settled conversation.
 
+use async_trait::async_trait;
 use mongodb::{
     bson::{Bson, Document, doc},
     options::ReturnDocument,
@@ -8,28 +9,31 @@ use shared::ids::{MessageId, PhoneNumberId, SessionId};
 
 use super::{
     super::{
-        Result, Store, millis,
+        MongoStore, millis,
         pipeline::{array, is_held, keep, literal, spend_one, take_out, whole, with_part},
         to_bson,
     },
     MEMORY_TURNS, held_by, not_handed_over, time_left, turn_document, with_time,
 };
-use crate::conversation::{
-    Aftermath, CommitOutcome, FACTS_MOST, FactChange, LeaseKey, Memory, Outbox, Part, QuietTime, ReplyKind, Settled,
-    remembered,
+use crate::{
+    conversation::{
+        Aftermath, CommitOutcome, FACTS_MOST, FactChange, LeaseKey, Memory, Outbox, Part, QuietTime, ReplyKind,
+        Settled, remembered,
+    },
+    store::{Replies, Result},
 };
 
 /// How a stored reply is told from an answer and an apology.
 const RESEND: &str = "resend";
 
-impl Store {
-    /// Writes the reply and marks its first part as being sent, unless the mailbox holds messages to the reply's
-    /// number that are not among the `seen`: they came since, and should be taken into the reply. Without `seen`,
-    /// they are left for the next turn. What is to be sent once more is nothing that a reply could take in.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
-    pub async fn commit_reply(
+#[async_trait]
+impl Replies for MongoStore {
+    async fn is_under_way(&self, session: &SessionId, reply_id: &str) -> Result<bool> {
+        let filter = doc! { "_id": session.expose(), "outbox.reply_id": reply_id };
+        Ok(self.conversations().find_one(filter).projection(doc! { "_id": 1 }).await?.is_some())
+    }
+
+    async fn commit_reply(
         &self,
         lease: &LeaseKey,
         outbox: &Outbox,
@@ -59,27 +63,7 @@ impl Store {
         self.why_not_committed(lease, outbox).await
     }
 
-    async fn why_not_committed(&self, lease: &LeaseKey, outbox: &Outbox) -> Result<CommitOutcome> {
-        let mut projection = doc! { "outbox.reply_id": 1 };
-        projection.insert("free", not_handed_over());
-        let found = self.conversations().find_one(held_by(lease)).projection(projection).await?;
-        let Some(document) = found else { return Ok(CommitOutcome::Fenced) };
-        let theirs = document.get_document("outbox").ok().and_then(|outbox| outbox.get_str("reply_id").ok());
-        Ok(match theirs {
-            Some(reply) if reply == outbox.reply_id => CommitOutcome::Committed,
-            // Only the holder of the lease writes an outbox.
-            Some(_) => CommitOutcome::Fenced,
-            None if document.get_bool("free").is_ok_and(|free| !free) => CommitOutcome::HandedOver,
-            None => CommitOutcome::NewerMessages,
-        })
-    }
-
-    /// Begins the next try of a part that was not sent, or of whose last try nothing was heard. False: not mine,
-    /// or no longer so; then it must not be sent. `as_text`: its form was refused, and it goes as plain text from now on.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`]; after `Unavailable` the try may be begun: do not send.
-    pub async fn begin_try(
+    async fn begin_try(
         &self,
         lease: &LeaseKey,
         reply_id: &str,
@@ -108,11 +92,7 @@ impl Store {
         Ok(self.conversations().update_one(filter, update).await?.matched_count == 1)
     }
 
-    /// Records that a part was accepted, and begins the next one. False: not mine any more.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`]; the part stays in doubt, and the status webhook settles it.
-    pub async fn part_sent(&self, lease: &LeaseKey, reply_id: &str, part: usize, wamid: &MessageId) -> Result<bool> {
+    async fn part_sent(&self, lease: &LeaseKey, reply_id: &str, part: usize, wamid: &MessageId) -> Result<bool> {
         let mut filter = held_by(lease);
         filter.insert("outbox.reply_id", reply_id);
         let is_next = doc! { "$and": [{ "$eq": ["$$p.n", whole(part + 1)] }, { "$eq": ["$$p.state", "waiting"] }] };
@@ -130,12 +110,7 @@ impl Store {
         Ok(self.conversations().update_one(filter, update).await?.matched_count == 1)
     }
 
-    /// Ends a turn: the messages leave the mailbox and count as answered, the reply leaves the outbox, the memory
-    /// grows, the lease goes. With messages left, says when they are due. None: not mine any more.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`]; after `Unavailable` it may have happened.
-    pub async fn settle(
+    async fn settle(
         &self,
         lease: &LeaseKey,
         number: &PhoneNumberId,
@@ -182,12 +157,7 @@ impl Store {
         Ok(settled.map(|document| Settled { due_in: time_left(&document, "due_in") }))
     }
 
-    /// Records evidence that a part reached Meta. Not fenced: a fact is a fact; and it only ever goes forward.
-    /// Where nobody holds the lease the conversation is due at once. False: nothing waits for this evidence.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
-    pub async fn evidence(
+    async fn evidence(
         &self,
         session: &SessionId,
         number: &PhoneNumberId,
@@ -207,6 +177,23 @@ impl Store {
             "retry_at": { "$cond": [is_held(), keep("retry_at"), "$$REMOVE"] },
         } }];
         Ok(self.conversations().update_one(filter, update).await?.matched_count == 1)
+    }
+}
+
+impl MongoStore {
+    async fn why_not_committed(&self, lease: &LeaseKey, outbox: &Outbox) -> Result<CommitOutcome> {
+        let mut projection = doc! { "outbox.reply_id": 1 };
+        projection.insert("free", not_handed_over());
+        let found = self.conversations().find_one(held_by(lease)).projection(projection).await?;
+        let Some(document) = found else { return Ok(CommitOutcome::Fenced) };
+        let theirs = document.get_document("outbox").ok().and_then(|outbox| outbox.get_str("reply_id").ok());
+        Ok(match theirs {
+            Some(reply) if reply == outbox.reply_id => CommitOutcome::Committed,
+            // Only the holder of the lease writes an outbox.
+            Some(_) => CommitOutcome::Fenced,
+            None if document.get_bool("free").is_ok_and(|free| !free) => CommitOutcome::HandedOver,
+            None => CommitOutcome::NewerMessages,
+        })
     }
 }
 

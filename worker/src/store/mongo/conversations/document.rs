@@ -2,25 +2,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use async_trait::async_trait;
 use mongodb::bson::{DateTime, Document, deserialize_from_document, doc};
 use serde::Deserialize;
 use shared::ids::{MessageId, PhoneNumberId, SessionId, Subdomain, UserId, WaId};
 
-use super::super::{Result, Store, corrupt, from_bson};
-use crate::conversation::{
-    BusinessId, Customer, Fact, MailboxItem, PartState, Remembered, ReplyKind, Speaker,
-    state::{
-        Answered, LastError, LastLand, LastReply, Lease, OutboxRecord, PartRecord, State, Try, Verdict, Waiting,
-        WaitsFor,
+use super::super::{MongoStore, corrupt, from_bson};
+use crate::{
+    conversation::{
+        BusinessId, Customer, Fact, MailboxItem, PartState, Remembered, ReplyKind, Speaker,
+        state::{
+            Answered, LastError, LastLand, LastReply, Lease, OutboxRecord, PartRecord, State, Try, Verdict, Waiting,
+            WaitsFor,
+        },
     },
+    store::{Inspection, Result},
 };
 
-impl Store {
-    /// Everything that is stored of a conversation.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
-    pub async fn state(&self, session: &SessionId) -> Result<Option<State>> {
+#[async_trait]
+impl Inspection for MongoStore {
+    async fn state(&self, session: &SessionId) -> Result<Option<State>> {
         self.conversations().find_one(doc! { "_id": session.expose() }).await?.map(read).transpose()
     }
 }

@@ -1,0 +1,139 @@
+//! Commands that look after what is stored, wherever that is.
+
+use std::{path::PathBuf, sync::Arc};
+
+use clap::Subcommand;
+use shared::{ids::PhoneNumberId, settings::Reader};
+
+use super::{
+    CheckCommand, CustomerCommand, DeadLetterCommand, Failure, KnowledgeCommand, business, business_check, customer,
+    dead_letter, knowledge, token,
+};
+use crate::{business::TokenCipher, settings::EncryptionSettings, store::Store};
+
+/// What can be looked after.
+#[derive(Debug, Subcommand)]
+pub enum CareCommand {
+    /// Look after businesses
+    #[command(subcommand)]
+    Business(BusinessCommand),
+    /// Show what is stored of a customer, or forget it
+    #[command(subcommand)]
+    Customer(CustomerCommand),
+    /// Look after messages that could not be answered
+    #[command(subcommand)]
+    DeadLetter(DeadLetterCommand),
+    /// Look after what a business's companion can look up
+    #[command(subcommand)]
+    Knowledge(KnowledgeCommand),
+    /// Encrypt and check access tokens; the value comes from standard input
+    #[command(subcommand)]
+    Token(TokenCommand),
+}
+
+/// `worker business …`
+#[derive(Debug, Subcommand)]
+pub enum BusinessCommand {
+    /// Every business that has WhatsApp
+    List,
+    /// What is known of one business
+    Show {
+        /// Its `subDomain`
+        subdomain: String,
+    },
+    /// Say what is wrong in the documents of businesses; exit code 1 where something is
+    Check(CheckCommand),
+    /// Add or change businesses from a JSON file with the back end's field names; plain secrets are encrypted
+    Import {
+        /// One object, an array of them, or one object a line; MongoDB's extended JSON is understood
+        file: PathBuf,
+    },
+    /// Write the businesses that have WhatsApp to a JSON file, for `business import` elsewhere. Tokens stay encrypted: the
+    /// other place needs the same ENCRYPTION_SECRET, or this one as ENCRYPTION_SECRET_PREVIOUS
+    Export {
+        /// A file that is not there yet
+        file: PathBuf,
+    },
+}
+
+/// `worker token …`
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Print the form in which a token is stored
+    Encrypt,
+    /// Say whether a stored token decrypts
+    Check,
+}
+
+/// Looks after what is stored. `find` reads how the database is found, and gives what opens it; none where something is
+/// missing, which it notes.
+///
+/// # Errors
+/// [`Failure`].
+pub async fn look_after<F>(
+    command: CareCommand,
+    mut reader: Reader,
+    find: impl FnOnce(&mut Reader) -> Option<F>,
+) -> Result<(), Failure>
+where
+    F: Future<Output = anyhow::Result<Arc<dyn Store>>>,
+{
+    match command {
+        CareCommand::Business(BusinessCommand::Check(command)) => business_check::execute(command, reader, find).await,
+        CareCommand::Business(command) => {
+            let (store, encryption) = (find(&mut reader), EncryptionSettings::read(&mut reader));
+            let (store, cipher) = (open(store, reader).await?, cipher(encryption));
+            let done = match command {
+                BusinessCommand::List => business::list(&*store, &cipher).await,
+                BusinessCommand::Show { subdomain } => business::show(&*store, &cipher, &subdomain).await,
+                BusinessCommand::Export { file } => business::export(&*store, &file).await,
+                BusinessCommand::Import { file } => business::import(&*store, &cipher, &file).await,
+                BusinessCommand::Check(_) => unreachable!("it was taken out above"),
+            };
+            store.close().await;
+            Ok(done?)
+        }
+        CareCommand::Customer(command) => {
+            let store = open(find(&mut reader), reader).await?;
+            let done = customer::execute(command, &*store).await;
+            store.close().await;
+            Ok(done?)
+        }
+        CareCommand::DeadLetter(command) => {
+            let fallback = reader.text("WHATSAPP_PHONE_NUMBER_ID").and_then(|id| PhoneNumberId::parse(&id).ok());
+            let store = open(find(&mut reader), reader).await?;
+            let done = dead_letter::execute(command, &*store, fallback).await;
+            store.close().await;
+            Ok(done?)
+        }
+        CareCommand::Knowledge(command) => {
+            let store = open(find(&mut reader), reader).await?;
+            let done = knowledge::execute(command, &store).await;
+            store.close().await;
+            Ok(done?)
+        }
+        CareCommand::Token(command) => {
+            let encryption = EncryptionSettings::read(&mut reader);
+            reader.finish()?;
+            let cipher = cipher(encryption);
+            match command {
+                TokenCommand::Encrypt => token::encrypt(&cipher)?,
+                TokenCommand::Check => token::check(&cipher)?,
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Ends the reading, and opens the database.
+pub(super) async fn open<F>(store: Option<F>, reader: Reader) -> Result<Arc<dyn Store>, Failure>
+where
+    F: Future<Output = anyhow::Result<Arc<dyn Store>>>,
+{
+    reader.finish()?;
+    Ok(store.expect("what is missing was noted, and ended the reading").await?)
+}
+
+fn cipher(encryption: Option<EncryptionSettings>) -> TokenCipher {
+    TokenCipher::new(&encryption.expect("what is missing was noted, and ended the reading"))
+}

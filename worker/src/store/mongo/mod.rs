@@ -1,0 +1,190 @@
+//! The store on MongoDB, for any number of workers.
+//!
+//! Every change of a conversation is one atomic update of one document, with majority and journal, guarded by the
+//! lease's epoch where the writer must own the conversation.
+
+mod conversations;
+mod pipeline;
+mod error;
+mod transcript;
+mod dead_letters;
+mod filed_letters;
+mod businesses;
+mod identities;
+mod events;
+mod knowledge;
+mod erasure;
+mod customers;
+mod traces;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use mongodb::{
+    Client, Collection, Database, IndexModel,
+    bson::{Bson, DateTime, Document, doc},
+    options::{Acknowledgment, ClientOptions, IndexOptions, ReadPreference, SelectionCriteria, WriteConcern},
+};
+use secrecy::ExposeSecret;
+
+use self::error::{corrupt, is_duplicate_key};
+use super::{Result, Store, StoreError};
+use crate::settings::StoreSettings;
+
+/// A primary that cannot reach a majority would keep a write waiting for ever.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The database of one installation. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct MongoStore {
+    client: Client,
+    db: Database,
+    /// How far the database's clock is ahead of ours, in milliseconds.
+    clock_ahead_ms: Arc<AtomicI64>,
+}
+
+impl MongoStore {
+    /// Prepares a client. It connects when it is first used.
+    ///
+    /// # Errors
+    /// `MONGODB_URI` cannot be parsed (its options are read only here; its scheme was checked with the settings).
+    pub async fn open(settings: &StoreSettings) -> anyhow::Result<Self> {
+        // The driver's message may repeat a part of the password that it took for an address.
+        let parsed = ClientOptions::parse(settings.uri.expose_secret()).await;
+        let mut options = parsed.map_err(|_| {
+            anyhow::anyhow!(
+                "MONGODB_URI cannot be parsed, or its name cannot be resolved; special characters in the user and the \
+                 password must be percent-encoded"
+            )
+        })?;
+        options.app_name.get_or_insert_with(|| "switchboard-worker".to_owned());
+        options.server_selection_timeout.get_or_insert(Duration::from_secs(5));
+        options.connect_timeout.get_or_insert(Duration::from_secs(5));
+        options.max_pool_size.get_or_insert(64);
+        // Set even though it is the default of today's servers: an acknowledged write must survive a crash.
+        let majority = WriteConcern::builder().w(Acknowledgment::Majority).journal(true).w_timeout(WRITE_TIMEOUT);
+        options.write_concern = Some(majority.build());
+        // A lease that is read from a lagging secondary is no lease.
+        options.selection_criteria = Some(SelectionCriteria::ReadPreference(ReadPreference::Primary));
+        let client = Client::with_options(options)?;
+        let db = client.database(&settings.database);
+        Ok(Self { client, db, clock_ahead_ms: Arc::default() })
+    }
+
+    async fn index(&self, collection: &str, keys: Document, options: IndexOptions) -> anyhow::Result<()> {
+        let model = IndexModel::builder().keys(keys).options(options).build();
+        self.db.collection::<Document>(collection).create_index(model).await.map_err(StoreError::from)?;
+        Ok(())
+    }
+
+    async fn hello(&self) -> Result<Document> {
+        let hello = self.db.run_command(doc! { "hello": 1 }).await?;
+        if let Ok(theirs) = hello.get_datetime("localTime") {
+            let ahead = theirs.timestamp_millis().saturating_sub(DateTime::now().timestamp_millis());
+            self.clock_ahead_ms.store(ahead, Ordering::Relaxed);
+        }
+        Ok(hello)
+    }
+
+    /// The database's clock, to within the time of a request. Good for finding what may be due; what *is* due is
+    /// decided by `$$NOW`.
+    fn now(&self) -> DateTime {
+        let ahead = self.clock_ahead_ms.load(Ordering::Relaxed);
+        DateTime::from_millis(DateTime::now().timestamp_millis().saturating_add(ahead))
+    }
+
+    /// Deletes the database, for tests.
+    ///
+    /// # Errors
+    /// MongoDB is not reachable.
+    pub async fn drop_database(&self) -> Result<()> {
+        Ok(self.db.drop().await?)
+    }
+
+    fn conversations(&self) -> Collection<Document> {
+        self.db.collection("conversations")
+    }
+}
+
+#[async_trait]
+impl Store for MongoStore {
+    async fn prepare(&self) -> anyhow::Result<()> {
+        let hello = self.hello().await?;
+        anyhow::ensure!(
+            hello.contains_key("setName") || hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid"),
+            "it runs without a replica set, which safe retries of writes need: start it with --replSet (one member is enough)"
+        );
+        let due = doc! { "due_at": { "$exists": true } };
+        self.index("conversations", doc! { "due_at": 1, "subdomain": 1 }, partial(&due)).await?;
+        self.index("conversations", doc! { "subdomain": 1, "due_at": 1 }, partial(&due)).await?;
+        let leased = doc! { "lease": { "$exists": true } };
+        self.index("conversations", doc! { "lease.worker": 1 }, partial(&leased)).await?;
+        let waiting = doc! { "waits_for": { "$exists": true } };
+        self.index("conversations", doc! { "business_id": 1 }, partial(&waiting)).await?;
+        let merging = doc! { "merge": { "$exists": true } };
+        self.index("conversations", doc! { "merge.try_at": 1 }, partial(&merging)).await?;
+        self.index("conversations", doc! { "merge.into": 1 }, partial(&merging)).await?;
+        let merged = doc! { "merged_into": { "$exists": true } };
+        self.index("conversations", doc! { "merged_into": 1 }, partial(&merged)).await?;
+        let forgotten = IndexOptions::builder().expire_after(conversations::CLOSED_KEPT).build();
+        self.index("conversations", doc! { "forgotten_at": 1 }, forgotten).await?;
+        let closed = doc! { "look_after_at": { "$exists": true } };
+        self.index("conversations", doc! { "look_after_at": 1 }, partial(&closed)).await?;
+        self.index("dead_letters", doc! { "conversation": 1 }, IndexOptions::default()).await?;
+        self.index("account_events", doc! { "phone_number_id": 1, "waba_id": 1 }, IndexOptions::default()).await?;
+        self.index("businesses", doc! { "whatsappPhoneNumberIds": 1 }, IndexOptions::default()).await?;
+        self.index("identities", doc! { "conversation": 1 }, IndexOptions::default()).await?;
+        self.index("messages", doc! { "conversation": 1, "timestamp": 1 }, IndexOptions::default()).await?;
+        self.prepare_knowledge().await?;
+        for keys in [
+            doc! { "replay": 1, "phone_number_id": 1 },
+            doc! { "replay": 1, "buried_at": 1, "_id": 1 },
+            doc! { "handle": 1 },
+            doc! { "buried_at": -1, "_id": 1 },
+            doc! { "reason": 1, "buried_at": -1, "_id": 1 },
+            doc! { "business_id": 1, "buried_at": -1, "_id": 1 },
+            doc! { "phone_number_id": 1, "buried_at": -1, "_id": 1 },
+        ] {
+            self.index("dead_letters", keys, IndexOptions::default()).await?;
+        }
+        for collection in ["messages", "dead_letters", "account_events"] {
+            let ttl = IndexOptions::builder().expire_after(Duration::ZERO).build();
+            self.index(collection, doc! { "expire_at": 1 }, ttl).await?;
+        }
+        Ok(())
+    }
+
+    /// Also learns how far its clock is from ours.
+    async fn ping(&self) -> Result<()> {
+        self.hello().await?;
+        Ok(())
+    }
+
+    async fn close(&self) {
+        self.client.clone().shutdown().await;
+    }
+}
+
+fn partial(filter: &Document) -> IndexOptions {
+    IndexOptions::builder().partial_filter_expression(filter.clone()).build()
+}
+
+fn to_bson(time: Timestamp) -> DateTime {
+    DateTime::from_millis(time.as_millisecond())
+}
+
+fn from_bson(time: DateTime) -> Timestamp {
+    // BSON dates reach further than jiff's years; what is beyond is nobody's message.
+    Timestamp::from_millisecond(time.timestamp_millis()).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+fn millis(duration: Duration) -> Bson {
+    Bson::Int64(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX))
+}
