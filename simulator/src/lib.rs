@@ -3,14 +3,17 @@
 //! [`Meta`] serves the Graph API and reports back what became of a message, [`Ai`] serves chat, transcription and
 //! speech, [`Host`] is any other server that a worker may turn to, and [`webhook`] builds and posts what customers
 //! write. [`Traffic`] is a whole load of that, and [`Proxy`]
-//! breaks connections between programs and servers. All of it is seeded, and scriptable from a test.
+//! breaks connections between programs and servers. All of it is seeded, and scriptable from a test. Without a script
+//! and without an AI, [`demo`] answers.
 //! Whatever reaches a stand-in, and whatever it posts, is one line of the [`journal`]: a judge needs nothing else, and
 //! [`checker`] is that judge.
 //!
-//! Nothing here knows how Switchboard works inside; `shared` lends it the signature and the plumbing only.
+//! Nothing here knows how Switchboard works inside, but for the words of its prompt, by which the demo goes; `shared`
+//! lends it the signature and the plumbing only.
 
 pub mod ai;
 pub mod checker;
+pub mod demo;
 pub mod files;
 pub mod host;
 pub mod journal;

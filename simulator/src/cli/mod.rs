@@ -4,7 +4,6 @@
 //! from an argument, which every user of the machine could see.
 
 mod check;
-mod demo;
 mod sample;
 mod send;
 mod serve;

@@ -7,9 +7,9 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 use anyhow::Context;
 use clap::Args;
 use shared::shutdown::Shutdown;
-use simulator::{Ai, AiOptions, Business, Journal, Meta, MetaOptions, Seed, meta::App};
+use simulator::{Ai, AiOptions, Business, Journal, Meta, MetaOptions, Seed, demo, meta::App};
 
-use super::{demo, show};
+use super::show;
 
 #[derive(Debug, Args)]
 pub(super) struct Serve {
@@ -57,7 +57,7 @@ impl Serve {
         let meta = Meta::start(options).await.with_context(|| format!("bind {}", self.graph_addr))?;
         let options = AiOptions { addr: self.ai_addr, seed, journal: journal.clone(), ..AiOptions::default() };
         let ai = Ai::start(options).await.with_context(|| format!("bind {}", self.ai_addr))?;
-        ai.on_chat(demo::answer);
+        demo::install(&ai);
         for business in &self.businesses {
             meta.register(business.clone());
         }

@@ -4,6 +4,8 @@
 
 /// Samples of 20 ms at 48 kHz, the length of every frame here.
 const FRAME_SAMPLES: u64 = 960;
+/// At which Opus counts, whatever was recorded.
+pub(crate) const SAMPLES_A_SECOND: u64 = 48_000;
 /// How many packets a page may hold where each is shorter than 255 bytes.
 const PACKETS_MOST: usize = 255;
 
@@ -34,6 +36,46 @@ pub fn voice_note_of(bytes: usize) -> Vec<u8> {
 pub fn silent_mp3() -> Vec<u8> {
     let frame = [&[0xff, 0xfb, 0x90, 0xc0], &[0; 413][..]].concat();
     [b"ID3\x04\0\0\0\0\0\0".as_slice(), &frame.repeat(4)].concat()
+}
+
+/// A voice note of these packets, each with one frame of 20 ms in one channel and shorter than 255 bytes.
+pub(crate) fn voice_note(packets: &[Vec<u8>]) -> Vec<u8> {
+    note(1, "", packets)
+}
+
+/// The packets of a recording's sound, where it is an Ogg stream of Opus whose packets are shorter than 255 bytes.
+pub(crate) fn opus_packets(file: &[u8]) -> Vec<Vec<u8>> {
+    let mut packets = Vec::new();
+    let mut rest = file;
+    while let Some((lengths, body)) = page_of(rest) {
+        rest = body;
+        for length in lengths {
+            let (packet, behind) = rest.split_at(usize::from(*length).min(rest.len()));
+            packets.push(packet.to_vec());
+            rest = behind;
+        }
+    }
+    // The identification and the comments.
+    packets.split_off(packets.len().min(2))
+}
+
+/// The lengths of a stream's first page, and all that stands behind them.
+fn page_of(stream: &[u8]) -> Option<(&[u8], &[u8])> {
+    let behind = stream.strip_prefix(b"OggS")?.get(22..)?;
+    let (count, behind) = behind.split_first()?;
+    behind.split_at_checked(usize::from(*count))
+}
+
+/// How many samples a recording has, where it is an Ogg stream of Opus: the last page says where it ends, the first
+/// one how many are to be skipped.
+pub(crate) fn opus_samples(file: &[u8]) -> Option<u64> {
+    opus_channels(file)?;
+    let skipped = file.get(28..)?.get(10..)?.first_chunk::<2>()?;
+    let last = file.windows(4).rposition(|sign| sign == b"OggS")?;
+    let end = file.get(last + 6..)?.first_chunk::<8>()?;
+    let end = u64::from_le_bytes(*end);
+    // A page in which no packet ends has no place in time.
+    (end != u64::MAX).then(|| end.saturating_sub(u64::from(u16::from_le_bytes(*skipped))))
 }
 
 /// How many channels a recording has, where it is an Ogg stream of Opus.
@@ -138,6 +180,9 @@ mod tests {
         assert_eq!(opus_channels(&stereo_voice_note()), Some(2));
         assert_eq!(opus_channels(&silent_mp3()), None);
         assert_eq!(opus_channels(b"OggS!"), None);
+        assert_eq!((opus_samples(&note), opus_samples(&note[..30]), opus_samples(b"")), (Some(960 - 312), None, None));
+        assert_eq!(opus_packets(&note), [SILENCE]);
+        assert_eq!(voice_note(&opus_packets(&note)), note);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod ai_faults;
 mod ai_voice;
 mod checker;
 mod command_line;
+mod demo;
 mod faults;
 mod graph;
 mod journal;

@@ -1,0 +1,332 @@
+//! From wishes to what is said and called for them: each wish has its one answer here.
+//!
+//! A tool is called first and spoken about after: what is said then depends on what came of it.
+
+use serde_json::{Value, json};
+
+use super::{
+    chat::{Chat, Heard, Kind},
+    phrases::{Language, Phrases},
+    prompt::{Fact, Prompt},
+    search,
+    text::{akin, fill, shortened, spaced, words},
+    topics,
+    wish::{Told, Trigger, Wish, wishes},
+};
+
+/// Lines that are recited, and units of each.
+const RECITED_MOST: usize = 4;
+const RECITED_UNITS: usize = 120;
+/// Facts that are recited or dropped at once.
+const FACTS_MOST: usize = 8;
+/// Tools that are called at once (as many as a worker calls).
+const CALLS_MOST: usize = 8;
+/// Places that are shown at once (as many as the tool takes).
+const PLACES_MOST: usize = 3;
+
+/// A part of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Piece {
+    /// Words.
+    Say(String),
+    /// A tool, and the words for what may come of it.
+    Call(Call),
+}
+
+/// A tool that is wanted.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Call {
+    pub(super) tool: &'static str,
+    pub(super) arguments: Value,
+    pub(super) done: String,
+    /// Where nothing had to be done.
+    pub(super) needless: String,
+    pub(super) failed: String,
+}
+
+/// Answers the newest messages of a chat.
+pub(super) struct Answers<'a> {
+    pub(super) chat: &'a Chat,
+    pub(super) prompt: &'a Prompt,
+    pub(super) language: Language,
+    pub(super) phrases: &'static Phrases,
+    pub(super) topics: Vec<topics::Topic>,
+}
+
+impl<'a> Answers<'a> {
+    pub(super) fn new(chat: &'a Chat, prompt: &'a Prompt, language: Language) -> Self {
+        let phrases = language.phrases();
+        Self { chat, prompt, language, phrases, topics: topics::topics(chat, prompt, phrases) }
+    }
+
+    /// The parts of the answer, in the customer's order, none of them twice.
+    pub(super) fn pieces(&self) -> Vec<Piece> {
+        let mut pieces: Vec<Piece> = Vec::new();
+        let heard = self.chat.heard.iter().flat_map(|heard| self.answer(heard));
+        let person = self.prompt.person_comes.then(|| self.simple(Trigger::Person));
+        for piece in person.into_iter().flatten().chain(heard) {
+            if !pieces.contains(&piece) {
+                pieces.push(piece);
+            }
+        }
+        let mut room = CALLS_MOST;
+        pieces.retain(|piece| match piece {
+            Piece::Say(_) => true,
+            Piece::Call(_) if room == 0 => false,
+            Piece::Call(_) => {
+                room -= 1;
+                true
+            }
+        });
+        let hello = Piece::Say(self.hello());
+        if pieces.len() > 1 || self.prompt.greeting.is_some() {
+            pieces.retain(|piece| *piece != hello);
+        }
+        pieces
+    }
+
+    fn answer(&self, heard: &Heard) -> Vec<Piece> {
+        match heard {
+            Heard::Wrote(sentence) => {
+                wishes(sentence, self.language).into_iter().flat_map(|wish| self.grant(wish)).collect()
+            }
+            Heard::Chose(title) => self.chosen(title),
+            Heard::Sent(kind, particulars) => vec![Piece::Say(self.acknowledge(*kind, particulars))],
+            Heard::Came => vec![Piece::Say(self.hello())],
+        }
+    }
+
+    fn grant(&self, wish: Wish) -> Vec<Piece> {
+        match wish {
+            Wish::Simple(trigger) => self.simple(trigger),
+            Wish::Learn(told) => vec![self.learn(&told)],
+            Wish::Forget(text) => self.forget(&text),
+            Wish::Ask(question) => vec![Piece::Say(self.look_up(&question))],
+        }
+    }
+
+    fn simple(&self, trigger: Trigger) -> Vec<Piece> {
+        let phrases = self.phrases;
+        vec![match trigger {
+            Trigger::WhatAreYou => Piece::Say(fill(phrases.what_i_am, self.business())),
+            Trigger::WhatDidISay => Piece::Say(self.recite()),
+            Trigger::WhatDoYouKnow => Piece::Say(self.facts()),
+            Trigger::Person => self.hand_over(),
+            Trigger::Menu | Trigger::Topics => self.menu(),
+            Trigger::Hours => Piece::Say(self.hours()),
+            Trigger::Where => return self.places(),
+            Trigger::Hello => Piece::Say(self.hello()),
+            Trigger::Thanks => Piece::Say(phrases.thanks.to_owned()),
+            Trigger::Bye => Piece::Say(phrases.bye.to_owned()),
+        }]
+    }
+
+    pub(super) fn business(&self) -> &str {
+        self.prompt.business.as_deref().unwrap_or(self.phrases.business)
+    }
+
+    fn chosen(&self, title: &str) -> Vec<Piece> {
+        if let Some(trigger) = topics::trigger(title, self.phrases) {
+            return self.simple(trigger);
+        }
+        match topics::passage(title, self.prompt) {
+            Some(passage) => vec![Piece::Say(self.says(&search::whole(passage)))],
+            None => self.answer(&Heard::Wrote(title.to_owned())),
+        }
+    }
+
+    fn says(&self, quote: &str) -> String {
+        format!("{} {}", fill(self.phrases.says, self.business()), self.phrases.quoted(quote))
+    }
+
+    fn find(&self, question: &str) -> Option<String> {
+        let sources = [&self.prompt.passages, &self.prompt.instructions];
+        sources.into_iter().find_map(|passages| search::best(passages, question, self.phrases))
+    }
+
+    /// What the business says about a question, perhaps one that goes on with the one before.
+    fn look_up(&self, question: &str) -> String {
+        let phrases = self.phrases;
+        if let Some(quote) = self.find(question) {
+            let asked = spaced(question);
+            let is_again = self.chat.earlier.iter().any(|line| spaced(line) == asked);
+            let says = self.says(&quote);
+            return if is_again { format!("{} {says}", phrases.as_before) } else { says };
+        }
+        // "And for children?" goes on with what was asked before; a question of its own does not.
+        let before = self.chat.earlier.last().filter(|_| phrases.telling(question).is_empty());
+        let quote = before.and_then(|before| Some((before, self.find(before)?)));
+        if let Some((before, quote)) = quote {
+            let before = phrases.quoted(&shortened(before, RECITED_UNITS));
+            return format!("{} {}", fill(phrases.follows, &before), self.says(&quote));
+        }
+        let nothing = fill(phrases.nothing_fits, self.business());
+        format!("{nothing} {}.", self.ask_about())
+    }
+
+    /// `Ask about “Routes” or “Deposit”`.
+    pub(super) fn ask_about(&self) -> String {
+        let named = topics::named(&self.topics, self.phrases);
+        fill(self.phrases.ask_about, if named.is_empty() { self.business() } else { &named })
+    }
+
+    fn hello(&self) -> String {
+        let form = self.phrases.facts.first().and_then(|form| form.noted.strip_suffix("{}"));
+        let name = form.and_then(|before| self.prompt.facts.iter().find_map(|fact| fact.text.strip_prefix(before)));
+        let hello = name.map_or_else(|| self.phrases.hello.to_owned(), |name| fill(self.phrases.hello_you, name));
+        format!("{hello} {}.", self.ask_about())
+    }
+
+    fn recite(&self) -> String {
+        let phrases = self.phrases;
+        let skipped = self.chat.earlier.len().saturating_sub(RECITED_MOST);
+        let lines = self.chat.earlier.iter().skip(skipped).map(|line| shortened(line, RECITED_UNITS));
+        let lines: Vec<String> = lines.collect();
+        let mut said = match lines.as_slice() {
+            [] => phrases.wrote_nothing.to_owned(),
+            lines => fill(phrases.you_wrote, &phrases.list(lines.iter().map(String::as_str), phrases.and)),
+        };
+        if let Some(notes) = &self.prompt.notes {
+            said.push(' ');
+            said.push_str(&fill(phrases.notes, &shortened(notes, 4 * RECITED_UNITS)));
+        }
+        said
+    }
+
+    fn facts(&self) -> String {
+        let phrases = self.phrases;
+        let facts = self.prompt.facts.iter().take(FACTS_MOST).map(|fact| fact.text.as_str());
+        match phrases.list(facts, phrases.and) {
+            facts if facts.is_empty() => phrases.no_facts.to_owned(),
+            facts => fill(phrases.facts_known, &facts),
+        }
+    }
+
+    fn learn(&self, told: &Told) -> Piece {
+        let phrases = self.phrases;
+        let before = told.form.filter(|form| form.is_single).and_then(|form| form.noted.strip_suffix("{}"));
+        let old = before.and_then(|before| self.prompt.facts.iter().find(|fact| fact.text.starts_with(before)));
+        let mut arguments = json!({ "fact": told.text });
+        // Of a name or a home there is one at a time.
+        if let (Some(old), Some(fields)) = (old.filter(|old| old.text != told.text), arguments.as_object_mut()) {
+            fields.insert("replaces".to_owned(), json!(old.id));
+        }
+        let quoted = phrases.quoted(&told.text);
+        Piece::Call(Call {
+            tool: "remember",
+            arguments,
+            done: fill(phrases.noted, &quoted),
+            needless: fill(phrases.known_already, &quoted),
+            failed: phrases.not_noted.to_owned(),
+        })
+    }
+
+    fn forget(&self, text: &str) -> Vec<Piece> {
+        let phrases = self.phrases;
+        let dropped = self.meant(text).into_iter().map(|fact| {
+            let done = fill(phrases.dropped, &phrases.quoted(&fact.text));
+            let (needless, failed) = (done.clone(), phrases.not_noted.to_owned());
+            Piece::Call(Call { tool: "remember", arguments: json!({ "forget": fact.id }), done, needless, failed })
+        });
+        let dropped: Vec<Piece> = dropped.collect();
+        if dropped.is_empty() { vec![Piece::Say(phrases.nothing_to_drop.to_owned())] } else { dropped }
+    }
+
+    /// The facts that are to be dropped: all, or the one that has most words in common with what was said.
+    fn meant(&self, text: &str) -> Vec<&Fact> {
+        let said = words(text);
+        if said.iter().all(|word| self.phrases.everything.contains(&word.as_str()) || self.phrases.is_everyday(word)) {
+            return self.prompt.facts.iter().take(FACTS_MOST).collect();
+        }
+        let common = |fact: &Fact| {
+            let forms = Language::ALL.into_iter().flat_map(|language| language.phrases().facts);
+            let forms =
+                forms.filter(|form| form.noted.strip_suffix("{}").is_some_and(|noted| fact.text.starts_with(noted)));
+            let about = forms.flat_map(|form| form.about).map(|word| (*word).to_owned());
+            let known: Vec<String> = self.phrases.telling(&fact.text).into_iter().chain(about).collect();
+            said.iter().filter(|word| known.iter().any(|known| akin(known, word))).count()
+        };
+        let most = self.prompt.facts.iter().rev().max_by_key(|fact| common(fact));
+        most.filter(|fact| common(fact) > 0).into_iter().collect()
+    }
+
+    fn hand_over(&self) -> Piece {
+        let phrases = self.phrases;
+        let done = fill(phrases.person, self.business());
+        Piece::Call(Call {
+            tool: "hand_over_to_human",
+            arguments: json!({ "reason": phrases.person_why }),
+            // The worker may do it by itself, for a keyword of the business.
+            failed: if self.prompt.person_comes { done.clone() } else { phrases.no_person.to_owned() },
+            needless: done.clone(),
+            done,
+        })
+    }
+
+    fn menu(&self) -> Piece {
+        let in_words = format!("{}.", self.ask_about());
+        if self.topics.is_empty() {
+            return Piece::Say(in_words);
+        }
+        let arguments = topics::choices(&self.topics, self.phrases);
+        // The question stands above the choices.
+        let done = String::new();
+        Piece::Call(Call { tool: "offer_choices", arguments, needless: done.clone(), done, failed: in_words })
+    }
+
+    fn hours(&self) -> String {
+        let phrases = self.phrases;
+        let Some(hours) = &self.prompt.hours else { return self.look_up(phrases.topic_hours) };
+        let state = if hours.open_now { phrases.open } else { phrases.closed };
+        format!("{state} {}", fill(phrases.hours, &week(&hours.week, phrases)))
+    }
+
+    /// The places that were asked for by name, or all. Where something else is, the business may have said.
+    fn places(&self) -> Vec<Piece> {
+        let phrases = self.phrases;
+        let written = self.chat.written().next().unwrap_or_default();
+        let asked = phrases.telling(written);
+        let names = |place: &&String| words(place).iter().any(|word| asked.iter().any(|asked| akin(word, asked)));
+        let mut places: Vec<&String> = self.chat.places.iter().filter(names).collect();
+        if places.is_empty() {
+            let quote = self.find(written).filter(|_| !asked.is_empty());
+            if let Some(quote) = quote {
+                return vec![Piece::Say(self.says(&quote))];
+            }
+            places = self.chat.places.iter().collect();
+        }
+        if places.is_empty() {
+            return vec![Piece::Say(phrases.no_place.to_owned())];
+        }
+        let calls = places.into_iter().take(PLACES_MOST).map(|place| {
+            let done = fill(phrases.place, place);
+            let (needless, failed) = (done.clone(), phrases.no_place.to_owned());
+            Piece::Call(Call { tool: "send_location", arguments: json!({ "name": place }), done, needless, failed })
+        });
+        calls.collect()
+    }
+
+    fn acknowledge(&self, kind: Kind, particulars: &str) -> String {
+        let sent = &self.phrases.sent;
+        let template = match kind {
+            Kind::Location => sent.location,
+            Kind::Sticker => sent.sticker,
+            Kind::Order => sent.order,
+            Kind::Picture => sent.picture,
+            Kind::Video => sent.video,
+            Kind::Voice if particulars.is_empty() => sent.voice,
+            Kind::Voice => sent.voice_of,
+            Kind::Document => sent.document,
+            Kind::Contacts => sent.contacts,
+            Kind::Form => sent.form,
+            Kind::Withheld => sent.withheld,
+            Kind::Other => sent.other,
+        };
+        fill(template, &shortened(particulars, 4 * RECITED_UNITS))
+    }
+}
+
+/// A week of opening hours in the words of a language.
+pub(super) fn week(week: &str, phrases: &Phrases) -> String {
+    phrases.week.iter().fold(week.to_owned(), |week, (english, own)| week.replace(english, own))
+}
