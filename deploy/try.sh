@@ -190,7 +190,9 @@ as_worker() {
     # Blank counts as unset.
     export GROQ_API_KEY=$key AI_API_URL=$url AI_CHAT_MODEL=$model
   else
+    # The demo has a voice, too; any key and any voice will do.
     export AI_API_URL=http://127.0.0.1:$ai_port/openai/v1
+    export ELEVENLABS_API_URL=http://127.0.0.1:$ai_port ELEVENLABS_API_KEY=demo ELEVENLABS_VOICE_ID=demo
   fi
   exec "$bin/worker" "$@"
 }
@@ -225,7 +227,7 @@ start_processes() {
   if [[ -n ${GROQ_API_KEY-} ]]; then
     row AI "a real model, by GROQ_API_KEY"
   else
-    row AI "a stand-in; set GROQ_API_KEY for a real model"
+    row AI "the built-in demo, which is none; set GROQ_API_KEY for a real model"
   fi
   # --strict: a business is served with its own token only.
   start simulator as_simulator serve --strict --webhook-url "$webhook_url" \
@@ -341,6 +343,7 @@ tell_what_next() {
   ((ingest_port == 8000)) || command+=" --webhook-url $webhook_url"
   printf '\nYour turn:\n\n'
   [[ ! -t 0 ]] || row write 'type here, and press Enter: it goes to bikes (taza: begin with "taza ")'
+  [[ -n ${GROQ_API_KEY-} ]] || row try 'menu / My name is Robin / What do you know about me? / Where are you?'
   row 'or run' "$command --business bikes=${number[bikes]} --from $me Hello"
   row logs "$out/ingest.log, worker.log, simulator.log"
   row metrics "http://$ingest_metrics/metrics (ingest), http://$worker_metrics/metrics (worker)"

@@ -7,18 +7,15 @@ use serde_json::{Value, json};
 use super::{
     chat::{Chat, Heard, Kind},
     phrases::{Language, Phrases},
-    prompt::{Fact, Prompt},
+    prompt::Prompt,
     search,
     text::{akin, fill, shortened, spaced, words},
     topics,
-    wish::{Told, Trigger, Wish, wishes},
+    wish::{Trigger, Wish, wishes},
 };
 
-/// Lines that are recited, and units of each.
-const RECITED_MOST: usize = 4;
-const RECITED_UNITS: usize = 120;
-/// Facts that are recited or dropped at once.
-const FACTS_MOST: usize = 8;
+/// Units of what is repeated of a line.
+pub(super) const REPEATED_UNITS: usize = 120;
 /// Tools that are called at once (as many as a worker calls).
 const CALLS_MOST: usize = 8;
 /// Places that are shown at once (as many as the tool takes).
@@ -42,6 +39,8 @@ pub(super) struct Call {
     /// Where nothing had to be done.
     pub(super) needless: String,
     pub(super) failed: String,
+    /// Said once at the end, where it is done.
+    pub(super) coda: &'static str,
 }
 
 /// Answers the newest messages of a chat.
@@ -87,6 +86,8 @@ impl<'a> Answers<'a> {
 
     fn answer(&self, heard: &Heard) -> Vec<Piece> {
         match heard {
+            // Where nothing can be tapped, a choice is written.
+            Heard::Wrote(sentence) if self.is_topic(sentence) => self.chosen(sentence),
             Heard::Wrote(sentence) => {
                 wishes(sentence, self.language).into_iter().flat_map(|wish| self.grant(wish)).collect()
             }
@@ -125,6 +126,10 @@ impl<'a> Answers<'a> {
         self.prompt.business.as_deref().unwrap_or(self.phrases.business)
     }
 
+    fn is_topic(&self, words: &str) -> bool {
+        topics::trigger(words, self.phrases).is_some() || topics::passage(words, self.prompt).is_some()
+    }
+
     fn chosen(&self, title: &str) -> Vec<Piece> {
         if let Some(trigger) = topics::trigger(title, self.phrases) {
             return self.simple(trigger);
@@ -157,7 +162,7 @@ impl<'a> Answers<'a> {
         let before = self.chat.earlier.last().filter(|_| phrases.telling(question).is_empty());
         let quote = before.and_then(|before| Some((before, self.find(before)?)));
         if let Some((before, quote)) = quote {
-            let before = phrases.quoted(&shortened(before, RECITED_UNITS));
+            let before = phrases.quoted(&shortened(before, REPEATED_UNITS));
             return format!("{} {}", fill(phrases.follows, &before), self.says(&quote));
         }
         let nothing = fill(phrases.nothing_fits, self.business());
@@ -177,79 +182,6 @@ impl<'a> Answers<'a> {
         format!("{hello} {}.", self.ask_about())
     }
 
-    fn recite(&self) -> String {
-        let phrases = self.phrases;
-        let skipped = self.chat.earlier.len().saturating_sub(RECITED_MOST);
-        let lines = self.chat.earlier.iter().skip(skipped).map(|line| shortened(line, RECITED_UNITS));
-        let lines: Vec<String> = lines.collect();
-        let mut said = match lines.as_slice() {
-            [] => phrases.wrote_nothing.to_owned(),
-            lines => fill(phrases.you_wrote, &phrases.list(lines.iter().map(String::as_str), phrases.and)),
-        };
-        if let Some(notes) = &self.prompt.notes {
-            said.push(' ');
-            said.push_str(&fill(phrases.notes, &shortened(notes, 4 * RECITED_UNITS)));
-        }
-        said
-    }
-
-    fn facts(&self) -> String {
-        let phrases = self.phrases;
-        let facts = self.prompt.facts.iter().take(FACTS_MOST).map(|fact| fact.text.as_str());
-        match phrases.list(facts, phrases.and) {
-            facts if facts.is_empty() => phrases.no_facts.to_owned(),
-            facts => fill(phrases.facts_known, &facts),
-        }
-    }
-
-    fn learn(&self, told: &Told) -> Piece {
-        let phrases = self.phrases;
-        let before = told.form.filter(|form| form.is_single).and_then(|form| form.noted.strip_suffix("{}"));
-        let old = before.and_then(|before| self.prompt.facts.iter().find(|fact| fact.text.starts_with(before)));
-        let mut arguments = json!({ "fact": told.text });
-        // Of a name or a home there is one at a time.
-        if let (Some(old), Some(fields)) = (old.filter(|old| old.text != told.text), arguments.as_object_mut()) {
-            fields.insert("replaces".to_owned(), json!(old.id));
-        }
-        let quoted = phrases.quoted(&told.text);
-        Piece::Call(Call {
-            tool: "remember",
-            arguments,
-            done: fill(phrases.noted, &quoted),
-            needless: fill(phrases.known_already, &quoted),
-            failed: phrases.not_noted.to_owned(),
-        })
-    }
-
-    fn forget(&self, text: &str) -> Vec<Piece> {
-        let phrases = self.phrases;
-        let dropped = self.meant(text).into_iter().map(|fact| {
-            let done = fill(phrases.dropped, &phrases.quoted(&fact.text));
-            let (needless, failed) = (done.clone(), phrases.not_noted.to_owned());
-            Piece::Call(Call { tool: "remember", arguments: json!({ "forget": fact.id }), done, needless, failed })
-        });
-        let dropped: Vec<Piece> = dropped.collect();
-        if dropped.is_empty() { vec![Piece::Say(phrases.nothing_to_drop.to_owned())] } else { dropped }
-    }
-
-    /// The facts that are to be dropped: all, or the one that has most words in common with what was said.
-    fn meant(&self, text: &str) -> Vec<&Fact> {
-        let said = words(text);
-        if said.iter().all(|word| self.phrases.everything.contains(&word.as_str()) || self.phrases.is_everyday(word)) {
-            return self.prompt.facts.iter().take(FACTS_MOST).collect();
-        }
-        let common = |fact: &Fact| {
-            let forms = Language::ALL.into_iter().flat_map(|language| language.phrases().facts);
-            let forms =
-                forms.filter(|form| form.noted.strip_suffix("{}").is_some_and(|noted| fact.text.starts_with(noted)));
-            let about = forms.flat_map(|form| form.about).map(|word| (*word).to_owned());
-            let known: Vec<String> = self.phrases.telling(&fact.text).into_iter().chain(about).collect();
-            said.iter().filter(|word| known.iter().any(|known| akin(known, word))).count()
-        };
-        let most = self.prompt.facts.iter().rev().max_by_key(|fact| common(fact));
-        most.filter(|fact| common(fact) > 0).into_iter().collect()
-    }
-
     fn hand_over(&self) -> Piece {
         let phrases = self.phrases;
         let done = fill(phrases.person, self.business());
@@ -260,6 +192,7 @@ impl<'a> Answers<'a> {
             failed: if self.prompt.person_comes { done.clone() } else { phrases.no_person.to_owned() },
             needless: done.clone(),
             done,
+            coda: "",
         })
     }
 
@@ -271,7 +204,7 @@ impl<'a> Answers<'a> {
         let arguments = topics::choices(&self.topics, self.phrases);
         // The question stands above the choices.
         let done = String::new();
-        Piece::Call(Call { tool: "offer_choices", arguments, needless: done.clone(), done, failed: in_words })
+        Piece::Call(Call { tool: "offer_choices", arguments, needless: done.clone(), done, failed: in_words, coda: "" })
     }
 
     fn hours(&self) -> String {
@@ -299,9 +232,9 @@ impl<'a> Answers<'a> {
             return vec![Piece::Say(phrases.no_place.to_owned())];
         }
         let calls = places.into_iter().take(PLACES_MOST).map(|place| {
-            let done = fill(phrases.place, place);
-            let (needless, failed) = (done.clone(), phrases.no_place.to_owned());
-            Piece::Call(Call { tool: "send_location", arguments: json!({ "name": place }), done, needless, failed })
+            let (done, needless, failed) = (String::new(), String::new(), phrases.no_place.to_owned());
+            let arguments = json!({ "name": place });
+            Piece::Call(Call { tool: "send_location", arguments, done, needless, failed, coda: phrases.place })
         });
         calls.collect()
     }
@@ -322,7 +255,7 @@ impl<'a> Answers<'a> {
             Kind::Withheld => sent.withheld,
             Kind::Other => sent.other,
         };
-        fill(template, &shortened(particulars, 4 * RECITED_UNITS))
+        fill(template, &shortened(particulars, 4 * REPEATED_UNITS))
     }
 }
 

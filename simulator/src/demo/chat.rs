@@ -173,7 +173,8 @@ fn described(line: &str) -> Vec<Heard> {
     let kind = kind(description);
     let captioned = matches!(kind, Kind::Picture | Kind::Video | Kind::Document);
     let told = if kind == Kind::Voice { length(description) } else { particulars.clone() };
-    let caption = captioned.then(wrote).into_iter().flatten();
+    // What else is written under a picture describes it.
+    let caption = (captioned && particulars.ends_with('?')).then(wrote).into_iter().flatten();
     [Heard::Sent(kind, told)].into_iter().chain(caption).collect()
 }
 

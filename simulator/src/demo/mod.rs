@@ -10,6 +10,7 @@
 mod answers;
 mod chat;
 mod ears;
+mod memory;
 mod phrases;
 mod prompt;
 mod search;
@@ -105,25 +106,48 @@ fn words(answers: &Answers<'_>, pieces: &[Piece]) -> String {
         said.push(fill(answers.phrases.introduction, &lower_first(&answers.ask_about())));
     }
     let mut results = answers.chat.results.iter();
+    let mut codas: Vec<&str> = Vec::new();
+    let says = fill(answers.phrases.says, answers.business());
+    let mut has_quoted = false;
     for piece in pieces {
-        said.push(match piece {
-            Piece::Say(words) => words.clone(),
-            Piece::Call(call) if wanted(piece, answers.chat).is_none() => call.failed.clone(),
-            // Not called yet: what goes with the call is said as if it were done, and asked for again if it is not.
-            Piece::Call(call) if !answers.chat.has_acted => call.done.clone(),
-            Piece::Call(call) => match results.next() {
-                Some(result) if result.starts_with(KNOWN) => call.needless.clone(),
-                Some(result) if !result.starts_with(FAILED) => call.done.clone(),
-                Some(_) | None => call.failed.clone(),
-            },
-        });
+        let (words, coda) = told(piece, answers.chat, &mut results);
+        codas.extend(coda);
+        let quotes = words.starts_with(&says);
+        said.push(if quotes && has_quoted { words.replacen(&says, answers.phrases.also, 1) } else { words });
+        has_quoted |= quotes;
     }
+    codas.dedup();
+    said.extend(codas.into_iter().map(str::to_owned));
     said.retain(|words| !words.trim().is_empty());
     said.dedup();
     if said.is_empty() {
         said.push(answers.phrases.which.to_owned());
     }
-    shortened(&said.join(" "), ANSWER_MOST)
+    let said = said.join(" ");
+    // Only what must be is flattened: a greeting may have lines.
+    if said.encode_utf16().count() > ANSWER_MOST { shortened(&said, ANSWER_MOST) } else { said }
+}
+
+/// What is said of a piece, and what is said once at the end.
+fn told<'a>(
+    piece: &Piece,
+    chat: &Chat,
+    results: &mut impl Iterator<Item = &'a String>,
+) -> (String, Option<&'static str>) {
+    let call = match piece {
+        Piece::Say(words) => return (words.clone(), None),
+        Piece::Call(call) => call,
+    };
+    if !chat.may_call(call.tool) {
+        return (call.failed.clone(), None);
+    }
+    // Not called yet: what goes with the call is said as if it were done, and asked for again if it is not.
+    let result = if chat.has_acted { results.next().map(String::as_str) } else { Some("") };
+    match result {
+        Some(result) if result.starts_with(KNOWN) => (call.needless.clone(), None),
+        Some(result) if !result.starts_with(FAILED) => (call.done.clone(), Some(call.coda)),
+        Some(_) | None => (call.failed.clone(), None),
+    }
 }
 
 fn lower_first(text: &str) -> String {

@@ -129,7 +129,7 @@ fn facts_are_noted_by_the_tool_and_the_answer_goes_by_what_came_of_it() {
     let words = after(body, &["Done.", "Error: no"]);
     assert_eq!(
         words,
-        "I have noted “is called Bo”, and shall still know it in our next chat. I could not note that now."
+        "I have noted “is called Bo”. I could not note that now. In our next chat I shall still know it."
     );
     assert_eq!(
         says("What do you know about me?"),

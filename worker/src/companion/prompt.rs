@@ -199,6 +199,37 @@ mod tests {
         assert_eq!(messages.len(), 1 + 3 + 1);
     }
 
+    /// The demo goes by the words of this prompt, which nothing else would tell it.
+    #[test]
+    fn the_demo_that_stands_in_for_a_model_finds_its_way_in_this_prompt() {
+        use simulator::{ai::ChatReply, ai::ChatRequest, demo, journal::Credential};
+        let week = serde_json::json!({"mon": "09:00-17:00", "thu": "09:00-17:00"});
+        let business = business(serde_json::json!({
+            "persona": "Eres Lina.", "instructions": "Se admiten perros.", "scope": "té", "language": "español",
+            "greeting": "¡Bienvenida!", "openingHours": week, "timezone": "UTC",
+            "knowledge": [{"title": "Tés", "text": "El té verde cuesta 3 EUR."}],
+        }));
+        let mut conversation = conversation();
+        let answered = |conversation: &Conversation, asked: &str| {
+            let mut messages = serde_json::to_value(prompted(&business, conversation)).expect("plain data");
+            *messages.pointer_mut("/1/content").expect("the question") = asked.into();
+            let body = serde_json::json!({"messages": messages});
+            let request = ChatRequest { number: 0, model: String::new(), credential: Credential::Missing, body };
+            let ChatReply::Text(words) = demo::answer(&request) else { panic!("no tool is offered") };
+            words
+        };
+        let first = answered(&conversation, "¿Cuánto cuesta el té verde?");
+        assert!(first.starts_with("¡Bienvenida! Soy la demo incluida, no una IA: pregunta por «Tés»"), "{first}");
+        assert!(first.ends_with("Acme dice: «El té verde cuesta 3 EUR.»"), "{first}");
+        let hours = answered(&conversation, "¿Abrís hoy?");
+        assert!(hours.contains("Ahora está cerrado. Nuestro horario: lun 09:00-17:00, mar-mié cerrado"), "{hours}");
+        let fact = Fact { id: "f1".to_owned(), text: "se llama Ana".to_owned(), at: Timestamp::UNIX_EPOCH };
+        conversation.memory.facts = vec![fact];
+        conversation.memory.summary = Some("Quería té.".to_owned());
+        assert!(answered(&conversation, "¿Qué sabes de mí?").contains("«se llama Ana»"));
+        assert!(answered(&conversation, "¿Qué te dije?").contains("Quería té."));
+    }
+
     #[test]
     fn only_a_new_customer_is_greeted() {
         let business = business(serde_json::json!({"greeting": "Welcome to Acme!"}));

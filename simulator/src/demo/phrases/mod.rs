@@ -78,8 +78,8 @@ pub(super) struct Courtesies {
 #[derive(Debug)]
 pub(super) struct Phrases {
     pub(super) names: &'static [&'static str],
-    /// Words that say nothing about what a sentence is about.
-    pub(super) everyday: &'static [&'static str],
+    /// Words that say nothing about what a sentence is about, with blanks between them.
+    pub(super) everyday: &'static str,
     /// By what a wish is recognised; the first that fits counts.
     pub(super) triggers: &'static [(Trigger, &'static [&'static str])],
     pub(super) facts: &'static [FactForm],
@@ -104,6 +104,8 @@ pub(super) struct Phrases {
     pub(super) bye: &'static str,
     pub(super) ask_about: &'static str,
     pub(super) says: &'static str,
+    /// Before what is said in the same way again.
+    pub(super) also: &'static str,
     pub(super) as_before: &'static str,
     pub(super) follows: &'static str,
     pub(super) nothing_fits: &'static str,
@@ -113,6 +115,7 @@ pub(super) struct Phrases {
     pub(super) facts_known: &'static str,
     pub(super) no_facts: &'static str,
     pub(super) noted: &'static str,
+    pub(super) kept: &'static str,
     pub(super) known_already: &'static str,
     pub(super) not_noted: &'static str,
     pub(super) dropped: &'static str,
@@ -139,7 +142,7 @@ pub(super) struct Phrases {
 impl Phrases {
     /// Whether a folded word says nothing by itself.
     pub(super) fn is_everyday(&self, word: &str) -> bool {
-        self.everyday.contains(&word)
+        self.everyday.split(' ').any(|everyday| everyday == word)
     }
 
     /// The folded words of a text that say what it is about.
@@ -183,10 +186,11 @@ mod tests {
             let phrases = language.phrases();
             let told = phrases.facts.iter().flat_map(|form| form.told);
             let triggers = phrases.triggers.iter().flat_map(|(_, triggers)| *triggers);
-            let others = [phrases.remember, phrases.forget, phrases.everything, phrases.everyday, phrases.names];
+            let others = [phrases.remember, phrases.forget, phrases.everything, phrases.names];
             for phrase in told.chain(triggers).chain(others.into_iter().flatten()) {
                 assert_eq!(spaced(phrase), format!(" {phrase} "), "{language:?}");
             }
+            assert_eq!(spaced(phrases.everyday), format!(" {} ", phrases.everyday));
         }
     }
 
@@ -209,7 +213,6 @@ mod tests {
                 phrases.known_already,
                 phrases.dropped,
                 phrases.person,
-                phrases.place,
                 phrases.hours,
                 phrases.sent.location,
                 phrases.sent.order,

@@ -5,18 +5,13 @@ use crate::demo::wish::Trigger;
 
 pub(super) const PHRASES: Phrases = Phrases {
     names: &["spanish", "espanol", "castellano", "es", "spa"],
-    everyday: &[
-        "a", "al", "algo", "algun", "alguna", "aqui", "asi", "aun", "bien", "buenas", "buenos", "como", "con", "cual",
-        "cuales", "cuando", "cuanta", "cuanto", "cuantos", "cuesta", "cuestan", "cosa", "de", "del", "desde", "dia",
-        "dias", "donde", "dime", "e", "el", "ella", "ellos", "en", "entre", "es", "esa", "ese", "eso", "esta", "estan",
-        "estais", "estas", "este", "esto", "estoy", "favor", "fue", "gracias", "ha", "hacer", "haceis", "hasta", "hay",
-        "he", "hola", "la", "las", "le", "les", "lo", "los", "mas", "me", "mi", "mis", "muy", "necesito", "no", "nos",
-        "o", "os", "otra", "otro", "para", "pero", "por", "porque", "precio", "precios", "puede", "puedo", "podeis",
-        "pues", "que", "quien", "quiero", "quisiera", "saber", "se", "ser", "si", "sin", "sobre", "solo", "son", "soy",
-        "su", "sus", "tal", "tambien", "tardes", "te", "tengo", "tenei", "teneis", "tienen", "tienes", "tiene", "todo",
-        "tu", "tus", "un", "una", "unas", "uno", "unos", "usted", "va", "vale", "valen", "y", "ya", "yo", "adios",
-        "noches", "vuestra", "vuestro",
-    ],
+    everyday: "a adios al algo algun alguna aqui asi aun bien buenas buenos como con cosa cual cuales cuando cuanta \
+               cuanto cuantos cuesta cuestan de del desde dia dias dime donde e el ella ellos en entre es esa ese \
+               eso esta estais estan estas este esto estoy favor fue gracias ha haceis hacer hasta hay he hola la \
+               las le les lo los mas me mi mis muy necesito no noches nos o os otra otro para pero podeis por \
+               porque precio precios puede puedo pues que quien quiero quisiera saber se ser si sin sobre solo son \
+               soy su sus tal tambien tardes te tenei teneis tengo tiene tienen tienes todo tu tus un una unas uno \
+               unos usted va vale valen vuestra vuestro y ya yo",
     triggers: &[
         (
             Trigger::WhatAreYou,
@@ -208,6 +203,7 @@ pub(super) const PHRASES: Phrases = Phrases {
     bye: "¡Hasta pronto! Escribe cuando quieras.",
     ask_about: "Pregunta por {}",
     says: "{} dice:",
+    also: "Y además:",
     as_before: "Como ya te dije,",
     follows: "Si todavía te refieres a {}:",
     nothing_fits: "No encuentro nada sobre eso en lo que me ha contado {}, y no me invento nada.",
@@ -216,7 +212,8 @@ pub(super) const PHRASES: Phrases = Phrases {
     notes: "De hace más tiempo tengo estas notas: {}",
     facts_known: "En mis notas sobre ti pone: {}.",
     no_facts: "Todavía no tengo notas sobre ti. Dime cómo te llamas o empieza con «recuerda que».",
-    noted: "He apuntado {}, y lo sabré también en nuestro próximo chat.",
+    noted: "He apuntado {}.",
+    kept: "En nuestro próximo chat lo seguiré sabiendo.",
     known_already: "Eso ya está en mis notas: {}.",
     not_noted: "Ahora no he podido apuntarlo.",
     dropped: "He borrado esta nota: {}.",
@@ -225,7 +222,7 @@ pub(super) const PHRASES: Phrases = Phrases {
              escribe otra vez y yo no respondo, mientras otro cliente sí recibe respuesta.",
     person_why: "El cliente pide una persona.",
     no_person: "Ahora no puedo pasar este chat a una persona.",
-    place: "Aquí nos encuentras: {}.",
+    place: "Aquí lo tienes en el mapa.",
     no_place: "No tengo ningún lugar que mostrarte en el mapa.",
     which: "¿Qué te gustaría saber?",
     which_button: "Temas",
