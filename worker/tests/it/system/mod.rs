@@ -12,6 +12,7 @@ mod commands;
 mod credentials;
 mod customers;
 mod dead_letters;
+mod demo;
 mod fallback;
 mod files;
 mod gathering;
