@@ -2,14 +2,14 @@
 //!
 //! A tool is called first and spoken about after: what is said then depends on what came of it.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     chat::{Chat, Heard, Kind},
     phrases::{Language, Phrases},
     prompt::Prompt,
     search,
-    text::{akin, fill, shortened, spaced, words},
+    text::{fill, shortened, spaced},
     topics,
     wish::{Trigger, Wish, wishes},
 };
@@ -18,8 +18,6 @@ use super::{
 pub(super) const REPEATED_UNITS: usize = 120;
 /// Tools that are called at once (as many as a worker calls).
 const CALLS_MOST: usize = 8;
-/// Places that are shown at once (as many as the tool takes).
-const PLACES_MOST: usize = 3;
 
 /// A part of an answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,9 +75,12 @@ impl<'a> Answers<'a> {
                 true
             }
         });
-        let hello = Piece::Say(self.hello());
-        if pieces.len() > 1 || self.prompt.greeting.is_some() {
-            pieces.retain(|piece| *piece != hello);
+        // Beside an answer nobody misses these.
+        let fillers = [Piece::Say(self.hello()), Piece::Say(self.nothing_fits())];
+        if pieces.iter().any(|piece| !fillers.contains(piece)) {
+            pieces.retain(|piece| !fillers.contains(piece));
+        } else if self.prompt.greeting.is_some() {
+            pieces.retain(|piece| Some(piece) != fillers.first());
         }
         pieces
     }
@@ -140,17 +141,17 @@ impl<'a> Answers<'a> {
         }
     }
 
-    fn says(&self, quote: &str) -> String {
+    pub(super) fn says(&self, quote: &str) -> String {
         format!("{} {}", fill(self.phrases.says, self.business()), self.phrases.quoted(quote))
     }
 
-    fn find(&self, question: &str) -> Option<String> {
+    pub(super) fn find(&self, question: &str) -> Option<String> {
         let sources = [&self.prompt.passages, &self.prompt.instructions];
         sources.into_iter().find_map(|passages| search::best(passages, question, self.phrases))
     }
 
     /// What the business says about a question, perhaps one that goes on with the one before.
-    fn look_up(&self, question: &str) -> String {
+    pub(super) fn look_up(&self, question: &str) -> String {
         let phrases = self.phrases;
         if let Some(quote) = self.find(question) {
             let asked = spaced(question);
@@ -165,8 +166,15 @@ impl<'a> Answers<'a> {
             let before = phrases.quoted(&shortened(before, REPEATED_UNITS));
             return format!("{} {}", fill(phrases.follows, &before), self.says(&quote));
         }
-        let nothing = fill(phrases.nothing_fits, self.business());
-        format!("{nothing} {}.", self.ask_about())
+        // "Ok" asks nothing.
+        if phrases.telling(question).is_empty() && !question.ends_with('?') {
+            return format!("{}.", self.ask_about());
+        }
+        self.nothing_fits()
+    }
+
+    fn nothing_fits(&self) -> String {
+        format!("{} {}.", fill(self.phrases.nothing_fits, self.business()), self.ask_about())
     }
 
     /// `Ask about “Routes” or “Deposit”`.
@@ -180,63 +188,6 @@ impl<'a> Answers<'a> {
         let name = form.and_then(|before| self.prompt.facts.iter().find_map(|fact| fact.text.strip_prefix(before)));
         let hello = name.map_or_else(|| self.phrases.hello.to_owned(), |name| fill(self.phrases.hello_you, name));
         format!("{hello} {}.", self.ask_about())
-    }
-
-    fn hand_over(&self) -> Piece {
-        let phrases = self.phrases;
-        let done = fill(phrases.person, self.business());
-        Piece::Call(Call {
-            tool: "hand_over_to_human",
-            arguments: json!({ "reason": phrases.person_why }),
-            // The worker may do it by itself, for a keyword of the business.
-            failed: if self.prompt.person_comes { done.clone() } else { phrases.no_person.to_owned() },
-            needless: done.clone(),
-            done,
-            coda: "",
-        })
-    }
-
-    fn menu(&self) -> Piece {
-        let in_words = format!("{}.", self.ask_about());
-        if self.topics.is_empty() {
-            return Piece::Say(in_words);
-        }
-        let arguments = topics::choices(&self.topics, self.phrases);
-        // The question stands above the choices.
-        let done = String::new();
-        Piece::Call(Call { tool: "offer_choices", arguments, needless: done.clone(), done, failed: in_words, coda: "" })
-    }
-
-    fn hours(&self) -> String {
-        let phrases = self.phrases;
-        let Some(hours) = &self.prompt.hours else { return self.look_up(phrases.topic_hours) };
-        let state = if hours.open_now { phrases.open } else { phrases.closed };
-        format!("{state} {}", fill(phrases.hours, &week(&hours.week, phrases)))
-    }
-
-    /// The places that were asked for by name, or all. Where something else is, the business may have said.
-    fn places(&self) -> Vec<Piece> {
-        let phrases = self.phrases;
-        let written = self.chat.written().next().unwrap_or_default();
-        let asked = phrases.telling(written);
-        let names = |place: &&String| words(place).iter().any(|word| asked.iter().any(|asked| akin(word, asked)));
-        let mut places: Vec<&String> = self.chat.places.iter().filter(names).collect();
-        if places.is_empty() {
-            let quote = self.find(written).filter(|_| !asked.is_empty());
-            if let Some(quote) = quote {
-                return vec![Piece::Say(self.says(&quote))];
-            }
-            places = self.chat.places.iter().collect();
-        }
-        if places.is_empty() {
-            return vec![Piece::Say(phrases.no_place.to_owned())];
-        }
-        let calls = places.into_iter().take(PLACES_MOST).map(|place| {
-            let (done, needless, failed) = (String::new(), String::new(), phrases.no_place.to_owned());
-            let arguments = json!({ "name": place });
-            Piece::Call(Call { tool: "send_location", arguments, done, needless, failed, coda: phrases.place })
-        });
-        calls.collect()
     }
 
     fn acknowledge(&self, kind: Kind, particulars: &str) -> String {
@@ -257,9 +208,4 @@ impl<'a> Answers<'a> {
         };
         fill(template, &shortened(particulars, 4 * REPEATED_UNITS))
     }
-}
-
-/// A week of opening hours in the words of a language.
-pub(super) fn week(week: &str, phrases: &Phrases) -> String {
-    phrases.week.iter().fold(week.to_owned(), |week, (english, own)| week.replace(english, own))
 }

@@ -11,6 +11,7 @@ mod answers;
 mod chat;
 mod ears;
 mod memory;
+mod offers;
 mod phrases;
 mod prompt;
 mod search;

@@ -110,10 +110,7 @@ impl Prompt {
 
     /// Takes a line that begins a part, and tells which.
     fn open(&mut self, line: &str) -> Option<Part> {
-        let named = [WRITES_FOR, ASSISTANT_OF].into_iter().find_map(|(before, after)| {
-            let (name, _) = line.strip_prefix(before)?.split_once(after)?;
-            Some(name.to_owned())
-        });
+        let named = business(line);
         if self.business.is_none() && named.is_some() {
             self.business = named;
             return Some(Part::Instructions);
@@ -163,10 +160,17 @@ impl Prompt {
         }
     }
 
-    /// What the notes of a longer chat would be, where they are asked for: what the customer said, in short.
+    /// Whether notes of a longer chat are asked for, and no answer.
     pub(super) fn is_about_notes(&self) -> bool {
         !self.older_lines.is_empty()
     }
+}
+
+fn business(line: &str) -> Option<String> {
+    [WRITES_FOR, ASSISTANT_OF].into_iter().find_map(|(before, after)| {
+        let (name, _) = line.strip_prefix(before)?.split_once(after)?;
+        Some(name.to_owned())
+    })
 }
 
 /// `- f1: "is vegan"`.

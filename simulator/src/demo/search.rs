@@ -3,7 +3,7 @@
 use super::{
     phrases::Phrases,
     prompt::Passage,
-    text::{akin, sentences, shortened, words},
+    text::{akin, sentences, shortened, spaced, words},
 };
 
 /// Units of what is quoted of one passage.
@@ -28,8 +28,10 @@ pub(super) fn best(passages: &[Passage], question: &str, phrases: &Phrases) -> O
     let mut asked = phrases.telling(question);
     asked.dedup();
     asked.truncate(WORDS_MOST);
-    let spoken = super::text::spaced(question);
-    let asks_price = phrases.asks_price.iter().any(|word| spoken.contains(&format!(" {word} ")));
+    let spoken = spaced(question);
+    // Some of these words have another meaning where they stand alone.
+    let is_sentence = words(question).len() > 1;
+    let asks_price = is_sentence && phrases.asks_price.iter().any(|word| spoken.contains(&format!(" {word} ")));
     let candidates = candidates(passages, phrases);
     let worths: Vec<f64> = asked.iter().map(|word| worth(word, &candidates)).collect();
     let mut best: Option<(f64, &Candidate)> = None;

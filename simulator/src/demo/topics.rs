@@ -38,7 +38,7 @@ pub(super) fn topics(chat: &Chat, prompt: &Prompt, phrases: &Phrases) -> Vec<Top
         }
     }
     let week =
-        prompt.hours.as_ref().map(|hours| shortened(&super::answers::week(&hours.week, phrases), DESCRIPTION_UNITS));
+        prompt.hours.as_ref().map(|hours| shortened(&super::offers::week(&hours.week, phrases), DESCRIPTION_UNITS));
     let built_in = [
         week.map(|week| (phrases.topic_hours, week)),
         chat.may_call("send_location")

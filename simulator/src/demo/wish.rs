@@ -111,7 +111,8 @@ fn told(sentence: &str, tables: &[&'static Phrases]) -> Vec<Told> {
         let value: String = sentence.chars().take(to).skip(from).collect();
         let value = if form.is_single { value.split([',', ';']).next().unwrap_or_default() } else { &value };
         let value = without_joint(value);
-        (!value.is_empty()).then(|| Told { text: form.noted.replacen("{}", &bounded(value), 1), form: Some(form) })
+        (!value.is_empty() || !form.noted.contains("{}"))
+            .then(|| Told { text: form.noted.replacen("{}", &bounded(value), 1), form: Some(form) })
     });
     told.collect()
 }
@@ -178,7 +179,9 @@ mod tests {
             ("Thank you very much", "Thanks"),
             ("Hi, do you have helmets?", "?"),
             ("Can you help with a flat tyre?", "?"),
-            ("Call me Bo.", "+is called Bo"),
+            ("You can call me Bo.", "+is called Bo"),
+            ("I'm vegan, by the way", "+is vegan"),
+            ("Cool, thank you!", "Thanks"),
             ("Please remember: my dog bites", "+my dog bites"),
             ("Don’t forget that I live in Delft.", "+lives in Delft"),
             ("Forget that I live in Delft", "-I live in Delft"),
@@ -199,7 +202,7 @@ mod tests {
             ("¿Dónde estáis?", "Where"),
             ("¿Abrís el domingo?", "Hours"),
             ("Soy alérgica a los frutos secos.", "+tiene alergia a los frutos secos"),
-            ("Recuerda que soy vegano", "+soy vegano"),
+            ("Recuerda que soy zurdo", "+soy zurdo"),
             ("Olvida que vivo en Lugo", "-vivo en Lugo"),
         ] {
             assert_eq!(shown(sentence, Language::Spanish), [expected], "{sentence}");

@@ -5,12 +5,13 @@ use crate::demo::wish::Trigger;
 
 pub(super) const PHRASES: Phrases = Phrases {
     names: &["english", "en"],
-    everyday: "a about all also am an and any are as at be been but by bye can can't cost costs could did do does \
-               don't evening for from get give go good goodbye got had has have hello her hey hi him his how i i'd \
-               i'll i'm i've if in is isn't it it's its just know like long many may me more morning much my need \
-               no not of ok okay on one or our out please price prices say see she should so some something tell \
-               than thank thanks that that's the their them then there these they thing this those to too up us \
-               very want was we were what what's when where which while who why will with would yes you your",
+    everyday: "a about all also am an and any are as at be been but by bye can can't cool cost costs could did do \
+               does don't evening fine for from get give go good goodbye got great had has have hello her hey hi \
+               him his how i i'd i'll i'm i've if in is isn't it it's its just know like long lovely many may me \
+               more morning much my need nice no not of ok okay on one or our out perfect please price prices right \
+               say see she should so some something sure tell than thank thanks that that's the their them then \
+               there these they thing this those to too up us very want was we well were what what's when where \
+               which while who why will with would wow yes you your",
     triggers: &[
         (
             Trigger::WhatAreYou,
@@ -27,6 +28,11 @@ pub(super) const PHRASES: Phrases = Phrases {
                 "are you a machine",
                 "what are you",
                 "who are you",
+                "what is your name",
+                "what\'s your name",
+                "is this a real person",
+                "is this a person",
+                "is this a human",
                 "am i talking to",
                 "am i chatting with",
                 "is this a bot",
@@ -84,6 +90,7 @@ pub(super) const PHRASES: Phrases = Phrases {
                 "human",
                 "colleague",
                 "hand over",
+                "manager",
             ],
         ),
         (
@@ -143,7 +150,7 @@ pub(super) const PHRASES: Phrases = Phrases {
     ],
     facts: &[
         FactForm {
-            told: &["my name is", "call me", "my name's"],
+            told: &["my name is", "you can call me", "my name's"],
             noted: "is called {}",
             about: &["name"],
             is_single: true,
@@ -161,6 +168,8 @@ pub(super) const PHRASES: Phrases = Phrases {
             is_single: true,
         },
         FactForm { told: &["my birthday is"], noted: "has birthday {}", about: &["birthday"], is_single: true },
+        FactForm { told: &["i am vegan", "i'm vegan"], noted: "is vegan", about: &[], is_single: false },
+        FactForm { told: &["i am vegetarian", "i'm vegetarian"], noted: "is vegetarian", about: &[], is_single: false },
         FactForm { told: &["i prefer"], noted: "prefers {}", about: &["preference"], is_single: false },
         FactForm { told: &["i like", "i love"], noted: "likes {}", about: &["like"], is_single: false },
     ],

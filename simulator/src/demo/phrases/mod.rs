@@ -49,7 +49,7 @@ impl Language {
 pub(super) struct FactForm {
     /// How it is told, up to what is told.
     pub(super) told: &'static [&'static str],
-    /// How it is noted.
+    /// How it is noted; without a place for what is told, where nothing more is.
     pub(super) noted: &'static str,
     /// Words by which it is meant when it is to be dropped.
     pub(super) about: &'static [&'static str],

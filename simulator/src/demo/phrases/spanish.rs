@@ -5,13 +5,14 @@ use crate::demo::wish::Trigger;
 
 pub(super) const PHRASES: Phrases = Phrases {
     names: &["spanish", "espanol", "castellano", "es", "spa"],
-    everyday: "a adios al algo algun alguna aqui asi aun bien buenas buenos como con cosa cual cuales cuando cuanta \
-               cuanto cuantos cuesta cuestan de del desde dia dias dime donde e el ella ellos en entre es esa ese \
-               eso esta estais estan estas este esto estoy favor fue gracias ha haceis hacer hasta hay he hola la \
-               las le les lo los mas me mi mis muy necesito no noches nos o os otra otro para pero podeis por \
-               porque precio precios puede puedo pues que quien quiero quisiera saber se ser si sin sobre solo son \
-               soy su sus tal tambien tardes te tenei teneis tengo tiene tienen tienes todo tu tus un una unas uno \
-               unos usted va vale valen vuestra vuestro y ya yo",
+    everyday: "a adios al algo algun alguna aqui asi aun bien buenas bueno buenos claro como con cosa cual cuales \
+               cuando cuanta cuanto cuantos cuesta cuestan de del desde dia dias dime donde e el ella ellos en \
+               entre es esa ese eso esta estais estan estas este esto estoy estupendo favor fue genial gracias guay \
+               ha haceis hacer hasta hay he hola la las le les lo los mas me mi mis muchas mucho muchos muy \
+               necesito no noches nos o os otra otro para perfecto pero podeis por porque precio precios puede \
+               puedo pues que quien quiero quisiera saber se ser si sin sobre solo son soy su sus tal tambien tanto \
+               tardes te tenei teneis tengo tiene tienen tienes todo tu tus un una unas uno unos usted va vale \
+               valen vuestra vuestro y ya yo",
     triggers: &[
         (
             Trigger::WhatAreYou,
@@ -27,6 +28,10 @@ pub(super) const PHRASES: Phrases = Phrases {
                 "eres real",
                 "que eres",
                 "quien eres",
+                "como te llamas",
+                "cual es tu nombre",
+                "es una persona real",
+                "eres de verdad",
                 "es un bot",
                 "es una ia",
                 "con quien hablo",
@@ -78,6 +83,8 @@ pub(super) const PHRASES: Phrases = Phrases {
                 "humano",
                 "una persona por favor",
                 "un agente",
+                "encargada",
+                "encargado",
                 "un companero",
                 "una companera",
             ],
@@ -159,6 +166,16 @@ pub(super) const PHRASES: Phrases = Phrases {
         FactForm { told: &["vivo en"], noted: "vive en {}", about: &["vivo", "casa", "direccion"], is_single: true },
         FactForm {
             told: &["mi cumpleanos es"], noted: "su cumpleaños es {}", about: &["cumpleanos"], is_single: true
+        },
+        FactForm { told: &["soy vegano", "soy vegana"], noted: "es vegano o vegana", about: &[], is_single: false },
+        FactForm {
+            told: &["soy vegetariano", "soy vegetariana"],
+            noted: "es vegetariano o vegetariana",
+            about: &[],
+            is_single: false,
+        },
+        FactForm {
+            told: &["soy celiaco", "soy celiaca"], noted: "es celíaco o celíaca", about: &[], is_single: false
         },
         FactForm { told: &["prefiero"], noted: "prefiere {}", about: &["preferencia"], is_single: false },
         FactForm {
