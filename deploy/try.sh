@@ -288,10 +288,16 @@ play() {
   await bikes "$ana" 1
   await taza "$lucia" 1
 
-  printf '\nTwo messages in a row get one answer, and what was said is remembered:\n\n'
+  printf '\nTwo messages in a row get one answer:\n\n'
   write bikes "$ana" text "How much is a day?"
   write bikes "$ana" text "And do you have helmets?"
   await bikes "$ana" 2
+
+  printf '\nWhat customers say of themselves is remembered:\n\n'
+  write bikes "$ana" text "My name is Ana."
+  await bikes "$ana" 3
+  write bikes "$ana" text "What do you know about me?"
+  await bikes "$ana" 4
 
   printf '\nNot everything is text, and not everybody shows a number:\n\n'
   write bikes "$ben" location "Central Station"
