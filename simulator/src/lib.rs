@@ -3,8 +3,8 @@
 //! [`Meta`] serves the Graph API and reports back what became of a message, [`Ai`] serves chat, transcription and
 //! speech, [`Host`] is any other server that a worker may turn to, and [`webhook`] builds and posts what customers
 //! write. [`Traffic`] is a whole load of that, and [`Proxy`]
-//! breaks connections between programs and servers. All of it is seeded, and scriptable from a test. Without a script
-//! and without an AI, [`demo`] answers.
+//! breaks connections between programs and servers. All of it is seeded, and scriptable from a test. [`Phone`] is a page
+//! where a person is the customer; without a script and without an AI, [`demo`] answers.
 //! Whatever reaches a stand-in, and whatever it posts, is one line of the [`journal`]: a judge needs nothing else, and
 //! [`checker`] is that judge.
 //!
@@ -18,6 +18,7 @@ pub mod files;
 pub mod host;
 pub mod journal;
 pub mod meta;
+pub mod phone;
 pub mod proxy;
 mod rules;
 mod seed;
@@ -30,6 +31,7 @@ pub use ai::{Ai, AiOptions};
 pub use host::Host;
 pub use journal::Journal;
 pub use meta::{Business, Meta, MetaOptions};
+pub use phone::{Phone, PhoneBusiness, PhoneOptions};
 pub use proxy::Proxy;
 pub use seed::Seed;
 pub use tag::Tag;

@@ -9,5 +9,5 @@ mod voice;
 
 pub use pdf::pdf_saying;
 pub use picture::{tiny_jpeg, tiny_png};
-pub(crate) use voice::{SAMPLES_A_SECOND, opus_channels, opus_packets, opus_samples, voice_note};
+pub(crate) use voice::{SAMPLES_A_SECOND, opus_channels, opus_packets, opus_samples, page, voice_note};
 pub use voice::{named_voice_note, silent_mp3, silent_voice_note, stereo_voice_note, voice_note_of};

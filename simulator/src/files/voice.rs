@@ -116,7 +116,7 @@ fn counted(text: &[u8]) -> Vec<u8> {
 }
 
 /// One page with whole packets, 255 lengths at most. `kind`: 2 begins the stream, 4 ends it.
-fn page(kind: u8, granule: u64, number: u32, packets: &[Vec<u8>]) -> Vec<u8> {
+pub(crate) fn page(kind: u8, granule: u64, number: u32, packets: &[Vec<u8>]) -> Vec<u8> {
     let lengths: Vec<u8> = packets.iter().flat_map(|packet| lengths(packet.len())).collect();
     let count = u8::try_from(lengths.len()).expect("a page holds 255 lengths at most");
     let with_checksum = |checksum: u32| {

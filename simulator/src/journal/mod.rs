@@ -4,6 +4,9 @@
 //! on one host can be laid side by side) and the wall clock. Readers ask the typed queries of `query`, or wait for a
 //! condition; given a file, every entry is also one line of JSON, written before anybody can see the entry, so a
 //! killed process leaves nothing out. No access token is ever in it, only whose it was.
+//!
+//! A journal that is judged keeps everything. One beside a program that runs for weeks forgets its oldest entries
+//! ([`Journal::of_the_last`]); whoever must miss none observes it.
 
 mod ai;
 mod event;
@@ -13,6 +16,8 @@ mod query;
 mod voices;
 
 use std::{
+    collections::VecDeque,
+    fmt,
     fs::File,
     io::{self, BufRead, BufReader, Write},
     path::Path,
@@ -78,8 +83,21 @@ struct Inner {
 
 #[derive(Debug, Default)]
 struct State {
-    entries: Vec<Arc<Entry>>,
+    entries: VecDeque<Arc<Entry>>,
+    /// How many entries were forgotten: the position of the first one that is kept.
+    forgotten: u64,
+    /// How many are kept; none for all.
+    most: Option<usize>,
     file: Option<File>,
+    observers: Vec<Observer>,
+}
+
+struct Observer(Box<dyn FnMut(&Entry) + Send>);
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Observer")
+    }
 }
 
 impl Default for Journal {
@@ -94,12 +112,17 @@ impl Journal {
         Self::default()
     }
 
+    /// A journal in memory that forgets: it keeps so many of its newest entries.
+    pub fn of_the_last(most: usize) -> Self {
+        Self::with(State { most: Some(most), ..State::default() })
+    }
+
     /// A journal that is also written to a new file, one JSON object a line.
     ///
     /// # Errors
     /// The file cannot be created.
     pub fn to_file(path: &Path) -> io::Result<Self> {
-        Ok(Self::with(State { entries: Vec::new(), file: Some(File::create(path)?) }))
+        Ok(Self::with(State { file: Some(File::create(path)?), ..State::default() }))
     }
 
     /// The entries of a file that a journal wrote.
@@ -121,7 +144,7 @@ impl Journal {
     /// Where the file can no longer be written: a record with a hole must not be judged from.
     pub fn record(&self, event: Event) -> u64 {
         let mut state = self.lock();
-        let seq = state.entries.len() as u64;
+        let seq = state.forgotten + state.entries.len() as u64;
         // Stamped under the lock: positions and clock agree.
         let entry = Entry { seq, mono_ns: monotonic_ns(), wall: jiff::Timestamp::now(), fact: event };
         if let Some(file) = &mut state.file {
@@ -129,10 +152,23 @@ impl Journal {
             line.push(b'\n');
             file.write_all(&line).expect("the journal file can be written");
         }
-        state.entries.push(Arc::new(entry));
+        for Observer(observe) in &mut state.observers {
+            observe(&entry);
+        }
+        state.entries.push_back(Arc::new(entry));
+        if state.most.is_some_and(|most| state.entries.len() > most) {
+            state.entries.pop_front();
+            state.forgotten += 1;
+        }
         drop(state);
         self.0.length.send_modify(|length| *length = (*length).max(seq + 1));
         seq
+    }
+
+    /// From now on each entry is shown to this closure before anybody else sees it, and before the request that it is
+    /// about is answered. It must not block for long, and must not turn to the journal: it is called under its lock.
+    pub fn observe(&self, observe: impl FnMut(&Entry) + Send + 'static) {
+        self.lock().observers.push(Observer(Box::new(observe)));
     }
 
     /// A number which nothing else in this journal has, to join the events of one request or post.
@@ -145,15 +181,16 @@ impl Journal {
         self.record(Event::Mark(Mark { name: name.into(), fields }))
     }
 
-    /// All entries so far.
+    /// All entries so far, without those that were forgotten.
     pub fn entries(&self) -> Vec<Arc<Entry>> {
-        self.lock().entries.clone()
+        self.entries_from(0)
     }
 
-    /// The entries from a position on.
+    /// The entries from a position on, without those that were forgotten.
     pub fn entries_from(&self, seq: u64) -> Vec<Arc<Entry>> {
-        let skipped = usize::try_from(seq).unwrap_or(usize::MAX);
-        self.lock().entries.iter().skip(skipped).cloned().collect()
+        let state = self.lock();
+        let skipped = usize::try_from(seq.saturating_sub(state.forgotten)).unwrap_or(usize::MAX);
+        state.entries.iter().skip(skipped).cloned().collect()
     }
 
     /// Waits until there is an entry at this position or behind it, and returns all from there on. Cancelling it

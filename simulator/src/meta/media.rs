@@ -42,26 +42,46 @@ pub struct StoredMedia {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Store(Mutex<HashMap<String, StoredMedia>>);
+pub(super) struct Store(Mutex<Files>);
+
+#[derive(Debug, Default)]
+struct Files {
+    by_id: HashMap<String, StoredMedia>,
+    /// How many were ever stored: an id is not given again after its file was deleted.
+    stored: usize,
+}
 
 impl Store {
     pub(super) fn get(&self, id: &str) -> Option<StoredMedia> {
-        self.lock().get(id).cloned()
+        self.lock().by_id.get(id).cloned()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, StoredMedia>> {
+    /// Puts a file back under an id that it had before.
+    pub(super) fn restore(&self, id: &str, media: StoredMedia) {
+        let mut files = self.lock();
+        files.by_id.insert(id.to_owned(), media);
+        files.stored += 1;
+    }
+
+    /// Forgets a file, as Meta does after a while; its id is not given again.
+    pub(super) fn forget(&self, id: &str) {
+        self.lock().by_id.remove(id);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Files> {
         self.0.lock().expect("no code panics while it holds this lock")
     }
 }
 
 impl State {
     pub(super) fn store_media(&self, phone_number_id: &str, mime_type: &str, bytes: Bytes) -> Media {
-        let mut store = self.media.lock();
-        let number = self.options.seed.number("media", &store.len().to_string());
-        let id = format!("{}{:09}", 1_000_000 + store.len(), number % 1_000_000_000);
+        let mut files = self.media.lock();
+        let number = self.options.seed.number("media", &files.stored.to_string());
+        let id = format!("{}{:09}", 1_000_000 + files.stored, number % 1_000_000_000);
+        files.stored += 1;
         let sha256 = STANDARD.encode(Sha256::digest(&bytes));
         let (phone_number_id, mime_type) = (phone_number_id.to_owned(), mime_type.to_owned());
-        store.insert(id.clone(), StoredMedia { phone_number_id, mime_type: mime_type.clone(), bytes });
+        files.by_id.insert(id.clone(), StoredMedia { phone_number_id, mime_type: mime_type.clone(), bytes });
         Media { id, mime_type, sha256 }
     }
 
@@ -132,7 +152,7 @@ impl State {
 
     pub(super) fn delete_media(&self, id: &str, who: &Credential) -> Result<Answer, Refusal> {
         self.visible(id, who)?;
-        self.media.lock().remove(id);
+        self.media.lock().by_id.remove(id);
         Ok(Answer::Json(json!({"success": true})))
     }
 

@@ -60,6 +60,16 @@ impl State {
             Some(to) => (to.clone(), "wa_id"),
             None => (send.customer().to_owned(), "user_id"),
         };
+        let accepted = self.accepted(&send, &wamid);
+        let contact = json!({"input": input, known_as: send.customer()});
+        // Recorded before a status of it can be.
+        self.options.journal.record(Event::GraphSend(send));
+        self.report_back(accepted, fault);
+        Answer::Json(json!({"messaging_product": "whatsapp", "contacts": [contact], "messages": [{"id": wamid}]}))
+    }
+
+    /// A message that was accepted under this id, as its statuses will tell of it.
+    pub(super) fn accepted(&self, send: &GraphSend, wamid: &str) -> Accepted {
         let customer = match &send.to {
             Some(_) => Customer {
                 wa_id: Some(send.customer().to_owned()),
@@ -69,18 +79,13 @@ impl State {
             },
             None => Customer { name: None, ..Customer::hidden(send.customer()) },
         };
-        let accepted = Accepted {
-            wamid: wamid.clone(),
+        Accepted {
+            wamid: wamid.to_owned(),
             phone_number_id: send.phone_number_id.clone(),
             customer,
             message_type: send.message_type.clone(),
             opaque: send.opaque.clone(),
-        };
-        let contact = json!({"input": input, known_as: send.customer()});
-        // Recorded before a status of it can be.
-        self.options.journal.record(Event::GraphSend(send));
-        self.report_back(accepted, fault);
-        Answer::Json(json!({"messaging_product": "whatsapp", "contacts": [contact], "messages": [{"id": wamid}]}))
+        }
     }
 
     fn read_receipt(

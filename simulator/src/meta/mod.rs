@@ -213,6 +213,24 @@ impl Meta {
         self.state.media.get(id)
     }
 
+    /// Puts a file back under the id that an earlier run gave it: at Meta a file outlives whoever sent it.
+    pub fn restore_media(&self, id: &str, media: StoredMedia) {
+        self.state.media.restore(id, media);
+    }
+
+    /// Forgets a file; whoever asks for it is told that there is none.
+    pub fn forget_media(&self, id: &str) {
+        self.state.media.forget(id);
+    }
+
+    /// Reports what became of a message that an earlier run accepted, as if it was accepted now. Without a webhook URL,
+    /// or where it was not accepted, nothing is reported.
+    pub fn report_again(&self, send: &crate::journal::GraphSend) {
+        if let Some(wamid) = send.wamid.as_deref().filter(|_| send.is_accepted()) {
+            self.state.report_back(self.state.accepted(send, wamid), None);
+        }
+    }
+
     /// A sender of webhooks which signs as this business's app and shares the journal and the seed.
     ///
     /// # Panics

@@ -162,6 +162,12 @@ impl Sender {
         things.into_iter().map(|(_, thing)| thing).collect()
     }
 
+    /// The signature that a post of this body carries; none from a sender that does not sign.
+    pub fn signature(&self, body: &Value) -> Option<String> {
+        let secret = self.app_secret.as_ref()?;
+        Some(shared::signature::sign(secret, &bytes_on_the_wire(body)))
+    }
+
     async fn post(&self, body: &Value, attempt: u32) -> Result<u16, String> {
         let post = self.journal.number();
         let bytes = bytes_on_the_wire(body);

@@ -49,3 +49,19 @@ async fn waiting_hears_of_an_entry_that_comes_meanwhile_and_says_what_there_was_
     let error = journal.wait_until(|_| false, Duration::from_millis(5)).await.expect_err("never");
     assert!(error.to_string().contains("\"fields\":99"), "{error}");
 }
+
+#[tokio::test]
+async fn a_journal_of_the_last_entries_forgets_the_oldest_and_whoever_observes_it_misses_none() {
+    let journal = Journal::of_the_last(3);
+    let (sender, observed) = std::sync::mpsc::channel();
+    journal.observe(move |entry| sender.send(entry.seq).expect("somebody listens"));
+    for n in 0..10 {
+        journal.mark("step", json!(n));
+    }
+    assert_eq!(observed.try_iter().collect::<Vec<_>>(), (0..10).collect::<Vec<_>>());
+    assert_eq!(journal.entries().iter().map(|entry| entry.seq).collect::<Vec<_>>(), [7, 8, 9]);
+    assert_eq!(journal.entries_from(9).len(), 1);
+    assert_eq!(journal.next_from(0).await.len(), 3);
+    let waited = journal.wait_until(|journal| journal.marks().len() == 4, Duration::from_millis(5)).await;
+    assert!(waited.is_err(), "it never has four");
+}

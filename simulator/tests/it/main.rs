@@ -13,6 +13,7 @@ mod graph;
 mod journal;
 mod media;
 mod messages;
+mod phone;
 mod proxy;
 mod setup;
 mod statuses;
