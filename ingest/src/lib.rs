@@ -17,7 +17,7 @@ pub mod webhooks;
 mod batch;
 mod body;
 mod handshake;
-mod outcome;
+pub mod outcome;
 mod rejections;
 mod signatures;
 mod webhook;

@@ -121,7 +121,7 @@ impl Drop for InFlight {
 
 /// Describes the metrics and shows each closed label at zero, so that a rate has its first point before the first
 /// event.
-pub(crate) fn describe_metrics() {
+pub fn describe_metrics() {
     describe_counter!("switchboard_ingest_webhooks_total", "POSTs by how they ended");
     describe_counter!("switchboard_ingest_updates_total", "updates published and confirmed, by kind");
     describe_histogram!("switchboard_ingest_ack_seconds", "from the head of a POST to its answer");

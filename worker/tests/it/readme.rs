@@ -8,7 +8,7 @@ use std::{
 
 use shared::settings::{SHARED_VARIABLES, Variable};
 
-const MEMBERS: [&str; 4] = ["shared", "ingest", "worker", "simulator"];
+const MEMBERS: [&str; 5] = ["shared", "ingest", "worker", "simulator", "standalone"];
 
 /// A row of the table of variables: name, who reads it, default, whether it is a secret.
 type Row = (String, &'static str, String, bool);

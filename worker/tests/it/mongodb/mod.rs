@@ -6,5 +6,6 @@
 mod backend;
 mod server;
 mod indexes;
+mod older;
 #[path = "../store/mod.rs"]
 mod suite;

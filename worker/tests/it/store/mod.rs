@@ -21,7 +21,7 @@ pub(super) mod knowledge;
 mod landing;
 mod leases;
 mod merge;
-mod replies;
+pub(super) mod replies;
 mod resend;
 mod transcript;
 mod waiting;
@@ -188,7 +188,7 @@ impl Talk {
         self.settle(&claim.lease, items).await.expect("the lease is held")
     }
 
-    async fn settle(&self, lease: &LeaseKey, items: &[MailboxItem]) -> Option<Settled> {
+    pub(super) async fn settle(&self, lease: &LeaseKey, items: &[MailboxItem]) -> Option<Settled> {
         self.settle_and_remember(lease, items, &Memory::default()).await
     }
 
@@ -198,7 +198,7 @@ impl Talk {
         settled.expect("the store answers")
     }
 
-    async fn commit(&self, lease: &LeaseKey, outbox: &Outbox) -> CommitOutcome {
+    pub(super) async fn commit(&self, lease: &LeaseKey, outbox: &Outbox) -> CommitOutcome {
         self.commit_having_seen(lease, outbox, Some(&outbox.answers)).await
     }
 
@@ -291,7 +291,7 @@ fn lines(conversation: &Conversation) -> Vec<MemoryTurn> {
 }
 
 /// A reply to these messages.
-fn reply(reply_id: &str, answers: &[MailboxItem], bodies: &[&str]) -> Outbox {
+pub(super) fn reply(reply_id: &str, answers: &[MailboxItem], bodies: &[&str]) -> Outbox {
     let waiting = |body: &&str| Part::waiting((*body).to_owned(), PartForm::Text);
     Outbox {
         reply_id: reply_id.to_owned(),

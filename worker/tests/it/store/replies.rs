@@ -12,7 +12,7 @@ use super::{
 };
 
 /// A conversation with these messages, claimed.
-async fn claimed(store: &Fresh, items: &[MailboxItem]) -> (Talk, Claim) {
+pub(in super::super) async fn claimed(store: &Fresh, items: &[MailboxItem]) -> (Talk, Claim) {
     let talk = Talk::new(store);
     talk.receive(items).await;
     let claim = talk.claim().await;
@@ -384,30 +384,6 @@ async fn an_apology_is_remembered_until_something_is_answered() {
     assert_eq!(after(None).await, apologised, "nothing was answered");
     assert_eq!(after(Some(ReplyKind::Resend)).await, apologised, "nothing new was said");
     assert_eq!(after(Some(ReplyKind::Answer)).await, None);
-}
-
-/// Documents of an older version have a yes or no in place of a kind.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_reply_of_an_older_version_is_read_as_what_it_is() {
-    let store = Fresh::open("older").await;
-    let (talk, claim) = claimed(&store, &[message(1)]).await;
-    talk.commit(&claim.lease, &reply("r1", &[message(1)], &["one"])).await;
-    let kind = async |apology: Option<bool>| {
-        let mut update = mongodb::bson::doc! { "$unset": { "outbox.kind": "" } };
-        if let Some(apology) = apology {
-            update.insert("$set", mongodb::bson::doc! { "outbox.apology": apology });
-        }
-        store.change("conversations", talk.session.expose(), update).await;
-        let stored = store.reread(&claim.lease).await.expect("the store answers").expect("the lease is held");
-        stored.outbox.expect("a reply is under way").kind
-    };
-    assert_eq!(kind(None).await, ReplyKind::Answer);
-    assert_eq!(kind(Some(false)).await, ReplyKind::Answer);
-    assert_eq!(kind(Some(true)).await, ReplyKind::Apology);
-    // It counts as a reply whose parts may fail.
-    talk.settle(&claim.lease, &[message(1)]).await.expect("the lease is held");
-    let state = store.state(&talk.session).await.expect("the store answers").expect("it is there");
-    assert_eq!(state.last_reply.map(|last| last.id), Some("r1".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
