@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds the workspace and runs all of its tests against real servers (deploy/services.sh).
+# Builds the workspace and runs all of its tests against real servers (deploy/services.sh), and those
+# of the phone page in a real browser (deploy/browser.sh).
 #
 # usage: test.sh [ARGUMENTS...]     the arguments go to `cargo nextest run`, or `cargo test`
 #
@@ -31,6 +32,7 @@ stop_services() {
 check_tools() {
   command -v cargo >/dev/null || die "please install Rust (https://rustup.rs); rust-toolchain.toml names the version"
   command -v cc >/dev/null || die "please install a C compiler: apt-get install gcc libc6-dev"
+  deploy/browser.sh
 }
 
 start_services() {
