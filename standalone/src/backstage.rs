@@ -50,5 +50,6 @@ fn told(state: &State) -> Value {
         "takeovers": state.takeovers,
         "last_error": state.last_error,
         "handed_over_until": state.handed_over_until,
+        "opted_out_at": state.opted_out_at,
     })
 }

@@ -10,6 +10,7 @@ use shared::{admin::Condition, broker::StatusesDrained, shutdown::Shutdown};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    account::watch_accounts,
     business::{Registry, TokenCipher, watch_tokens},
     companion::{Companion, knowledge::Knowledge, warn_of_missing_models},
     document::DocumentReader,
@@ -78,6 +79,7 @@ impl Engine {
         let store = &intake.store;
         tasks.spawn(watch_store(Arc::clone(store), condition, shutdown.clone()));
         tasks.spawn(watch_tokens(Arc::clone(store), turns.registry.clone(), shutdown.clone()));
+        tasks.spawn(watch_accounts(Arc::clone(store), turns.registry.clone(), shutdown.clone()));
         tasks.spawn(revive(intake.clone(), shutdown.clone()));
         tasks.spawn(finish_merges(intake.clone(), shutdown.clone()));
         tasks.spawn(look_for_models(turns, shutdown.clone()));

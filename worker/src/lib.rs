@@ -3,8 +3,8 @@
 //! [`intake`] takes deliveries from RabbitMQ and lands each in its conversation's mailbox; [`scheduler`] starts a
 //! [`turn`] for every conversation that is due, fairly over the businesses; a turn claims the conversation's
 //! lease, asks the [`companion`], writes the outbox, sends through [`whatsapp`], and settles. What they share is
-//! the [`conversation`], kept by the [`store`]; [`business`] and [`identity`] say whose it is. [`document`] reads what
-//! customers attach.
+//! the [`conversation`], kept by the [`store`]; [`business`] and [`identity`] say whose it is, and
+//! [`account`] whether Meta lets it send. [`document`] reads what customers attach.
 
 pub mod run;
 pub mod engine;
@@ -19,8 +19,10 @@ pub mod conversation;
 pub mod store;
 pub mod scope;
 pub mod business;
+pub mod account;
 pub mod identity;
 pub mod message;
+pub mod consent;
 pub mod document;
 mod periodic;
 pub mod http;

@@ -98,7 +98,10 @@ pub fn sample(name: &str, business: &Business, customer: &Customer, ids: &Ids) -
         "failed_status" => Body::default()
             .status(business, &status("failed", Some(crate::meta::Refusal::code(131_047).status_error()))),
         "account_update" => {
-            let value = [("event".to_owned(), json!("ACCOUNT_RESTRICTION"))].into_iter().collect();
+            // Of what is not an answer: answers go on.
+            let restriction = json!([{ "restriction_type": "RESTRICTED_BIZ_INITIATED_MESSAGING" }]);
+            let fields = [("event", json!("ACCOUNT_RESTRICTION")), ("restriction_info", restriction)];
+            let value = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
             Body::default().other(business, "account_update", value)
         }
         "batch" => {

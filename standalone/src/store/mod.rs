@@ -17,6 +17,7 @@ mod forgetting;
 mod identities;
 mod businesses;
 mod events;
+mod accounts;
 mod transcript;
 mod dead_letters;
 mod filed_letters;

@@ -21,6 +21,7 @@ pub(super) enum Table {
     Messages,
     DeadLetters,
     AccountEvents,
+    AccountStanding,
     Knowledge,
 }
 
@@ -33,6 +34,7 @@ impl Table {
             Self::Messages => "messages",
             Self::DeadLetters => "dead_letters",
             Self::AccountEvents => "account_events",
+            Self::AccountStanding => "account_standing",
             Self::Knowledge => "knowledge",
         }
     }
@@ -46,6 +48,7 @@ impl Table {
             Self::Messages => "message",
             Self::DeadLetters => "dead letter",
             Self::AccountEvents => "account event",
+            Self::AccountStanding => "account standing",
             Self::Knowledge => "passage",
         }
     }

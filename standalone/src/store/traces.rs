@@ -117,7 +117,9 @@ impl Search {
                 "(phone_number_id IN (SELECT value FROM json_each(?2)) OR phone_number_id IS NULL \
                   AND (waba_id IS NULL OR waba_id IN (SELECT value FROM json_each(?3))))"
             }
-            Some(Table::Businesses | Table::Knowledge) | None => return ("TRUE".to_owned(), Vec::new()),
+            Some(Table::Businesses | Table::AccountStanding | Table::Knowledge) | None => {
+                return ("TRUE".to_owned(), Vec::new());
+            }
         };
         let whose = &self.customer.whose;
         let parameters =
@@ -138,10 +140,12 @@ impl Search {
             Some(
                 Table::Conversations | Table::Messages | Table::Identities | Table::DeadLetters | Table::AccountEvents,
             ) => Remaining::OfOthers,
-            Some(Table::Businesses | Table::Knowledge) | None if read.names_any(&self.others) => {
+            Some(Table::Businesses | Table::AccountStanding | Table::Knowledge) | None
+                if read.names_any(&self.others) =>
+            {
                 Remaining::OfAnotherBusiness
             }
-            Some(Table::Businesses | Table::Knowledge) | None => Remaining::Theirs,
+            Some(Table::Businesses | Table::AccountStanding | Table::Knowledge) | None => Remaining::Theirs,
         }
     }
 }

@@ -99,11 +99,36 @@ async fn what_is_stored_is_looked_after_by_the_same_commands_while_it_runs() {
     assert!(printed(&["business", "check"]).contains("acme"));
     assert!(printed(&["customer", "show", "--business", "acme", "--phone", "4915110000001"]).contains("messages"));
     printed(&["dead-letter", "list"]);
+    let accounts = printed(&["account", "list", "--json"]);
+    assert!(accounts.contains("waba-acme") && accounts.contains("\"sends\":true"), "{accounts}");
     printed(&["business", "export", "out.json"]);
     let exported = std::fs::read_to_string(installed.directory().join("out.json")).expect("it is written");
     let exported: Vec<Value> = serde_json::from_str(&exported).expect("JSON");
     assert_eq!(exported[0]["subDomain"], "acme");
     assert!(!exported[0].to_string().contains("EAAacme"), "the token stays encrypted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ban_and_a_stop_are_respected_here_too() {
+    let installed = installed().await;
+    installed.write(&acme(), &ana(), "STOP").await;
+    let told = installed.received(&acme(), &ana(), 1).await;
+    assert!(told[0].contains("START"), "{told:?}");
+    installed.write(&acme(), &ana(), "Hello?").await;
+    let ban = |state: &str| {
+        let fields = [("event", json!("DISABLED_UPDATE")), ("ban_info", json!({ "waba_ban_state": state }))];
+        let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        simulator::webhook::Body::default().other(&acme(), "account_update", fields).to_json()
+    };
+    let sender = installed.meta.sender(&acme());
+    sender.deliver(&ban("DISABLE")).await.expect("200");
+    let bob = Customer::phone("4915110000002").named("Bob");
+    installed.write(&acme(), &bob, "Hello").await;
+    tokio::time::sleep(std::time::Duration::from_secs(4)).await;
+    assert!(installed.journal.chats().is_empty(), "nobody asks the AI");
+    sender.deliver(&ban("REINSTATE")).await.expect("200");
+    assert_eq!(installed.received(&acme(), &bob, 1).await.len(), 1);
+    assert_eq!(installed.received(&acme(), &ana(), 1).await.len(), 1, "silence is kept");
 }
 
 #[tokio::test(flavor = "multi_thread")]

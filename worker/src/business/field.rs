@@ -152,6 +152,15 @@ impl<'a> Field<'a> {
         Some(number as u64)
     }
 
+    /// Yes or no.
+    pub(super) fn flag(&self) -> Option<bool> {
+        let flag = self.value.as_bool();
+        if flag.is_none() {
+            self.mistyped("true or false");
+        }
+        flag
+    }
+
     /// One of a few words, in capitals or not.
     pub(super) fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Option<T> {
         let text = self.plain_text()?;

@@ -24,6 +24,7 @@ pub use token::{TokenCipher, TokenError};
 pub use watch::watch_tokens;
 
 use crate::{
+    account::Pause,
     conversation::BusinessId,
     store::{BusinessRecord, ReplayPolicy},
 };
@@ -50,11 +51,19 @@ pub struct Business {
     pub token_id: String,
     /// When the token ends, where that is known.
     pub token_expires_at: Option<Timestamp>,
+    /// That Meta does not let its account send, as far as that is known. It may be over by now; see
+    /// [`Business::paused`].
+    pub pause: Option<Pause>,
     /// How its companion should be.
     pub companion: CompanionSettings,
 }
 
 impl Business {
+    /// What keeps the business from sending.
+    pub fn paused(&self, now: Timestamp) -> Option<&Pause> {
+        self.pause.as_ref().filter(|pause| pause.lasts_at(now))
+    }
+
     /// A business from its record.
     ///
     /// # Errors
@@ -82,6 +91,7 @@ impl Business {
             token,
             token_id,
             token_expires_at: record.token_expires_at,
+            pause: None,
             companion: CompanionSettings::read_with(&record.companion, cipher),
         })
     }

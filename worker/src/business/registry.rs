@@ -1,16 +1,19 @@
 //! The business of a number, from the database through a cache.
 //!
-//! A known business is cached for a minute, an unknown number or a token that does not decrypt for ten seconds, and
-//! concurrent questions about one number are one query. Errors are not cached.
+//! A known business is cached for a minute, with the standing of its account; an unknown number, a token that does not
+//! decrypt or an account that may not send for ten seconds. News of an account drop what is cached of it. Concurrent
+//! questions about one number are one query. Errors are not cached.
 
 use std::{sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use moka::{Expiry, future::Cache};
 use secrecy::ExposeSecret;
 use shared::ids::PhoneNumberId;
 
 use super::{Business, CompanionSettings, TokenCipher, TokenError, Unserved, token_id};
 use crate::{
+    account::Pause,
     conversation::BusinessId,
     settings::FallbackSettings,
     store::{BusinessRecord, Store, StoreError},
@@ -47,7 +50,7 @@ struct ByOutcome;
 impl Expiry<PhoneNumberId, Lookup> for ByOutcome {
     fn expire_after_create(&self, _: &PhoneNumberId, lookup: &Lookup, _: std::time::Instant) -> Option<Duration> {
         Some(match lookup {
-            Lookup::Served(business) if business.token.is_ok() => KNOWN_FOR,
+            Lookup::Served(business) if business.token.is_ok() && business.pause.is_none() => KNOWN_FOR,
             // Somebody is probably about to mend it.
             Lookup::Served(_) | Lookup::Unserved(_) => UNMENDED_FOR,
         })
@@ -83,14 +86,31 @@ impl Registry {
         self.refused.insert(token_id.to_owned(), ()).await;
     }
 
-    /// The id of a business's token as the database has it now, where it can be used.
+    /// The id of a business's token as the database has it now, where it can be used: it decrypts, and the account may
+    /// send.
     ///
     /// # Errors
     /// The database is not available.
     pub async fn current_token(&self, business: &BusinessId) -> Result<Option<String>, StoreError> {
         let record = self.store.business(business).await?;
         let current = record.and_then(|record| Business::from_record(&record, &self.cipher).ok());
-        Ok(current.filter(|business| business.token.is_ok()).map(|business| business.token_id))
+        let Some(current) = current.filter(|business| business.token.is_ok()) else { return Ok(None) };
+        let is_paused = self.pause_of(&current).await?.is_some();
+        Ok((!is_paused).then_some(current.token_id))
+    }
+
+    /// What keeps a business's account from sending, as the database has it now.
+    async fn pause_of(&self, business: &Business) -> Result<Option<Pause>, StoreError> {
+        let Some(waba_id) = &business.waba_id else { return Ok(None) };
+        Ok(self.store.standing(waba_id).await?.and_then(|standing| standing.pause(Timestamp::now())))
+    }
+
+    /// Forgets what is cached of these businesses, of whose account there is news.
+    pub async fn drop_cached(&self, businesses: &[BusinessRecord]) {
+        let numbers = businesses.iter().flat_map(|business| &business.phone_number_ids);
+        for number in numbers.filter_map(|id| PhoneNumberId::parse(id).ok()) {
+            self.cache.invalidate(&number).await;
+        }
     }
 
     /// Drops what is known of a number, for a token that Meta refused, and reads it again.
@@ -110,13 +130,16 @@ impl Registry {
         {
             return Ok(Lookup::Served(Arc::clone(fallback)));
         }
-        if let Lookup::Served(business) = &lookup
-            && let Err(error) = &business.token
-        {
+        let Lookup::Served(business) = lookup else { return Ok(lookup) };
+        if let Err(error) = &business.token {
             tracing::error!(subdomain = ?business.subdomain, %error, "a business's token cannot be used; its messages wait");
             metrics::counter!("switchboard_token_decrypt_failures_total").increment(1);
         }
-        Ok(lookup)
+        let pause = self.pause_of(&business).await?;
+        Ok(Lookup::Served(match pause {
+            Some(_) => Arc::new(Business { pause, ..Arc::unwrap_or_clone(business) }),
+            None => business,
+        }))
     }
 }
 
@@ -147,6 +170,7 @@ fn fallback_business(settings: &FallbackSettings) -> Business {
         token_id: token_id(Some(&settings.token)),
         token: Ok(settings.token.expose_secret().into()),
         token_expires_at: None,
+        pause: None,
         companion: CompanionSettings::default(),
     }
 }

@@ -6,14 +6,17 @@ use clap::Subcommand;
 use shared::{ids::PhoneNumberId, settings::Reader};
 
 use super::{
-    CheckCommand, CustomerCommand, DeadLetterCommand, Failure, KnowledgeCommand, business, business_check, customer,
-    dead_letter, knowledge, token,
+    AccountCommand, CheckCommand, CustomerCommand, DeadLetterCommand, Failure, KnowledgeCommand, account, business,
+    business_check, customer, dead_letter, knowledge, token,
 };
 use crate::{business::TokenCipher, settings::EncryptionSettings, store::Store};
 
 /// What can be looked after.
 #[derive(Debug, Subcommand)]
 pub enum CareCommand {
+    /// Show what Meta lets each account do, and what it said last
+    #[command(subcommand)]
+    Account(AccountCommand),
     /// Look after businesses
     #[command(subcommand)]
     Business(BusinessCommand),
@@ -90,6 +93,12 @@ where
                 BusinessCommand::Import { file } => business::import(&*store, &cipher, &file).await,
                 BusinessCommand::Check(_) => unreachable!("it was taken out above"),
             };
+            store.close().await;
+            Ok(done?)
+        }
+        CareCommand::Account(command) => {
+            let store = open(find(&mut reader), reader).await?;
+            let done = account::execute(command, &*store).await;
             store.close().await;
             Ok(done?)
         }

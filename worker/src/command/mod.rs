@@ -1,5 +1,6 @@
 //! The worker's command line.
 
+mod account;
 mod business;
 mod business_check;
 mod care;
@@ -18,6 +19,7 @@ use shared::{
     settings::{Problems, Reader, SHARED_VARIABLES, Variable},
 };
 
+pub use account::AccountCommand;
 pub use business_check::CheckCommand;
 pub use care::{BusinessCommand, CareCommand, TokenCommand, look_after};
 pub use customer::CustomerCommand;

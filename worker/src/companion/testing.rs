@@ -21,6 +21,7 @@ pub(crate) fn business(companion: Value) -> Business {
         token: Ok("EAAsecretTOKEN".into()),
         token_id: "t".to_owned(),
         token_expires_at: None,
+        pause: None,
         companion: CompanionSettings::read(&companion),
     }
 }
@@ -39,6 +40,7 @@ pub(crate) fn conversation() -> Conversation {
         ai_failing_since: None,
         apologised_at: None,
         handed_over_until: None,
+        opted_out_at: None,
         buckets: BTreeMap::new(),
         claimed_at: Timestamp::UNIX_EPOCH,
     }

@@ -25,8 +25,22 @@ pub struct Aftermath {
     /// The language that the customer speaks, by ISO 639-1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
+    /// The customer wants to hear no more, or to hear again. Unlike the rest it holds from the commitment on: who wants
+    /// silence has it, whether the confirmation can be sent or not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consent: Option<Consent>,
     /// What the reply cost.
     pub usage: Usage,
+}
+
+/// Whether a customer wants to hear from the business.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Consent {
+    /// No more.
+    Withdrawn,
+    /// Again.
+    Given,
 }
 
 /// A change of what is known about a customer.

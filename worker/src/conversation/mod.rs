@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use shared::ids::{MessageId, PhoneNumberId, SessionId, Subdomain, UserId, WaId};
 
-pub use aftermath::{Aftermath, FactChange, Summary, Usage};
+pub use aftermath::{Aftermath, Consent, FactChange, Summary, Usage};
 pub use limits::{
     ANSWERED_AGE, ANSWERED_KEPT, ANSWERED_MOST, BUCKET_MOST, BUCKET_REFILL, FACTS_MOST, MAILBOX_WITH_CONTENT,
     MEMORY_TURN_BYTES, MEMORY_TURNS, TURN_LINES, WINDOW,
@@ -189,6 +189,8 @@ pub struct Conversation {
     pub apologised_at: Option<Timestamp>,
     /// A person has the conversation until then.
     pub handed_over_until: Option<Timestamp>,
+    /// Since when the customer wants to hear no more.
+    pub opted_out_at: Option<Timestamp>,
     /// For each of the business's numbers, when its bucket of messages to this customer is full again; see
     /// [`bucket_wait`].
     pub buckets: BTreeMap<PhoneNumberId, Timestamp>,

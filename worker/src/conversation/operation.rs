@@ -33,8 +33,8 @@ pub enum Landed {
     New {
         /// From now.
         due_in: Duration,
-        /// Nothing else waits in the mailbox, and no person has the conversation: its customer may be shown that
-        /// somebody reads and writes.
+        /// Nothing else waits in the mailbox, no person has the conversation, and its customer has not opted out: they may
+        /// be shown that somebody reads and writes.
         first: bool,
     },
     /// It was there, or was answered.
@@ -116,6 +116,8 @@ pub enum CommitOutcome {
     NewerMessages,
     /// A person has the conversation now.
     HandedOver,
+    /// The customer wants to hear no more.
+    OptedOut,
     /// The lease is somebody else's.
     Fenced,
 }

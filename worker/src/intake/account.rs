@@ -6,6 +6,7 @@ use shared::ids::{MessageId, WabaId};
 
 use super::{Intake, IntakeError, Update};
 use crate::{
+    account::{Notice, NoticeLevel, account_of},
     business::Business,
     message::{Sender, Treatment, parse, text, treatment},
     store::{AccountEvent, Outbound},
@@ -48,11 +49,34 @@ impl Intake {
     pub(super) async fn take_account(&self, update: &Update) -> Result<(), IntakeError> {
         let change = parse(update.envelope.payload.get()).unwrap_or_default();
         let field = text(&change, "field").unwrap_or_default().into_owned();
-        // The same as with a message of the system: only the first time.
-        if field == "user_id_update" && !self.store.has_event(&update.message_id).await? {
-            self.rename_customers(update, &change).await?;
+        // The same as with a message of the system: only the first time. What Meta sends again, days later, must neither
+        // move the old number's next owner nor bring a ban back that was lifted since.
+        if !self.store.has_event(&update.message_id).await? {
+            if field == "user_id_update" {
+                self.rename_customers(update, &change).await?;
+            } else {
+                self.take_notice(update, &field, change.get("value").unwrap_or(&Value::Null)).await?;
+            }
         }
         self.record(update, &field).await
+    }
+
+    /// What an event says of its account, and what follows for sending.
+    async fn take_notice(&self, update: &Update, field: &str, value: &Value) -> Result<(), IntakeError> {
+        let notice = Notice::of(field, value);
+        let waba_id = account_of(value).or_else(|| update.envelope.waba_id.clone());
+        let (account, stops) = (waba_id.as_ref().map(WabaId::expose), notice.stops());
+        match notice.level {
+            NoticeLevel::Info => tracing::info!(field, account, %notice, "news of an account"),
+            NoticeLevel::Warning => tracing::warn!(field, account, %notice, "an account needs a look"),
+            NoticeLevel::Error => tracing::error!(field, account, %notice, stops, "an account is in trouble"),
+        }
+        let changes = notice.changes(received_at(update));
+        let (Some(waba_id), false) = (waba_id, changes.is_empty()) else { return Ok(()) };
+        self.store.change_standing(&waba_id, &changes).await?;
+        let businesses = self.store.businesses_of_account(waba_id.expose()).await?;
+        self.registry.drop_cached(&businesses).await;
+        Ok(())
     }
 
     /// Customers whose ids changed, of every business of the account.
@@ -104,11 +128,15 @@ impl Intake {
             field,
             phone_number_id: envelope.phone_number_id.as_ref(),
             waba_id: envelope.waba_id.as_ref(),
-            received_at: Timestamp::from_millisecond(envelope.received_at).unwrap_or(Timestamp::UNIX_EPOCH),
+            received_at: received_at(update),
             payload: envelope.payload.get(),
         };
         self.store.record_event(&event).await?;
         tracing::info!(field, waba_id = event.waba_id.map(WabaId::expose), "an account event was recorded");
         Ok(())
     }
+}
+
+fn received_at(update: &Update) -> Timestamp {
+    Timestamp::from_millisecond(update.envelope.received_at).unwrap_or(Timestamp::UNIX_EPOCH)
 }

@@ -141,7 +141,8 @@ impl Intake {
     /// say. A courtesy: nothing waits for it.
     fn show_typing(&self, business: &Business, item: &MailboxItem, message: &Value) {
         let wants_answer = matches!(treatment(message), Treatment::Answer(_));
-        let (Ok(token), Some(id), true) = (&business.token, real_id(&item.id), wants_answer) else { return };
+        let will_answer = wants_answer && business.paused(Timestamp::now()).is_none();
+        let (Ok(token), Some(id), true) = (&business.token, real_id(&item.id), will_answer) else { return };
         // Of a backlog nobody sees it.
         let age = Timestamp::now().duration_since(item.timestamp);
         if age < TYPING_WITHIN {

@@ -28,8 +28,8 @@ pub trait Mailboxes {
     async fn land(&self, landing: &Landing<'_>) -> Result<Landed>;
 
     /// Puts a part of the last reply into the mailbox, to be sent once more. Says when it is due, from now. None:
-    /// that part was sent once more already, something else was said since or is under way, or a person has the
-    /// conversation.
+    /// that part was sent once more already, something else was said since or is under way, a person has the
+    /// conversation, or the customer wants to hear no more.
     ///
     /// # Errors
     /// [`super::StoreError`]; after `Unavailable` it may have landed, and a repetition says None.
@@ -82,7 +82,8 @@ pub trait Leasing {
 pub trait Replies {
     /// Writes the reply and marks its first part as being sent, unless the mailbox holds messages to the reply's
     /// number that are not among the `seen`: they came since, and should be taken into the reply. Without `seen`,
-    /// they are left for the next turn. What is to be sent once more is nothing that a reply could take in.
+    /// they are left for the next turn. What is to be sent once more is nothing that a reply could take in. To a customer
+    /// who wants to hear no more nothing is committed but that they will hear again.
     ///
     /// # Errors
     /// [`super::StoreError`].

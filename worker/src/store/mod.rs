@@ -16,6 +16,7 @@ mod filed_letters;
 mod businesses;
 mod identities;
 mod events;
+mod accounts;
 mod knowledge;
 mod languages;
 mod whose;
@@ -28,6 +29,7 @@ use std::{fmt, time::Duration};
 use async_trait::async_trait;
 use shared::{retry::Delays, shutdown::Shutdown};
 
+pub use accounts::{Accounts, KeptEvent};
 pub use businesses::{BusinessRecord, Businesses};
 pub use conversations::{DueBusinesses, Inspection, Leasing, Mailboxes, People, Replies, Waits};
 pub use customers::{CustomerKey, Customers, Holding, StoredCustomer};
@@ -65,6 +67,7 @@ pub trait Store:
     + DeadLetters
     + LetterDesk
     + Events
+    + Accounts
     + Aliases
     + Businesses
     + KnowledgeBase

@@ -18,8 +18,10 @@ use super::{
 };
 use crate::{
     business::{Business, VoiceReply},
-    companion::{AnswerError, Composition, DEFAULT_APOLOGY, Situation, provider::AiError},
-    conversation::{Aftermath, Part, PartForm, ReplyKind, Usage},
+    companion::{AnswerError, Composition, DEFAULT_APOLOGY, Situation, language_code, provider::AiError},
+    consent,
+    conversation::{Aftermath, Consent, Part, PartForm, ReplyKind, Speaker, Usage},
+    store::recognised_language,
     whatsapp::{MESSAGE_UNITS, MediaError, split},
 };
 
@@ -77,7 +79,10 @@ impl Turn<'_> {
         };
         let text = |body| Part::waiting(body, PartForm::Text);
         let (parts, aftermath) = match kind {
-            ReplyKind::Answer => self.think(&business).await?,
+            ReplyKind::Answer => match self.machine.wish() {
+                Some(wish) => (vec![text(self.confirmation(wish, &business).to_owned())], Aftermath::default()),
+                None => self.think(&business).await?,
+            },
             ReplyKind::Apology => {
                 let session = &self.machine.conversation().id;
                 tracing::error!(%session, "the AI failed for too long: the customer gets the apology");
@@ -96,6 +101,20 @@ impl Turn<'_> {
             }
         };
         Ok(Reply { id: Uuid::new_v4().simple().to_string(), parts, aftermath })
+    }
+
+    /// In the language of the word that was written, else in the one that the customer is known to speak or last wrote, or
+    /// the business's own. No model is asked.
+    fn confirmation(&self, wish: Consent, business: &Business) -> &'static str {
+        let conversation = self.machine.conversation();
+        let mut lines = conversation.memory.lines.iter().rev().filter(|line| line.speaker == Speaker::Customer);
+        let wrote = || lines.find_map(|line| recognised_language(&line.text)).and_then(language_code);
+        let spoken = self
+            .reading
+            .language_of_wish()
+            .or_else(|| conversation.customer.language.as_deref().and_then(language_code));
+        let language = spoken.or_else(wrote).or_else(|| business.companion.language.as_deref().and_then(language_code));
+        consent::confirmation(wish, language)
     }
 
     async fn think(&mut self, business: &Business) -> Result<(Vec<Part>, Aftermath), Trouble> {

@@ -1,6 +1,9 @@
 //! Does what a turn's machine wants, and says what came of it.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 use shared::ids::PhoneNumberId;
@@ -11,8 +14,9 @@ use super::{
     reading::Reading,
 };
 use crate::{
+    account::PAUSED,
     business::{Business, Lookup, Unserved},
-    conversation::{MailboxItem, MemoryTurn, Outbox, QuietTime, Speaker},
+    conversation::{Aftermath, Consent, MailboxItem, MemoryTurn, Outbox, QuietTime, Speaker},
     store::{CommitOutcome, Inbound, Memory, Outbound, Postponement, StoreError, in_time},
     whatsapp::Permit,
 };
@@ -95,7 +99,11 @@ impl Turn<'_> {
             Effect::Settle { number, messages, memory } => {
                 self.count_answer(&memory, messages.len());
                 let memory = self.memory(memory);
-                Event::Settled(store.settle(lease, &number, &messages, &memory, self.quiet).await?)
+                let settled = store.settle(lease, &number, &messages, &memory, self.quiet).await?;
+                if let (Some(_), Some(consent)) = (settled, memory.aftermath.consent) {
+                    self.count_wish(consent);
+                }
+                Event::Settled(settled)
             }
             Effect::Postpone(postponement) => Event::Postponed(self.postpone(&postponement).await?),
             Effect::Release => {
@@ -116,13 +124,17 @@ impl Turn<'_> {
         let service = match self.business_of(number).await? {
             Ok(business) => {
                 self.quiet = QuietTime::new(business.companion.quiet.unwrap_or(self.turns.settings.quiet));
-                let served = Service::Served { token: token(&business), in_doubt: business.companion.in_doubt };
+                let service = service(&business, Timestamp::now());
                 self.business = Some(business);
-                served
+                service
             }
             Err(why) => Service::Unserved(why),
         };
-        Ok(Event::Prepared { service, wants_answer, quotes: self.reading.quotes() })
+        let mut wishes = self.reading.wishes();
+        // Whoever wants to hear again may say so, whatever the business has switched off since.
+        let ignores_stop = self.business.as_ref().is_some_and(|business| business.companion.ignores_stop);
+        wishes.retain(|wish| !ignores_stop || wish.consent == Consent::Given);
+        Ok(Event::Prepared { service, wants_answer, wishes, quotes: self.reading.quotes() })
     }
 
     /// The business of a number, if it is still this conversation's. A number that moved to another business
@@ -131,7 +143,9 @@ impl Turn<'_> {
         let registry = &self.turns.registry;
         let found = match registry.lookup(number).await? {
             // What is cached is of no use; perhaps it was mended.
-            Lookup::Served(business) if business.token.is_err() => registry.lookup_fresh(number).await?,
+            Lookup::Served(business) if business.token.is_err() || business.pause.is_some() => {
+                registry.lookup_fresh(number).await?
+            }
             found @ (Lookup::Served(_) | Lookup::Unserved(_)) => found,
         };
         Ok(match found {
@@ -142,7 +156,7 @@ impl Turn<'_> {
     }
 
     /// Whether no status waited any more at some time in the last `within` before this turn.
-    fn statuses_were_drained(&self, within: std::time::Duration) -> bool {
+    fn statuses_were_drained(&self, within: Duration) -> bool {
         let since = self.started.checked_sub(within);
         let last = self.turns.statuses.last();
         matches!((last, since), (Some(last), Some(since)) if last >= since)
@@ -226,6 +240,10 @@ impl Turn<'_> {
         match memory {
             Remember::Nothing => Memory::default(),
             Remember::Heard => Memory { turns: self.reading.heard(), ..Memory::default() },
+            Remember::Wish(wish) => {
+                let aftermath = Aftermath { consent: Some(wish), ..Aftermath::default() };
+                Memory { aftermath, ..Memory::default() }
+            }
             Remember::HeardAndSaid { kind, said, aftermath } => {
                 let mut turns = self.reading.heard();
                 turns.push(MemoryTurn { speaker: Speaker::Companion, text: said });
@@ -243,22 +261,42 @@ impl Turn<'_> {
         tracing::info!(session = %self.machine.conversation().id, answered, "answered");
     }
 
+    fn count_wish(&self, consent: Consent) {
+        let change = match consent {
+            Consent::Withdrawn => "out",
+            Consent::Given => "in",
+        };
+        tracing::info!(session = %self.machine.conversation().id, change, "a customer said whether to hear from us");
+        metrics::counter!("switchboard_opt_outs_total", "change" => change).increment(1);
+    }
+
     /// Gives the conversation back until a retry.
     async fn postpone(&self, postponement: &Postponement) -> Result<bool, StoreError> {
         let conversation = self.machine.conversation();
         let (session, attempts) = (&conversation.id, conversation.attempts);
         let Postponement { reason, detail, delay, .. } = postponement;
-        // Limits and waiting for evidence are everyday; the rest somebody may have to mend.
-        if postponement.for_evidence || matches!(*reason, "throttled" | "paced") {
+        // Limits and waiting for evidence are everyday, and of an account it was told once; the rest somebody may have to mend.
+        if postponement.for_evidence || matches!(*reason, "throttled" | "paced" | "paused") {
             tracing::info!(%session, reason, detail, ?delay, attempts, "a conversation waits");
         } else {
             tracing::warn!(%session, reason, detail, ?delay, attempts, "a conversation waits");
         }
-        if postponement.token.is_some() {
+        if postponement.token.as_deref().is_some_and(|token| token != PAUSED) {
             metrics::counter!("switchboard_credential_waits_total").increment(1);
         }
         metrics::counter!("switchboard_postponements_total", "reason" => *reason).increment(1);
         self.turns.store.postpone(self.hold.key(), postponement).await
+    }
+}
+
+/// Whether a business may answer, and with what.
+fn service(business: &Business, now: Timestamp) -> Service {
+    match business.paused(now) {
+        Some(pause) => {
+            let left = pause.until.map(|until| Duration::try_from(until.duration_since(now)).unwrap_or_default());
+            Service::Paused { why: format!("{}: {}", pause.cause.name(), pause.why), left }
+        }
+        None => Service::Served { token: token(business), in_doubt: business.companion.in_doubt },
     }
 }
 

@@ -9,9 +9,11 @@ use std::collections::HashMap;
 use serde_json::Value;
 use shared::ids::{MessageId, PhoneNumberId};
 
+use super::machine::Wish;
 use crate::{
     companion::{Question, Said, provider::Picture},
-    conversation::{MailboxItem, MemoryTurn, Speaker, gathered},
+    consent,
+    conversation::{Consent, MailboxItem, MemoryTurn, Speaker, gathered},
     message::{Attachment, Treatment, attachment, edited, kind, parse, quoted, revoked, treatment},
     scope::CustomerScope,
     store::{Quoted, Store, StoreError, Words},
@@ -38,6 +40,8 @@ pub(super) struct Read {
     /// What that says and shows.
     pub(super) understood: Option<Understood>,
     is_revoked: bool,
+    /// What it asks for as a whole, and in which language it does.
+    wish: Option<(Consent, Option<&'static str>)>,
 }
 
 /// What a file says and shows.
@@ -146,6 +150,17 @@ impl Reading {
         lines.into_iter().map(|text| MemoryTurn { speaker: Speaker::Customer, text }).collect()
     }
 
+    /// The messages that ask for silence, or for an end to it.
+    pub(super) fn wishes(&self) -> Vec<Wish> {
+        let wish = |read: &Read| Some(Wish { message: read.item.id.clone(), consent: read.wish?.0 });
+        self.0.iter().filter_map(wish).collect()
+    }
+
+    /// The language of the last of them, where its word tells.
+    pub(super) fn language_of_wish(&self) -> Option<&'static str> {
+        self.0.iter().rev().find_map(|read| read.wish?.1)
+    }
+
     /// The files that are not understood yet.
     pub(super) fn not_understood(&mut self) -> impl Iterator<Item = (&mut Read, Attachment)> {
         self.0.iter_mut().filter(|read| read.understood.is_none() && read.answered().is_some()).filter_map(|read| {
@@ -226,8 +241,10 @@ impl Changes {
             }
             Some(_) | None => None,
         };
+        let asks = matches!(treatment, Treatment::Answer(_)).then(|| consent::asked(&message)).flatten();
+        let wish = asks.map(|asks| (asks, consent::language_of(&message)));
         let item = MailboxItem { message: None, ..item.clone() };
-        Ok(Read { item, kind, treatment, quote, attachment, understood, is_revoked })
+        Ok(Read { item, kind, treatment, quote, attachment, understood, is_revoked, wish })
     }
 
     /// What a message answers, in words: out of the mailbox, else out of this customer's own transcript.

@@ -2,13 +2,21 @@
 
 use std::time::Instant;
 
+use jiff::{SignedDuration, Timestamp};
 use shared::ids::MessageId;
 
 use super::{Turn, machine::Sending};
 use crate::{
+    account::{Cause, Mark, Pause, StandingChange},
+    business::Lookup,
     store::StoreError,
     whatsapp::{Callback, ErrorClass, Outgoing, Recipient, Scope, SendError},
 };
+
+/// The account is blocked for a policy, or locked (Meta, "Error codes").
+const REFUSALS: [i64; 2] = [368, 131_031];
+/// How long nothing is sent after such a refusal.
+const REFUSED_FOR: SignedDuration = SignedDuration::from_mins(10);
 
 impl Turn<'_> {
     /// One request, if the lease outlasts it.
@@ -17,6 +25,9 @@ impl Turn<'_> {
         let (Some(token), Some(to)) = (token, self.recipient()) else {
             return Ok(Err(SendError::NotConnected("there is no token or no recipient".to_owned())));
         };
+        if let Some(pause) = self.paused().await {
+            return Ok(Err(SendError::NotConnected(format!("the account may not send: {}", pause.cause.name()))));
+        }
         if !self.hold.outlasts(self.turns.graph.send_timeout()).await? {
             return Ok(Err(SendError::NotConnected("the lease would not have outlasted it".to_owned())));
         }
@@ -47,7 +58,39 @@ impl Turn<'_> {
         if sent.as_ref().is_err_and(is_too_fast) {
             self.turns.pace.throttled(&sending.from, Instant::now());
         }
+        if let Err(error) = self.heed_refusal(&sent).await {
+            // What became of the request is known, and must not be lost over this.
+            tracing::warn!(%error, "that an account may not send could not be written");
+        }
         Ok(sent)
+    }
+
+    /// What has come to keep the account from sending since the turn began, as far as it can be learned.
+    async fn paused(&self) -> Option<Pause> {
+        match self.turns.registry.lookup(&self.machine.number()?).await {
+            Ok(Lookup::Served(business)) => business.paused(Timestamp::now()).cloned(),
+            Ok(Lookup::Unserved(_)) | Err(_) => None,
+        }
+    }
+
+    /// Meta says of the account that it may not send: its other conversations need not find that out one by one, after
+    /// the AI was paid. Nobody may ever tell that it is over, so it is tried again.
+    async fn heed_refusal(&self, sent: &Result<MessageId, SendError>) -> Result<(), StoreError> {
+        let Err(SendError::Answered(error)) = sent else { return Ok(()) };
+        let waba_id = self.business.as_ref().and_then(|business| business.waba_id.as_ref());
+        let (Some(waba_id), true) = (waba_id, REFUSALS.contains(&error.code)) else { return Ok(()) };
+        let now = Timestamp::now();
+        let until = now.saturating_add(REFUSED_FOR).ok();
+        let mark = Mark { at: now, stops: true, until, why: format!("Graph error {}", error.code) };
+        tracing::error!(
+            account = waba_id.expose(),
+            code = error.code,
+            "Meta does not let an account send: its messages wait"
+        );
+        self.turns.store.change_standing(waba_id, &[StandingChange { cause: Cause::Refusal, mark }]).await?;
+        let businesses = self.turns.store.businesses_of_account(waba_id.expose()).await?;
+        self.turns.registry.drop_cached(&businesses).await;
+        Ok(())
     }
 
     /// The phone number where it is known, else the user id.

@@ -43,7 +43,7 @@ const WORD_MOST: usize = 200;
 /// How long a customer may be waited for.
 const QUIET_MOST_MILLIS: f64 = 60_000.0;
 
-const KNOWN: [&str; 18] = [
+const KNOWN: [&str; 19] = [
     "persona",
     "instructions",
     "scope",
@@ -57,6 +57,7 @@ const KNOWN: [&str; 18] = [
     "voice",
     "knowledge",
     "handOver",
+    "optOut",
     "limits",
     "timezone",
     "openingHours",
@@ -93,6 +94,8 @@ pub struct CompanionSettings {
     pub knowledge: Vec<KnowledgeText>,
     /// When a person takes over.
     pub hand_over: HandOverSettings,
+    /// Whether STOP and the like are messages like any other (`optOut` is false).
+    pub ignores_stop: bool,
     /// How much it may do.
     pub limits: Limits,
     /// Where the business is.
@@ -161,6 +164,7 @@ impl CompanionSettings {
             voice: fields.get("voice").map(|field| voice::read(&field)).unwrap_or_default(),
             knowledge: fields.get("knowledge").map(|field| knowledge::read(&field)).unwrap_or_default(),
             hand_over: fields.get("handOver").map(|field| hand_over::read(&field)).unwrap_or_default(),
+            ignores_stop: fields.get("optOut").and_then(|field| field.flag()) == Some(false),
             limits: fields.get("limits").map(|field| limits::read(&field)).unwrap_or_default(),
             timezone: fields.get("timezone").and_then(|field| timezone(&field)),
             opening_hours: fields.get("openingHours").and_then(|field| opening_hours::read(&field)),

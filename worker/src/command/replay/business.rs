@@ -92,6 +92,7 @@ impl Subject {
             token: Err(TokenError::Undecrypted),
             token_id: "none".to_owned(),
             token_expires_at: None,
+            pause: None,
             companion,
         }
     }

@@ -100,6 +100,7 @@ fn conversation(business: &Business, asked: &Asked<'_>, now: Timestamp) -> Conve
         ai_failing_since: None,
         apologised_at: None,
         handed_over_until: None,
+        opted_out_at: None,
         buckets: std::collections::BTreeMap::new(),
         claimed_at: now,
     }

@@ -44,6 +44,7 @@ impl State {
             summary: None,
             facts: Vec::new(),
             handed_over_until: None,
+            opted_out_at: None,
             windows: std::collections::BTreeMap::new(),
             buckets: std::collections::BTreeMap::new(),
             waits_for: None,
@@ -70,7 +71,7 @@ impl State {
         let window_end = whole_millis(window_end(item.timestamp));
         let window = self.windows.entry(item.phone_number_id.clone()).or_insert(window_end);
         *window = window_end.max(*window);
-        let first = self.first_landed_at == Some(now) && !self.is_handed_over(now);
+        let first = self.first_landed_at == Some(now) && !self.is_handed_over(now) && self.opted_out_at.is_none();
         Landed::New { due_in: until(due_at, now), first }
     }
 
@@ -111,11 +112,12 @@ impl State {
     }
 
     /// Puts a part of the last reply into the mailbox, to be sent once more. Says when it is due, from now. None:
-    /// that part was sent once more already, something else was said since or is under way, or a person has the
-    /// conversation.
+    /// that part was sent once more already, something else was said since or is under way, a person has the
+    /// conversation, or the customer wants to hear no more.
     pub fn land_resend(&mut self, now: Timestamp, resend: &Resend<'_>) -> Option<Duration> {
         let id = resend_id(resend.wamid)?;
-        if self.outbox.is_some() || self.merged_into.is_some() || self.is_handed_over(now) {
+        let is_silent = self.is_handed_over(now) || self.opted_out_at.is_some();
+        if self.outbox.is_some() || self.merged_into.is_some() || is_silent {
             return None;
         }
         let last_reply = self.last_reply.as_mut().filter(|last_reply| last_reply.id == resend.reply_id)?;

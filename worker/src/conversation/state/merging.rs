@@ -34,6 +34,7 @@ impl State {
         self.ai_failing_since = [self.ai_failing_since, from.ai_failing_since].into_iter().flatten().min();
         self.apologised_at = self.apologised_at.max(from.apologised_at);
         self.handed_over_until = self.handed_over_until.max(from.handed_over_until);
+        self.opted_out_at = self.opted_out_at.max(from.opted_out_at);
         for (mine, theirs) in [(&mut self.windows, from.windows), (&mut self.buckets, from.buckets)] {
             for (number, time) in theirs {
                 let known = mine.entry(number).or_insert(time);

@@ -102,6 +102,8 @@ pub struct State {
     pub facts: Vec<Fact>,
     /// A person has the conversation until then.
     pub handed_over_until: Option<Timestamp>,
+    /// Since when the customer wants to hear no more: nothing is committed but the confirmation of another wish.
+    pub opted_out_at: Option<Timestamp>,
     /// Until when each number may write freely, by Meta's rule. No decision reads it.
     #[serde(default)]
     pub windows: BTreeMap<PhoneNumberId, Timestamp>,
@@ -153,6 +155,7 @@ impl State {
             ai_failing_since: self.ai_failing_since,
             apologised_at: self.apologised_at,
             handed_over_until: self.handed_over_until,
+            opted_out_at: self.opted_out_at,
             buckets: self.buckets.clone(),
             claimed_at: lease.taken_at,
         }

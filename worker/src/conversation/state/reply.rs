@@ -4,12 +4,13 @@ use jiff::Timestamp;
 use shared::ids::{MessageId, PhoneNumberId};
 
 use super::{OutboxRecord, PartRecord, State, Try};
-use crate::conversation::{BUCKET_REFILL, CommitOutcome, LeaseKey, Outbox, PartForm, PartState, later};
+use crate::conversation::{BUCKET_REFILL, CommitOutcome, Consent, LeaseKey, Outbox, PartForm, PartState, later};
 
 impl State {
     /// Writes the reply and marks its first part as being sent, unless the mailbox holds messages to the reply's
     /// number that are not among the `seen`: they came since, and should be taken into the reply. Without `seen`,
-    /// they are left for the next turn. What is to be sent once more is nothing that a reply could take in.
+    /// they are left for the next turn. What is to be sent once more is nothing that a reply could take in. To a customer
+    /// who wants to hear no more nothing is committed but that they will hear again.
     pub fn commit_reply(
         &mut self,
         now: Timestamp,
@@ -28,12 +29,26 @@ impl State {
         if self.is_handed_over(now) {
             return CommitOutcome::HandedOver;
         }
+        let consent = outbox.aftermath.consent;
+        if self.opted_out_at.is_some() && consent != Some(Consent::Given) {
+            return CommitOutcome::OptedOut;
+        }
         if seen.is_some_and(|seen| self.has_unseen(&outbox.phone_number_id, seen)) {
             return CommitOutcome::NewerMessages;
         }
         self.outbox = Some(committed(outbox));
+        self.heed(now, consent);
         self.begin(now, 0);
         CommitOutcome::Committed
+    }
+
+    /// What the customer wants to hear from now on.
+    pub(super) fn heed(&mut self, now: Timestamp, consent: Option<Consent>) {
+        match consent {
+            Some(Consent::Withdrawn) => self.opted_out_at = self.opted_out_at.or(Some(now)),
+            Some(Consent::Given) => self.opted_out_at = None,
+            None => {}
+        }
     }
 
     fn has_unseen(&self, number: &PhoneNumberId, seen: &[MessageId]) -> bool {

@@ -70,6 +70,7 @@ impl State {
         if let Some(length) = aftermath.hand_over {
             self.handed_over_until = self.handed_over_until.max(Some(later(now, length)));
         }
+        self.heed(now, aftermath.consent);
         if let Some(language) = &aftermath.language {
             self.customer.language = Some(language.clone());
         }

@@ -8,8 +8,8 @@ use shared::ids::{MessageId, PhoneNumberId, SessionId, WaId};
 
 use super::*;
 use crate::conversation::{
-    Aftermath, BUCKET_REFILL, CommitOutcome, FACTS_MOST, FactChange, Landed, Memory, MemoryTurn, Part, PartForm,
-    PartState, Postponement, QuietTime, ReplyKind, Speaker, Summary, later,
+    Aftermath, BUCKET_REFILL, CommitOutcome, Consent, FACTS_MOST, FactChange, Landed, Memory, MemoryTurn, Part,
+    PartForm, PartState, Postponement, QuietTime, ReplyKind, Speaker, Summary, later,
 };
 
 const NOW: Timestamp = Timestamp::constant(1_790_000_000, 0);
@@ -347,4 +347,48 @@ fn what_a_reply_changes_happens_once_when_it_is_settled() {
     assert_eq!((state.summary.as_deref(), state.memory.len()), (Some("notes"), 1), "the line that it stands for went");
     assert_eq!(state.handed_over_until, Some(later(world.now, LEASE)));
     assert_eq!(state.customer.language.as_deref(), Some("es"));
+}
+
+#[test]
+fn who_wants_silence_has_it_from_the_commitment_on() {
+    let commit = |epoch, consent| {
+        let aftermath = Aftermath { consent, ..Aftermath::default() };
+        let outbox = Outbox { aftermath, ..reply("r", ReplyKind::Answer, 1) };
+        Operation::CommitReply { epoch, outbox, seen: None }
+    };
+    let settled = |epoch, consent| {
+        let memory = Memory { aftermath: Aftermath { consent, ..Aftermath::default() }, ..Memory::default() };
+        Operation::Settle { epoch, number: number(), messages: vec![], memory, quiet: QUIET }
+    };
+    let mut world = World::new();
+    world.apply(&land(0));
+    world.wait(LEASE).apply(&claim());
+    assert_eq!(world.apply(&commit(1, Some(Consent::Withdrawn))), Answer::Committed(CommitOutcome::Committed));
+    let since = world.state().opted_out_at;
+    assert_eq!(since, Some(world.now), "whatever becomes of the confirmation");
+    world.wait(LEASE).apply(&settled(1, Some(Consent::Withdrawn)));
+    assert_eq!(world.state().opted_out_at, since, "since the first time");
+    world.wait(LEASE).apply(&claim());
+    for consent in [None, Some(Consent::Withdrawn)] {
+        assert_eq!(world.apply(&commit(2, consent)), Answer::Committed(CommitOutcome::OptedOut));
+    }
+    assert_eq!(world.apply(&commit(2, Some(Consent::Given))), Answer::Committed(CommitOutcome::Committed));
+    assert_eq!(world.state().opted_out_at, None);
+    // A wish that could not be confirmed.
+    world.wait(LEASE).apply(&settled(2, Some(Consent::Withdrawn)));
+    assert_eq!(world.state().opted_out_at, Some(world.now));
+    let Answer::Landed(landed) = world.apply(&land(1)) else { panic!("it lands") };
+    assert!(matches!(landed, Landed::New { first: false, .. }), "nobody seems to type");
+}
+
+#[test]
+fn a_document_of_an_older_version_is_read_without_what_it_did_not_know() {
+    let mut world = World::new();
+    world.apply(&land(0));
+    let state = world.state().clone();
+    let mut stored = serde_json::to_value(&state).expect("a state is JSON");
+    stored.as_object_mut().expect("an object").remove("opted_out_at").expect("it is there");
+    assert_eq!(serde_json::from_value::<State>(stored).expect("it is read"), state);
+    let known: Aftermath = serde_json::from_str(r#"{"hand_over":null,"usage":{}}"#).expect("it is read");
+    assert_eq!(known, Aftermath::default());
 }

@@ -12,6 +12,7 @@ mod filed_letters;
 mod businesses;
 mod identities;
 mod events;
+mod accounts;
 mod knowledge;
 mod erasure;
 mod customers;
@@ -139,6 +140,7 @@ impl Store for MongoStore {
         self.index("conversations", doc! { "look_after_at": 1 }, partial(&closed)).await?;
         self.index("dead_letters", doc! { "conversation": 1 }, IndexOptions::default()).await?;
         self.index("account_events", doc! { "phone_number_id": 1, "waba_id": 1 }, IndexOptions::default()).await?;
+        self.index("account_events", doc! { "waba_id": 1, "received_at": -1 }, IndexOptions::default()).await?;
         self.index("businesses", doc! { "whatsappPhoneNumberIds": 1 }, IndexOptions::default()).await?;
         self.index("identities", doc! { "conversation": 1 }, IndexOptions::default()).await?;
         self.index("messages", doc! { "conversation": 1, "timestamp": 1 }, IndexOptions::default()).await?;

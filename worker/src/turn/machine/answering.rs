@@ -6,8 +6,9 @@ use jiff::SignedDuration;
 
 use super::{Burial, Effect, Machine, Reply, Service, Step, Token, Trouble, TroubleKind, ids};
 use crate::{
+    account::PAUSED,
     business::Unserved,
-    conversation::{Outbox, ReplyKind, bucket_wait, next_run},
+    conversation::{Aftermath, Outbox, ReplyKind, bucket_wait, next_run},
     store::{CommitOutcome, ReplayPolicy},
     turn::in_earnest,
 };
@@ -38,13 +39,18 @@ impl Machine {
 
     pub(super) fn answer_prepared(&mut self, service: Service, wants_answer: bool) -> Effect {
         let token = match service {
-            Service::Served { token, .. } => token,
+            Service::Served { token, .. } => Ok(token),
+            Service::Paused { why, left } => Err((why, left)),
             Service::Unserved(why) => return self.bury_unserved(why, None),
         };
-        if !wants_answer || self.is_handed_over() {
+        if !wants_answer || self.is_handed_over() || self.wants_silence() {
             return self.settle_without_reply();
         }
         if self.waited_too_long() {
+            // Nobody can be told any more, but it counts.
+            if self.wish.is_some() {
+                return self.settle_without_reply();
+            }
             let burial = Burial {
                 reason: "window_closed",
                 detail: "it waited for more than 24 hours".to_owned(),
@@ -52,6 +58,10 @@ impl Machine {
             };
             return self.bury(self.run.clone(), burial, None);
         }
+        let token = match token {
+            Ok(token) => token,
+            Err((why, left)) => return self.wait_for_account(why, left),
+        };
         if token.problem.is_some() {
             return self.wait_for_token(&token);
         }
@@ -77,7 +87,7 @@ impl Machine {
             phone_number_id: first.phone_number_id.clone(),
             answers: ids(&self.run),
             parts: reply.parts,
-            aftermath: reply.aftermath,
+            aftermath: Aftermath { consent: self.wish, ..reply.aftermath },
         });
         self.ask_for(Step::Commit)
     }
@@ -91,7 +101,9 @@ impl Machine {
     /// Whether what the customer writes now would be taken into the reply that is being composed. It could be only
     /// where the run is not full, and nothing else stands behind it.
     pub fn takes_more_in(&self) -> bool {
-        let has_room = self.run.len() == self.conversation.mailbox.len() && self.run.len() < self.run_most();
+        let has_room = self.wish.is_none()
+            && self.run.len() == self.conversation.mailbox.len()
+            && self.run.len() < self.run_most();
         match self.composing {
             ReplyKind::Answer => has_room && self.regenerations < REGENERATIONS_MOST,
             ReplyKind::Apology | ReplyKind::Resend => false,
@@ -116,6 +128,10 @@ impl Machine {
             CommitOutcome::HandedOver => {
                 self.outbox = None;
                 self.settle_without_reply()
+            }
+            CommitOutcome::OptedOut => {
+                self.outbox = None;
+                self.settle_in_silence()
             }
             CommitOutcome::NewerMessages => self.overtaken(),
         }
@@ -174,6 +190,15 @@ impl Machine {
     pub(super) fn bucket_wait(&self) -> Option<Duration> {
         let number = &self.run.first()?.phone_number_id;
         bucket_wait(self.conversation.buckets.get(number).copied(), self.now())
+    }
+
+    /// Until the account may send again. Whoever sees that it may releases the conversation; that it is looked at in
+    /// between is for what has waited too long.
+    pub(super) fn wait_for_account(&self, why: String, left: Option<Duration>) -> Effect {
+        let delay = left.map_or(self.token_retry(), |left| left.min(self.token_retry()));
+        let mut postponement = self.later("paused", why, delay);
+        postponement.token = Some(PAUSED.to_owned());
+        Effect::Postpone(postponement)
     }
 
     pub(super) fn wait_for_token(&mut self, token: &Token) -> Effect {

@@ -82,8 +82,9 @@ impl Machine {
             return self.finish(outbox);
         }
         let untouched = outbox.parts.iter().all(|part| part.state == PartState::Waiting);
-        let (token, in_doubt) = match service {
-            Service::Served { token, in_doubt } => (token, in_doubt),
+        let served = match service {
+            Service::Served { token, in_doubt } => Ok((token, in_doubt)),
+            Service::Paused { why, left } => Err((why, left)),
             Service::Unserved(why) if untouched => return self.bury_unserved(why, Some(outbox)),
             // What may be with the customer already must not be answered again by itself.
             Service::Unserved(why) => {
@@ -97,6 +98,11 @@ impl Machine {
             let burial = Burial { reason: "window_closed", detail, replay: ReplayPolicy::ByHand };
             return self.bury(self.run.clone(), burial, Some(outbox));
         }
+        let (token, in_doubt) = match served {
+            Ok(served) => served,
+            // As it is: what is in doubt stays so until something may be sent again.
+            Err((why, left)) => return self.wait_for_account(why, left),
+        };
         if self.unheard && in_doubt == InDoubt::Dead {
             let detail = "no status told whether its reply was sent, and inDoubt is `dead`".to_owned();
             let burial = Burial { reason: "in_doubt", detail, replay: ReplayPolicy::ByHand };

@@ -6,7 +6,7 @@ use shared::ids::{MessageId, PhoneNumberId};
 
 use crate::{
     business::{InDoubt, Unserved},
-    conversation::{Aftermath, Conversation, MailboxItem, Outbox, Part, PartForm, ReplyKind},
+    conversation::{Aftermath, Consent, Conversation, MailboxItem, Outbox, Part, PartForm, ReplyKind},
     store::{CommitOutcome, Postponement, ReplayPolicy, Settled},
     turn::Outcome,
     whatsapp::SendError,
@@ -30,6 +30,13 @@ pub enum Service {
         token: Token,
         /// What it wants of a message in doubt.
         in_doubt: InDoubt,
+    },
+    /// It can be served, but Meta does not let its account send.
+    Paused {
+        /// Why, for the operator.
+        why: String,
+        /// How long that lasts, where that is known.
+        left: Option<Duration>,
     },
     /// It cannot, or the number is no longer the conversation's business's.
     Unserved(Unserved),
@@ -81,6 +88,8 @@ pub enum Remember {
     Nothing,
     /// What the customer said.
     Heard,
+    /// What the customer wants to hear from now on, without a word of it.
+    Wish(Consent),
     /// What the customer said, and the reply.
     HeardAndSaid {
         /// What it was.
@@ -230,6 +239,8 @@ pub enum Event {
         service: Service,
         /// Whether any of the messages wants an answer.
         wants_answer: bool,
+        /// The messages that ask for silence, or for an end to it, as far as the business lets them.
+        wishes: Vec<Wish>,
         /// The newest of several that are answered: the reply quotes it, so that it is clear what it covers.
         quotes: Option<MessageId>,
     },
@@ -265,6 +276,15 @@ pub enum Event {
     Postponed(bool),
     /// Of [`Effect::Release`].
     Released,
+}
+
+/// A message that is a wish as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Wish {
+    /// Which message.
+    pub message: MessageId,
+    /// What it asks for.
+    pub consent: Consent,
 }
 
 /// The words of a reply.

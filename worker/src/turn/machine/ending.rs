@@ -29,9 +29,18 @@ impl Machine {
     }
 
     pub(super) fn settle_without_reply(&mut self) -> Effect {
+        self.settle_with(self.without_reply())
+    }
+
+    /// For a customer who wants to hear nothing, which was not known when the turn began.
+    pub(super) fn settle_in_silence(&mut self) -> Effect {
+        self.settle_with(Remember::Nothing)
+    }
+
+    fn settle_with(&mut self, memory: Remember) -> Effect {
         let Some(first) = self.run.first() else { return Effect::Release };
         let number = first.phone_number_id.clone();
-        self.ending = Some(Ending { number, messages: ids(&self.run), memory: Remember::Heard });
+        self.ending = Some(Ending { number, messages: ids(&self.run), memory });
         Effect::Record { items: self.run.clone(), buried: false, sent: None }
     }
 

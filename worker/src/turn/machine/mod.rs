@@ -11,6 +11,7 @@
 
 mod effect;
 mod answering;
+mod wishes;
 mod delivering;
 mod ending;
 #[cfg(test)]
@@ -21,10 +22,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use shared::ids::{MessageId, PhoneNumberId};
 
-pub use effect::{Burial, Effect, Event, Remember, Repeat, Reply, Sending, Service, Token, Trouble, TroubleKind};
+pub use effect::{Burial, Effect, Event, Remember, Repeat, Reply, Sending, Service, Token, Trouble, TroubleKind, Wish};
 
 use super::Outcome;
-use crate::conversation::{Conversation, MailboxItem, Outbox, ReplyKind};
+use crate::conversation::{Consent, Conversation, MailboxItem, Outbox, ReplyKind};
 
 /// Leases that may expire in a row, each with a dead process behind it, before the messages count as poison.
 const TAKEOVERS_MOST: u32 = 5;
@@ -61,6 +62,8 @@ pub struct Machine {
     /// What is being composed or was composed last.
     composing: ReplyKind,
     regenerations: u32,
+    /// What the customer asks for with these messages: the reply confirms it.
+    wish: Option<Consent>,
     /// The reply under way.
     outbox: Option<Outbox>,
     /// The business's token, once it is known.
@@ -111,6 +114,7 @@ impl Machine {
             run: Vec::new(),
             composing: ReplyKind::Answer,
             regenerations: 0,
+            wish: None,
             outbox: None,
             token: None,
             quotes: None,
@@ -139,9 +143,9 @@ impl Machine {
     /// Takes what came of the last effect, and says what to do next.
     pub fn step(&mut self, event: Event) -> Effect {
         match event {
-            Event::Prepared { service, wants_answer, quotes } => {
+            Event::Prepared { service, wants_answer, wishes, quotes } => {
                 self.quotes = quotes;
-                self.prepared(service, wants_answer)
+                self.prepared(service, wants_answer, &wishes)
             }
             Event::Composed(Ok(reply)) => self.composed(reply),
             Event::Composed(Err(trouble)) => self.ai_trouble(&trouble),
@@ -200,10 +204,13 @@ impl Machine {
         }
     }
 
-    fn prepared(&mut self, service: Service, wants_answer: bool) -> Effect {
+    fn prepared(&mut self, service: Service, wants_answer: bool, wishes: &[Wish]) -> Effect {
         match self.outbox.take() {
             Some(outbox) => self.resume_prepared(outbox, service),
-            None => self.answer_prepared(service, wants_answer),
+            None => match self.heed(wishes) {
+                Some(effect) => effect,
+                None => self.answer_prepared(service, wants_answer),
+            },
         }
     }
 

@@ -7,6 +7,7 @@ use shared::ids::{SessionId, WaId};
 
 use super::*;
 use crate::{
+    account::PAUSED,
     business::InDoubt,
     conversation::{
         Aftermath, BUCKET_MOST, BUCKET_REFILL, BusinessId, Customer, Part, PartForm, PartState, Recollection,
@@ -51,6 +52,7 @@ fn conversation(mailbox: Vec<MailboxItem>) -> Conversation {
         ai_failing_since: None,
         apologised_at: None,
         handed_over_until: None,
+        opted_out_at: None,
         buckets: BTreeMap::new(),
         claimed_at: at(NOW),
     }
@@ -86,7 +88,12 @@ fn reply(bodies: &[&str]) -> Event {
 
 fn prepared(in_doubt: InDoubt) -> Event {
     let token = Token { id: "t".to_owned(), problem: None };
-    Event::Prepared { service: Service::Served { token, in_doubt }, wants_answer: true, quotes: None }
+    Event::Prepared {
+        service: Service::Served { token, in_doubt },
+        wants_answer: true,
+        wishes: Vec::new(),
+        quotes: None,
+    }
 }
 
 #[test]
@@ -276,4 +283,117 @@ fn while_meta_is_away_nobody_is_told_that_the_ai_fails() {
     assert!(matches!(&effect, Effect::Postpone(p) if p.reason == "unreachable" && !p.ai), "{effect:?}");
     let effect = machine.step(Event::Composed(Err(trouble(TroubleKind::Ai))));
     assert!(matches!(effect, Effect::Compose(ReplyKind::Apology)), "{effect:?}");
+}
+
+fn wished(wishes: &[(&str, Consent)]) -> Event {
+    let token = Token { id: "t".to_owned(), problem: None };
+    let wish =
+        |(id, consent): &(&str, Consent)| Wish { message: MessageId::parse(id).expect("valid"), consent: *consent };
+    let service = Service::Served { token, in_doubt: InDoubt::Resend };
+    Event::Prepared { service, wants_answer: true, wishes: wishes.iter().map(wish).collect(), quotes: None }
+}
+
+fn three() -> Vec<MailboxItem> {
+    vec![item("wamid.1", NOW, NOW), item("wamid.2", NOW, NOW), item("wamid.3", NOW, NOW)]
+}
+
+fn prepares(effect: &Effect) -> Vec<&str> {
+    let Effect::Prepare { items, .. } = effect else { panic!("{effect:?}") };
+    items.iter().map(|item| item.id.expose()).collect()
+}
+
+/// What is recorded, and what the settlement after it remembers.
+fn settles(machine: &mut Machine, effect: &Effect) -> Remember {
+    assert!(matches!(effect, Effect::Record { sent: None, buried: false, .. }), "{effect:?}");
+    let Effect::Settle { memory, .. } = machine.step(Event::Recorded) else { panic!("it settles") };
+    memory
+}
+
+#[test]
+fn a_stop_is_confirmed_with_what_was_written_up_to_it() {
+    let (mut machine, _) = Machine::begin(conversation(three()), rules());
+    let wishes = [("wamid.2", Consent::Withdrawn), ("wamid.3", Consent::Given)];
+    let effect = machine.step(wished(&wishes));
+    assert_eq!(prepares(&effect), ["wamid.1", "wamid.2"], "what comes after it waits");
+    assert!(matches!(machine.step(wished(&wishes[..1])), Effect::Compose(ReplyKind::Answer)));
+    assert_eq!((machine.wish(), machine.takes_more_in()), (Some(Consent::Withdrawn), false));
+    assert!(matches!(machine.step(reply(&["bye"])), Effect::Permit));
+    let Effect::Commit { outbox, seen: None } = machine.step(Event::Permitted(None)) else { panic!("it commits") };
+    assert_eq!((outbox.aftermath.consent, outbox.answers.len()), (Some(Consent::Withdrawn), 2));
+}
+
+#[test]
+fn who_wants_silence_gets_it_until_they_say_otherwise() {
+    let silent = |mailbox| Conversation { opted_out_at: Some(at(NOW - 9)), ..conversation(mailbox) };
+    // Another STOP says nothing new, and nothing is remembered.
+    let (mut machine, _) = Machine::begin(silent(three()), rules());
+    let effect = machine.step(wished(&[("wamid.1", Consent::Withdrawn)]));
+    assert_eq!(settles(&mut machine, &effect), Remember::Nothing);
+    // What was said before the START is settled in silence, then the START is confirmed by itself.
+    let (mut machine, _) = Machine::begin(silent(three()), rules());
+    let effect = machine.step(wished(&[("wamid.2", Consent::Given)]));
+    assert_eq!(prepares(&effect), ["wamid.1"]);
+    let effect = machine.step(wished(&[]));
+    assert_eq!(settles(&mut machine, &effect), Remember::Nothing);
+    let (mut machine, _) = Machine::begin(silent(three()), rules());
+    let effect = machine.step(wished(&[("wamid.1", Consent::Given)]));
+    assert_eq!(prepares(&effect), ["wamid.1"]);
+    assert!(matches!(machine.step(wished(&[("wamid.1", Consent::Given)])), Effect::Compose(ReplyKind::Answer)));
+    assert_eq!(machine.wish(), Some(Consent::Given));
+    // Who hears from us anyway asks for nothing by it.
+    let (mut machine, _) = Machine::begin(conversation(three()), rules());
+    assert!(matches!(machine.step(wished(&[("wamid.1", Consent::Given)])), Effect::Compose(ReplyKind::Answer)));
+    assert_eq!(machine.wish(), None);
+}
+
+#[test]
+fn a_wish_counts_where_nobody_can_be_told() {
+    let stop = || wished(&[("wamid.1", Consent::Withdrawn)]);
+    let handed_over =
+        Conversation { handed_over_until: Some(at(NOW + 9)), ..conversation(vec![item("wamid.1", NOW, NOW)]) };
+    let late = conversation(vec![item("wamid.1", NOW - 90_000, NOW - 90_000)]);
+    for conversation in [handed_over, late] {
+        let (mut machine, _) = Machine::begin(conversation, rules());
+        let effect = machine.step(stop());
+        assert_eq!(settles(&mut machine, &effect), Remember::Wish(Consent::Withdrawn));
+    }
+    // A person took it over while the confirmation was composed; or the customer had asked for silence elsewhere.
+    for (outcome, memory) in
+        [(CommitOutcome::HandedOver, Remember::Wish(Consent::Withdrawn)), (CommitOutcome::OptedOut, Remember::Nothing)]
+    {
+        let (mut machine, _) = Machine::begin(conversation(vec![item("wamid.1", NOW, NOW)]), rules());
+        machine.step(stop());
+        machine.step(reply(&["bye"]));
+        machine.step(Event::Permitted(None));
+        let effect = machine.step(Event::Committed(outcome));
+        assert_eq!(settles(&mut machine, &effect), memory);
+    }
+}
+
+fn paused(left: Option<Duration>) -> Event {
+    let service = Service::Paused { why: "ban".to_owned(), left };
+    Event::Prepared { service, wants_answer: true, wishes: Vec::new(), quotes: None }
+}
+
+#[test]
+fn an_account_that_may_not_send_is_waited_for_without_the_ai() {
+    let is_paused = |effect: &Effect, delay: Duration| {
+        matches!(effect, Effect::Postpone(p) if p.reason == "paused" && p.token.as_deref() == Some(PAUSED)
+            && p.delay == delay && !p.ai && p.not_sent.is_none())
+    };
+    for (left, delay) in [(None, 61), (Some(5), 5), (Some(500), 61)] {
+        let (mut machine, _) = Machine::begin(conversation(vec![item("wamid.1", NOW, NOW)]), rules());
+        let effect = machine.step(paused(left.map(Duration::from_secs)));
+        assert!(is_paused(&effect, Duration::from_secs(delay)), "{effect:?}");
+    }
+    // A reply under way stays as it is, in doubt or not.
+    let (mut machine, _) = Machine::begin(in_doubt_since(40), rules());
+    machine.step(Event::Heard(true));
+    let effect = machine.step(paused(None));
+    assert!(is_paused(&effect, Duration::from_secs(61)), "{effect:?}");
+    // What would be too late anyway is filed.
+    let late = vec![item("wamid.1", NOW - 90_000, NOW - 90_000)];
+    let (mut machine, _) = Machine::begin(conversation(late), rules());
+    let effect = machine.step(paused(None));
+    assert!(matches!(effect, Effect::File { burial: Burial { reason: "window_closed", .. }, .. }), "{effect:?}");
 }

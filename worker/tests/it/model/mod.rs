@@ -13,3 +13,4 @@ mod record;
 mod explore;
 mod mutants;
 mod random;
+mod wishes;

@@ -16,8 +16,8 @@ use simulator::{
 use worker::{
     business::InDoubt,
     conversation::{
-        Aftermath, BusinessId, Conversation, Customer, Landed, Landing, LeaseKey, MailboxItem, Memory, MemoryTurn,
-        Part, PartForm, Postponement, QuietTime, ReplyKind, Speaker, state::State,
+        Aftermath, BusinessId, Consent, Conversation, Customer, Landed, Landing, LeaseKey, MailboxItem, Memory,
+        MemoryTurn, Part, PartForm, Postponement, QuietTime, ReplyKind, Speaker, state::State,
     },
     turn::{
         Outcome,
@@ -30,6 +30,7 @@ use super::{
     choices::Choices,
     mutants::Mutant,
     record::{CUSTOMER, NUMBER, Record, answer_to},
+    wishes,
 };
 
 const LEASE: Duration = Duration::from_secs(30);
@@ -43,9 +44,11 @@ const STEPS_MOST: usize = 2_000;
 
 /// What a customer writes.
 #[derive(Debug, Clone)]
-struct Draft {
-    item: MailboxItem,
-    text: String,
+pub(super) struct Draft {
+    pub(super) item: MailboxItem,
+    pub(super) text: String,
+    /// What it asks for, in place of an answer.
+    pub(super) asks: Option<Consent>,
 }
 
 /// A turn that a worker has begun.
@@ -124,7 +127,11 @@ enum Action {
 pub(super) struct World {
     now: Timestamp,
     record: Record,
-    drafts: Vec<Draft>,
+    pub(super) drafts: Vec<Draft>,
+    /// The confirmations that Meta accepted.
+    pub(super) confirmed: Vec<Consent>,
+    /// The messages that the AI was asked about.
+    pub(super) asked_about: BTreeSet<MessageId>,
     written: usize,
     queue: VecDeque<usize>,
     state: Option<State>,
@@ -175,12 +182,14 @@ impl World {
                 message: Some(json!({"type": "text", "text": {"body": text}}).to_string()),
                 resend_of: None,
             };
-            Draft { item, text }
+            Draft { item, text, asks: None }
         });
         Self {
             now,
             record: Record::default(),
             drafts: drafts.collect(),
+            confirmed: Vec::new(),
+            asked_about: BTreeSet::new(),
             written: 0,
             queue: VecDeque::new(),
             state: None,
@@ -346,8 +355,10 @@ impl World {
     }
 
     fn post(&mut self, draft: usize) {
-        let Draft { item, text } = &self.drafts[draft];
-        self.record.posted(self.now, item.id.expose(), text);
+        let Draft { item, text, asks } = &self.drafts[draft];
+        if asks.is_none() {
+            self.record.posted(self.now, item.id.expose(), text);
+        }
         self.queue.push_back(draft);
     }
 
@@ -463,10 +474,11 @@ impl World {
         }
         let Some(state) = &mut self.state else { unreachable!("a turn has a conversation") };
         match effect {
-            Effect::Prepare { .. } => {
+            Effect::Prepare { items, .. } => {
+                let wishes = wishes::among(&self.drafts, &items);
                 let token = Token { id: "token".to_owned(), problem: None };
                 let service = Service::Served { token, in_doubt: InDoubt::Resend };
-                Event::Prepared { service, wants_answer: true, quotes: None }
+                Event::Prepared { service, wants_answer: true, wishes, quotes: None }
             }
             Effect::Compose(_) if fate == Fate::Overtaken => Event::Overtaken,
             Effect::Compose(kind) => self.compose(running, kind, fate),
@@ -538,6 +550,9 @@ impl World {
             let trouble = Trouble { retry_after: None, kind: TroubleKind::Ai, detail: "503".to_owned() };
             return Event::Composed(Err(trouble));
         }
+        if let Some(wish) = running.machine.wish().filter(|_| kind == ReplyKind::Answer) {
+            return self.confirm(wish);
+        }
         let said: Vec<_> = running.machine.run().iter().filter_map(|item| item.message.as_deref()).collect();
         let (about, answer) = (said.join("\n"), answer_to(&said.join("\n")));
         let parts = match kind {
@@ -550,8 +565,13 @@ impl World {
             ReplyKind::Answer => vec![answer],
         };
         if kind == ReplyKind::Answer {
+            self.asked_about.extend(running.machine.run().iter().map(|item| item.id.clone()));
             self.record.asked(self.now, &about, &parts.join("\n\n"));
         }
+        self.replied(parts)
+    }
+
+    pub(super) fn replied(&mut self, parts: Vec<String>) -> Event {
         self.replies += 1;
         let parts = parts.into_iter().map(|body| Part::waiting(body, PartForm::Text)).collect();
         let id = format!("reply{}", self.replies);
@@ -575,18 +595,18 @@ impl World {
             }
         }
         if fate == Fate::Throttled {
-            self.record.sent(now, sending, Decision::Refused, None);
+            self.tell(sending, Decision::Refused, None);
             let body = br#"{"error":{"code":130429,"message":"too much"}}"#;
             return Event::Sent(Err(GraphError::from_answer(400, body, None).into()));
         }
         if fate == Fate::Nowhere {
-            self.record.sent(now, sending, Decision::Dropped, None);
+            self.tell(sending, Decision::Dropped, None);
             return Event::Sent(Err(SendError::NoAnswer("timed out".to_owned())));
         }
         self.wamids += 1;
         let wamid = MessageId::parse(&format!("wamid.out.{}", self.wamids)).expect("valid");
         let decision = if fate == Fate::Unheard { Decision::AcceptedNoReply } else { Decision::Accepted };
-        self.record.sent(now, sending, decision, Some(wamid.expose()));
+        self.tell(sending, decision, Some(&wamid));
         let (reply_id, part) = (sending.reply_id.clone(), sending.part);
         self.statuses.push_back(Status { reply_id, part, wamid: wamid.clone() });
         match fate {
@@ -600,6 +620,14 @@ impl World {
         }
     }
 
+    /// What reaches Meta, or does not.
+    fn tell(&mut self, sending: &Sending, decision: Decision, wamid: Option<&MessageId>) {
+        match wishes::confirmed_by(&sending.body) {
+            Some(wish) => self.confirmed.extend(wamid.map(|_| wish)),
+            None => self.record.sent(self.now, sending, decision, wamid.map(MessageId::expose)),
+        }
+    }
+
     /// The simulator's judge over what reached Meta, and the end of the world over what is left in it.
     fn judged(&self) -> Result<(), String> {
         let tenant = Tenant::new("acme", NUMBER).apologising("sorry");
@@ -607,6 +635,13 @@ impl World {
         let mut scenario = Scenario::of([tenant]).with_chats(chats).allowing("poison");
         for (id, reason) in &self.letters {
             scenario = scenario.excusing(Subject::Id(id.expose().to_owned()), *reason);
+        }
+        // A wish that killed its workers is in an operator's hands.
+        if self.drafts.iter().all(|draft| draft.asks.is_none() || !self.letters.contains_key(&draft.item.id)) {
+            let opted_out = self.state.as_ref().is_some_and(|state| state.opted_out_at.is_some());
+            for silent in self.silent(opted_out)? {
+                scenario = scenario.allowing("silence").excusing(Subject::Id(silent.expose().to_owned()), "silence");
+            }
         }
         let report: Report = checker::judge(&self.record.entries, &scenario);
         report.verdict()?;
@@ -657,6 +692,9 @@ fn remembered(memory: Remember) -> Memory {
     let line = |speaker, text: &str| MemoryTurn { speaker, text: text.to_owned() };
     match memory {
         Remember::Nothing => Memory::default(),
+        Remember::Wish(wish) => {
+            Memory { aftermath: Aftermath { consent: Some(wish), ..Aftermath::default() }, ..Memory::default() }
+        }
         Remember::Heard => Memory { turns: vec![line(Speaker::Customer, "heard")], ..Memory::default() },
         Remember::HeardAndSaid { kind, said, aftermath } => {
             let turns = vec![line(Speaker::Customer, "heard"), line(Speaker::Companion, &said)];

@@ -26,6 +26,7 @@ pub(super) fn business(id: &str, subdomain: Option<&str>) -> Business {
         token: Ok(SecretString::from("token")),
         token_id: "t".to_owned(),
         token_expires_at: None,
+        pause: None,
         companion: CompanionSettings::default(),
     }
 }

@@ -169,7 +169,7 @@ impl World {
                     None => self.lose(worker),
                 }
             }
-            CommitOutcome::HandedOver => panic!("nobody took it over"),
+            CommitOutcome::HandedOver | CommitOutcome::OptedOut => panic!("nobody took it over, or wants silence"),
         }
     }
 

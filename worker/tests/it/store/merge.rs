@@ -286,6 +286,7 @@ async fn the_two_together_keep_the_bounds_and_the_later_times() {
         "windows": { NUMBER: date(5), OTHER_NUMBER: date(1) },
         "buckets": { NUMBER: date(1), OTHER_NUMBER: date(7) },
         "handed_over_until": date(9),
+        "opted_out_at": date(3),
         "customer.name": "$Ana",
         "attempts": 3,
     };
@@ -304,6 +305,7 @@ async fn the_two_together_keep_the_bounds_and_the_later_times() {
     assert_eq!(merged.get_document("windows").ok(), Some(&doc! { NUMBER: date(5), OTHER_NUMBER: date(1) }));
     assert_eq!(merged.get_document("buckets").ok(), Some(&doc! { NUMBER: date(2), OTHER_NUMBER: date(7) }));
     assert_eq!(merged.get_datetime("handed_over_until").ok(), Some(&date(9)));
+    assert_eq!(merged.get_datetime("opted_out_at").ok(), Some(&date(3)), "who wants silence has it");
     assert!(!merged.contains_key("due_at"), "nothing waits");
     let state = pair.store.state(&pair.new.session).await.expect("the store answers").expect("it is there");
     assert_eq!((state.attempts, state.takeovers, state.answered.len()), (3, 2, 60));

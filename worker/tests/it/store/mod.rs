@@ -7,9 +7,11 @@
 // Clippy takes a whole file for a test only so.
 #![cfg(test)]
 
+mod accounts;
 mod arrival;
 mod buckets;
 mod businesses;
+mod consent;
 mod customers;
 pub(super) mod dead_letters;
 mod differential;

@@ -4,11 +4,13 @@ pub(crate) mod dialogue;
 pub(crate) mod harness;
 pub(crate) mod process;
 
+mod accounts;
 mod answers;
 mod attachments;
 mod changes;
 mod choices;
 mod commands;
+mod consent;
 mod credentials;
 mod customers;
 mod dead_letters;

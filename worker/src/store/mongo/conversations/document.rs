@@ -64,6 +64,7 @@ struct ConversationDocument {
     #[serde(default)]
     memory: MemoryDocument,
     handed_over_until: Option<DateTime>,
+    opted_out_at: Option<DateTime>,
     #[serde(default)]
     windows: BTreeMap<PhoneNumberId, DateTime>,
     #[serde(default)]
@@ -220,6 +221,7 @@ impl From<ConversationDocument> for State {
             summary: stored.memory.summary,
             facts: stored.memory.facts.into_iter().map(Fact::from).collect(),
             handed_over_until: stored.handed_over_until.map(from_bson),
+            opted_out_at: stored.opted_out_at.map(from_bson),
             windows: by_number(stored.windows),
             buckets: by_number(stored.buckets),
             waits_for: stored.waits_for.map(|waits_for| WaitsFor { token: waits_for.token }),

@@ -31,7 +31,8 @@ impl Mailboxes for MongoStore {
                 .upsert(true)
                 .return_document(ReturnDocument::After)
                 .projection(
-                    doc! { "last_land": 1, "due_at": 1, "merged_into": 1, "first_landed_at": 1, "handed_over_until": 1 },
+                    doc! { "last_land": 1, "due_at": 1, "merged_into": 1, "first_landed_at": 1, "handed_over_until": 1,
+                    "opted_out_at": 1 },
                 );
             match landing.await {
                 Ok(Some(document)) => return read_landed(&document),
@@ -123,8 +124,8 @@ fn read_landed(document: &Document) -> Result<Landed> {
         "new" => {
             let due_at = document.get_datetime("due_at").map_or(at, |due_at| from_bson(*due_at));
             let time = |field: &str| document.get_datetime(field).ok().map(|time| from_bson(*time));
-            let first =
-                time("first_landed_at") == Some(at) && time("handed_over_until").is_none_or(|until| until <= at);
+            let is_silent = time("handed_over_until").is_some_and(|until| until > at) || time("opted_out_at").is_some();
+            let first = time("first_landed_at") == Some(at) && !is_silent;
             Landed::New { due_in: Duration::try_from(due_at.duration_since(at)).unwrap_or_default(), first }
         }
         "duplicate" => Landed::Duplicate,

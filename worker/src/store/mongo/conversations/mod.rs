@@ -25,7 +25,7 @@ pub(super) use closed::{ids_of, is_named, numbers_of};
 pub(super) use forget::CLOSED_KEPT;
 
 use super::pipeline::literal;
-use crate::conversation::{self, LeaseKey, MemoryTurn, Speaker, remembered};
+use crate::conversation::{self, Consent, LeaseKey, MemoryTurn, Speaker, remembered};
 
 /// As a slice of an array takes it.
 const MEMORY_TURNS: i32 = conversation::MEMORY_TURNS as i32;
@@ -37,6 +37,18 @@ fn held_by(lease: &LeaseKey) -> Document {
 fn not_handed_over() -> Document {
     // A missing date sorts before every date.
     doc! { "$lte": ["$handed_over_until", "$$NOW"] }
+}
+
+fn opted_out() -> Document {
+    doc! { "$eq": [{ "$type": "$opted_out_at" }, "date"] }
+}
+
+/// What becomes of `opted_out_at`; none: it stays.
+fn heeded(consent: Option<Consent>) -> Option<Bson> {
+    consent.map(|consent| match consent {
+        Consent::Withdrawn => doc! { "$ifNull": ["$opted_out_at", "$$NOW"] }.into(),
+        Consent::Given => Bson::from("$$REMOVE"),
+    })
 }
 
 fn turn_document(turn: &MemoryTurn) -> Document {

@@ -13,12 +13,12 @@ use super::{
         pipeline::{array, is_held, keep, literal, spend_one, take_out, whole, with_part},
         to_bson,
     },
-    MEMORY_TURNS, held_by, not_handed_over, time_left, turn_document, with_time,
+    MEMORY_TURNS, heeded, held_by, not_handed_over, opted_out, time_left, turn_document, with_time,
 };
 use crate::{
     conversation::{
-        Aftermath, CommitOutcome, FACTS_MOST, FactChange, LeaseKey, Memory, Outbox, Part, QuietTime, ReplyKind,
-        Settled, remembered,
+        Aftermath, CommitOutcome, Consent, FACTS_MOST, FactChange, LeaseKey, Memory, Outbox, Part, QuietTime,
+        ReplyKind, Settled, remembered,
     },
     store::{Replies, Result},
 };
@@ -39,7 +39,11 @@ impl Replies for MongoStore {
         outbox: &Outbox,
         seen: Option<&[MessageId]>,
     ) -> Result<CommitOutcome> {
+        let consent = outbox.aftermath.consent;
         let mut conditions = vec![not_handed_over()];
+        if consent != Some(Consent::Given) {
+            conditions.push(doc! { "$not": [opted_out()] });
+        }
         if let Some(seen) = seen {
             let seen: Vec<&str> = seen.iter().map(MessageId::expose).collect();
             let to_this_number = doc! { "$eq": ["$$m.phone_number_id", literal(outbox.phone_number_id.expose())] };
@@ -55,6 +59,9 @@ impl Replies for MongoStore {
         let mut set = doc! { "outbox": outbox_document(outbox) };
         if !outbox.parts.is_empty() {
             set.insert("buckets", spend_one(literal(outbox.phone_number_id.expose())));
+        }
+        if let Some(heeded) = heeded(consent) {
+            set.insert("opted_out_at", heeded);
         }
         let update = vec![doc! { "$set": set }];
         if self.conversations().update_one(filter, update).await?.matched_count == 1 {
@@ -184,14 +191,18 @@ impl MongoStore {
     async fn why_not_committed(&self, lease: &LeaseKey, outbox: &Outbox) -> Result<CommitOutcome> {
         let mut projection = doc! { "outbox.reply_id": 1 };
         projection.insert("free", not_handed_over());
+        projection.insert("opted_out", opted_out());
         let found = self.conversations().find_one(held_by(lease)).projection(projection).await?;
         let Some(document) = found else { return Ok(CommitOutcome::Fenced) };
         let theirs = document.get_document("outbox").ok().and_then(|outbox| outbox.get_str("reply_id").ok());
+        let wants_silence = outbox.aftermath.consent != Some(Consent::Given)
+            && document.get_bool("opted_out").is_ok_and(|opted_out| opted_out);
         Ok(match theirs {
             Some(reply) if reply == outbox.reply_id => CommitOutcome::Committed,
             // Only the holder of the lease writes an outbox.
             Some(_) => CommitOutcome::Fenced,
             None if document.get_bool("free").is_ok_and(|free| !free) => CommitOutcome::HandedOver,
+            None if wants_silence => CommitOutcome::OptedOut,
             None => CommitOutcome::NewerMessages,
         })
     }
@@ -265,6 +276,9 @@ fn aftermath(aftermath: &Aftermath) -> Document {
     if let Some(length) = aftermath.hand_over {
         let until = doc! { "$add": ["$$NOW", millis(length)] };
         set.insert("handed_over_until", doc! { "$max": ["$handed_over_until", until] });
+    }
+    if let Some(heeded) = heeded(aftermath.consent) {
+        set.insert("opted_out_at", heeded);
     }
     if let Some(language) = &aftermath.language {
         set.insert("customer.language", literal(language.as_str()));

@@ -36,6 +36,7 @@ impl MongoStore {
             "last_reply.resent": { "$ne": whole(resend.part) },
             "outbox": { "$exists": false },
             "merged_into": { "$not": { "$type": "string" } },
+            "opted_out_at": { "$exists": false },
             "$expr": not_handed_over(),
         };
         let landed = doc! { "$mergeObjects": [

@@ -7,8 +7,8 @@ use rand::{Rng, seq::IndexedRandom};
 use shared::ids::{MessageId, PhoneNumberId, Subdomain};
 use worker::{
     conversation::{
-        Aftermath, BusinessId, Choice, Customer, CustomerIdChange, FactChange, MailboxItem, MemoryTurn, Outbox, Part,
-        PartForm, PartState, QuietTime, ReplyKind, Speaker, Summary, next_run, state::Operation,
+        Aftermath, BusinessId, Choice, Consent, Customer, CustomerIdChange, FactChange, MailboxItem, MemoryTurn,
+        Outbox, Part, PartForm, PartState, QuietTime, ReplyKind, Speaker, Summary, next_run, state::Operation,
     },
     store::{Memory, Postponement},
 };
@@ -246,6 +246,11 @@ impl Walk {
             summary: until.map(|until| Summary { text: self.line().text, until }),
             hand_over: self.rng.random_bool(0.1).then(|| self.pick(&[Duration::ZERO, Duration::from_millis(3), LONG])),
             language: self.rng.random_bool(0.1).then(|| "$de".to_owned()),
+            consent: match self.rng.random_range(0..20) {
+                0 => Some(Consent::Withdrawn),
+                1..4 => Some(Consent::Given),
+                _ => None,
+            },
             ..Aftermath::default()
         }
     }

@@ -114,6 +114,7 @@ fn pass_time(model: &mut State) -> Document {
         ("first_landed_at", &mut model.first_landed_at),
         ("last_landed_at", &mut model.last_landed_at),
         ("handed_over_until", &mut model.handed_over_until),
+        ("opted_out_at", &mut model.opted_out_at),
         ("ai_failing_since", &mut model.ai_failing_since),
         ("apologised_at", &mut model.apologised_at),
     ] {

@@ -59,6 +59,7 @@ const FIELDS: &[&str] = &[
     "last_reply",
     "memory",
     "handed_over_until",
+    "opted_out_at",
     "windows",
     "buckets",
     "waits_for",
@@ -83,6 +84,7 @@ const MET: &[&str] = &[
     "CommitReply Committed",
     "CommitReply NewerMessages",
     "CommitReply HandedOver",
+    "CommitReply OptedOut",
     "CommitReply Fenced",
     "BeginTry true",
     "BeginTry false",
@@ -329,6 +331,7 @@ fn case(operation: &Operation, answer: &Answer) -> String {
             outcome @ (CommitOutcome::Committed
             | CommitOutcome::NewerMessages
             | CommitOutcome::HandedOver
+            | CommitOutcome::OptedOut
             | CommitOutcome::Fenced),
         ) => format!("{outcome:?}"),
         Answer::Resent(due_in) => due_in.is_some().to_string(),

@@ -157,7 +157,9 @@ impl World {
                 }
             }
             CommitOutcome::Fenced => self.lose(worker),
-            outcome @ (CommitOutcome::NewerMessages | CommitOutcome::HandedOver) => panic!("{outcome:?}"),
+            outcome @ (CommitOutcome::NewerMessages | CommitOutcome::HandedOver | CommitOutcome::OptedOut) => {
+                panic!("{outcome:?}")
+            }
         }
     }
 
