@@ -11,7 +11,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     account::watch_accounts,
-    business::{Registry, TokenCipher, watch_tokens},
+    business::{Allowances, Registry, TokenCipher, watch_tokens},
     companion::{Companion, knowledge::Knowledge, warn_of_missing_models},
     document::DocumentReader,
     http,
@@ -112,6 +112,7 @@ fn turns(
         documents: DocumentReader::new().context("find this program's own file")?,
         indicators: Indicators::new(graph.clone()),
         graph,
+        allowances: Allowances::new(Arc::clone(store)),
         pace: Pace::default(),
         leases: Leases::new(Arc::clone(store), worker_id, settings.turn.lease),
         statuses,

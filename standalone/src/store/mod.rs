@@ -26,6 +26,7 @@ mod erasure;
 mod customers;
 mod traces;
 mod knowledge;
+mod usage;
 
 use std::path::Path;
 

@@ -23,6 +23,7 @@ pub(super) enum Table {
     AccountEvents,
     AccountStanding,
     Knowledge,
+    Usage,
 }
 
 impl Table {
@@ -36,6 +37,7 @@ impl Table {
             Self::AccountEvents => "account_events",
             Self::AccountStanding => "account_standing",
             Self::Knowledge => "knowledge",
+            Self::Usage => "usage",
         }
     }
 
@@ -50,6 +52,7 @@ impl Table {
             Self::AccountEvents => "account event",
             Self::AccountStanding => "account standing",
             Self::Knowledge => "passage",
+            Self::Usage => "day of usage",
         }
     }
 

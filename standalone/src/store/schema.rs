@@ -31,7 +31,7 @@ pub(super) fn migrate(connection: &mut Connection) -> anyhow::Result<()> {
 
 /// Deletes what has expired.
 pub(super) fn sweep(connection: &Connection, now: Timestamp) -> rusqlite::Result<()> {
-    for table in ["messages", "dead_letters", "account_events"] {
+    for table in ["messages", "dead_letters", "account_events", "usage"] {
         connection.execute(&format!("DELETE FROM {table} WHERE expire_at <= ?1"), params![time(now)])?;
     }
     let closed_before = now.as_millisecond().saturating_sub(CLOSED_KEPT_DAYS * 24 * 60 * 60 * 1_000);

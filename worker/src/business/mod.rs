@@ -1,6 +1,7 @@
 //! Businesses: who owns a number, with which token it speaks, and how its companion should sound.
 
 mod registry;
+mod allowance;
 mod token;
 mod companion;
 mod document;
@@ -13,6 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use shared::ids::{PhoneNumberId, Subdomain, WabaId};
 
+pub use allowance::{Allowances, DayLeft};
 pub use companion::{
     CompanionSettings, HandOverSettings, InDoubt, KnowledgeText, Limits, OpeningHours, Place, ToolHeader, ToolSettings,
     VoiceReply, VoiceSettings, local_time,

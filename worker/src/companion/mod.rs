@@ -31,6 +31,8 @@ use self::{
 };
 use crate::store::{Asked, StoreError};
 
+/// What a customer is told where a limit of the business is reached, unless the business has words of its own.
+pub const DEFAULT_LIMITED: &str = "That is more than I can answer just now. Please write again later.";
 /// What the customer gets when the AI fails for good and the business has no line of its own.
 pub const DEFAULT_APOLOGY: &str = "Sorry, I can't answer right now. We have your message and will get back to you.";
 /// Calls of the model for one answer; the last one has to be in words.

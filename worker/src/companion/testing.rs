@@ -41,6 +41,8 @@ pub(crate) fn conversation() -> Conversation {
         apologised_at: None,
         handed_over_until: None,
         opted_out_at: None,
+        minute: None,
+        limited_until: None,
         buckets: BTreeMap::new(),
         claimed_at: Timestamp::UNIX_EPOCH,
     }

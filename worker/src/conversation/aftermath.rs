@@ -22,6 +22,9 @@ pub struct Aftermath {
     /// A person has the conversation for that long from then on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hand_over: Option<Duration>,
+    /// Nothing is answered for that long from then on: the reply says that a limit is reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limited: Option<Duration>,
     /// The language that the customer speaks, by ISO 639-1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,

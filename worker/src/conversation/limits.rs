@@ -23,6 +23,8 @@ pub const FACTS_MOST: usize = 50;
 pub const MEMORY_TURN_BYTES: usize = 4_096;
 /// A customer's service window after each message (Meta, "Send messages", 2026).
 pub const WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
+/// The time of which a business may limit the messages of one customer.
+pub const MINUTE: Duration = Duration::from_secs(60);
 /// Messages that one number may send to one customer at once (Meta, "Messaging limits", per-pair rate limit: a burst
 /// of 45 messages, paid back at the pace of [`BUCKET_REFILL`]).
 pub const BUCKET_MOST: u32 = 45;

@@ -19,7 +19,7 @@ use shared::ids::{MessageId, PhoneNumberId, SessionId, Subdomain, UserId, WaId};
 pub use aftermath::{Aftermath, Consent, FactChange, Summary, Usage};
 pub use limits::{
     ANSWERED_AGE, ANSWERED_KEPT, ANSWERED_MOST, BUCKET_MOST, BUCKET_REFILL, FACTS_MOST, MAILBOX_WITH_CONTENT,
-    MEMORY_TURN_BYTES, MEMORY_TURNS, TURN_LINES, WINDOW,
+    MEMORY_TURN_BYTES, MEMORY_TURNS, MINUTE, TURN_LINES, WINDOW,
 };
 pub use operation::{
     Claim, CommitOutcome, CustomerIdChange, Landed, Landing, Memory, Postponement, Renewed, Resend, Settled,
@@ -191,11 +191,24 @@ pub struct Conversation {
     pub handed_over_until: Option<Timestamp>,
     /// Since when the customer wants to hear no more.
     pub opted_out_at: Option<Timestamp>,
+    /// How many messages landed in the minute that began with one of them.
+    pub minute: Option<Minute>,
+    /// A limit of the business leaves the customer, who knows of it, without an answer until then.
+    pub limited_until: Option<Timestamp>,
     /// For each of the business's numbers, when its bucket of messages to this customer is full again; see
     /// [`bucket_wait`].
     pub buckets: BTreeMap<PhoneNumberId, Timestamp>,
     /// The database's clock when the lease was taken.
     pub claimed_at: Timestamp,
+}
+
+/// How much a customer wrote in a minute that began with a message. The next message after it begins another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Minute {
+    /// When the first one landed.
+    pub began_at: Timestamp,
+    /// How many landed since, with that one.
+    pub messages: u32,
 }
 
 /// The right to work on a conversation. A write under an epoch that is no longer the conversation's matches nothing.

@@ -22,6 +22,7 @@ mod languages;
 mod whose;
 mod customers;
 mod traces;
+mod usage;
 pub mod mongo;
 
 use std::{fmt, time::Duration};
@@ -46,6 +47,7 @@ pub use merges::{MergeRequest, MergeRequested, MergeStep, Merges};
 pub use mongo::MongoStore;
 pub use traces::{Look, Looked, Remaining, Sought, Trace, Traces};
 pub use transcript::{Inbound, Outbound, Quoted, SentText, StatusUpdate, Transcript, Words};
+pub use usage::{DayUsage, UsageBook};
 pub use whose::{Whose, verbatim};
 
 pub use crate::conversation::{
@@ -73,6 +75,7 @@ pub trait Store:
     + KnowledgeBase
     + Customers
     + Traces
+    + UsageBook
     + fmt::Debug
     + Send
     + Sync

@@ -18,7 +18,9 @@ use super::{
 };
 use crate::{
     business::{Business, VoiceReply},
-    companion::{AnswerError, Composition, DEFAULT_APOLOGY, Situation, language_code, provider::AiError},
+    companion::{
+        AnswerError, Composition, DEFAULT_APOLOGY, DEFAULT_LIMITED, Situation, language_code, provider::AiError,
+    },
     consent,
     conversation::{Aftermath, Consent, Part, PartForm, ReplyKind, Speaker, Usage},
     store::recognised_language,
@@ -117,6 +119,18 @@ impl Turn<'_> {
         consent::confirmation(wish, language)
     }
 
+    /// Says that a limit of the business is reached. Nobody is asked.
+    pub(super) fn excuse(&self, wait: Duration) -> Event {
+        let Some(business) = &self.business else { return Event::Composed(Err(stuck("there is no business"))) };
+        let session = &self.machine.conversation().id;
+        tracing::info!(%session, ?wait, "a limit is reached: the customer is told, and gets no answers for a while");
+        metrics::counter!("switchboard_limited_customers_total").increment(1);
+        let words = business.companion.limits.message.as_deref().unwrap_or(DEFAULT_LIMITED);
+        let parts = split(words, MESSAGE_UNITS).into_iter().map(|body| Part::waiting(body, PartForm::Text)).collect();
+        let aftermath = Aftermath { limited: Some(wait), ..Aftermath::default() };
+        Event::Composed(Ok(Reply { id: Uuid::new_v4().simple().to_string(), parts, aftermath }))
+    }
+
     async fn think(&mut self, business: &Business) -> Result<(Vec<Part>, Aftermath), Trouble> {
         let typing = self.show_typing(business);
         // Put back whatever happens, so that what was understood need not be understood again.
@@ -168,7 +182,10 @@ impl Turn<'_> {
             VoiceReply::Never => false,
             VoiceReply::Mirror => self.reading.ends_in_speech(),
         };
-        if speaks && let Some(words) = composition.spoken() {
+        if speaks
+            && self.day.may_speak
+            && let Some(words) = composition.spoken()
+        {
             match self.speak(business, &words).await {
                 Ok(Some(media_id)) => {
                     aftermath.usage.spoken_characters = u64::try_from(words.chars().count()).unwrap_or(u64::MAX);

@@ -30,7 +30,7 @@ use self::{
     reading::Reading,
 };
 use crate::{
-    business::{Business, Registry},
+    business::{Allowances, Business, DayLeft, Registry},
     companion::{
         Companion,
         provider::{Speaker, Transcriber},
@@ -66,6 +66,8 @@ pub struct Turns {
     pub indicators: Indicators,
     /// Sends.
     pub graph: Graph,
+    /// What businesses use up.
+    pub allowances: Allowances,
     /// How fast each number sends.
     pub pace: Pace,
     /// The leases of this worker.
@@ -114,6 +116,8 @@ struct Turn<'a> {
     machine: Machine,
     /// What the messages say, once they are read.
     reading: Reading,
+    /// What is left of the business's day, once it is known.
+    day: DayLeft,
     /// The business of their number, once it is known.
     business: Option<Arc<Business>>,
     /// The installation's, until the business is known.
@@ -149,6 +153,7 @@ pub async fn run(turns: &Turns, session: &SessionId) -> Outcome {
         hold: &hold,
         machine,
         reading: Reading::default(),
+        day: DayLeft { is_over_for: None, may_speak: true },
         business: None,
         quiet,
         acted: Arc::default(),

@@ -10,7 +10,7 @@ use shared::ids::PhoneNumberId;
 
 use super::{
     Turn,
-    machine::{Effect, Event, Remember, Repeat, Service, Token},
+    machine::{Allowance, Effect, Event, Remember, Repeat, Service, Token},
     reading::Reading,
 };
 use crate::{
@@ -26,6 +26,7 @@ impl Turn<'_> {
         Ok(match effect {
             // These have limits of their own.
             Effect::Compose(kind) => self.compose(kind).await,
+            Effect::Excuse(wait) => self.excuse(wait),
             Effect::Gather => {
                 self.gather().await;
                 Event::Gathered
@@ -103,6 +104,9 @@ impl Turn<'_> {
                 if let (Some(_), Some(consent)) = (settled, memory.aftermath.consent) {
                     self.count_wish(consent);
                 }
+                if let (Some(_), Some(business), Some(_)) = (settled, &self.business, memory.reply) {
+                    self.turns.allowances.spend(business, &memory.aftermath.usage, Timestamp::now()).await;
+                }
                 Event::Settled(settled)
             }
             Effect::Postpone(postponement) => Event::Postponed(self.postpone(&postponement).await?),
@@ -110,7 +114,8 @@ impl Turn<'_> {
                 store.release(lease).await?;
                 Event::Released
             }
-            Effect::Compose(_) | Effect::Gather | Effect::Permit => unreachable!("the store has nothing to do with it"),
+            Effect::Compose(_) | Effect::Excuse(_) => unreachable!("the store has nothing to do with it"),
+            Effect::Gather | Effect::Permit => unreachable!("the store has nothing to do with it"),
             Effect::Send(_) | Effect::Listen { .. } | Effect::End(_) => {
                 unreachable!("the store has nothing to do with it")
             }
@@ -124,7 +129,12 @@ impl Turn<'_> {
         let service = match self.business_of(number).await? {
             Ok(business) => {
                 self.quiet = QuietTime::new(business.companion.quiet.unwrap_or(self.turns.settings.quiet));
-                let service = service(&business, Timestamp::now());
+                self.day = self.turns.allowances.left(&business, Timestamp::now()).await?;
+                let allowance = Allowance {
+                    messages_per_minute: business.companion.limits.messages_per_minute,
+                    day_is_over_for: self.day.is_over_for,
+                };
+                let service = service(&business, allowance, Timestamp::now());
                 self.business = Some(business);
                 service
             }
@@ -290,13 +300,13 @@ impl Turn<'_> {
 }
 
 /// Whether a business may answer, and with what.
-fn service(business: &Business, now: Timestamp) -> Service {
+fn service(business: &Business, allowance: Allowance, now: Timestamp) -> Service {
     match business.paused(now) {
         Some(pause) => {
             let left = pause.until.map(|until| Duration::try_from(until.duration_since(now)).unwrap_or_default());
             Service::Paused { why: format!("{}: {}", pause.cause.name(), pause.why), left }
         }
-        None => Service::Served { token: token(business), in_doubt: business.companion.in_doubt },
+        None => Service::Served { token: token(business), in_doubt: business.companion.in_doubt, allowance },
     }
 }
 

@@ -93,3 +93,10 @@ CREATE INDEX knowledge_business ON knowledge (business_id, source, n);
 -- Of these alone SQLite reads no row: it does of whatever names a column that is computed.
 CREATE INDEX knowledge_size
     ON knowledge (document ->> '$.business_id', document ->> '$.language', document ->> '$.characters');
+
+CREATE TABLE usage (
+    id TEXT PRIMARY KEY NOT NULL,
+    document TEXT NOT NULL,
+    expire_at TEXT AS (document ->> '$.expire_at')
+) WITHOUT ROWID;
+CREATE INDEX usage_expired ON usage (expire_at);

@@ -32,7 +32,7 @@ fn everything() -> Value {
         "optOut": false, "voice": {"reply": "always", "voiceId": "v1"},
         "knowledge": ["Parking is free.", {"_id": {"$oid": "665f00000000000000000001"}, "title": "Tea", "text": "Green."}],
         "handOver": {"keywords": ["human", " Mensch "], "hours": 2.0},
-        "limits": {"messagesPerMinute": 10.0, "repliesPerDay": 100.0, "tokensPerDay": 1_000_000.0,
+        "limits": {"message": "Later!", "messagesPerMinute": 10.0, "repliesPerDay": 100.0, "tokensPerDay": 1_000_000.0,
                    "speechCharactersPerDay": 5000.0, "tokensPerReply": 400.0},
         "timezone": "Europe/Berlin", "openingHours": {"mon": "09:00-17:00", "tue": null},
         "locations": [{"name": "Shop", "address": "Hauptstr. 1", "latitude": 52.0, "longitude": 13.4}],
@@ -64,6 +64,7 @@ fn everything_is_read_and_nothing_is_found_wrong_with_it() {
             tokens_per_day: Some(1_000_000),
             speech_characters_per_day: Some(5_000),
             tokens_per_reply: Some(400),
+            message: Some("Later!".to_owned()),
         }
     );
     assert_eq!(settings.zone().iana_name(), Some("Europe/Berlin"));

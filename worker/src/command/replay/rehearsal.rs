@@ -101,6 +101,8 @@ fn conversation(business: &Business, asked: &Asked<'_>, now: Timestamp) -> Conve
         apologised_at: None,
         handed_over_until: None,
         opted_out_at: None,
+        minute: None,
+        limited_until: None,
         buckets: std::collections::BTreeMap::new(),
         claimed_at: now,
     }

@@ -7,8 +7,8 @@ use shared::ids::{SessionId, Subdomain};
 
 use super::{LastLand, State, Verdict, Waiting};
 use crate::conversation::{
-    BusinessId, Customer, Landed, Landing, MAILBOX_WITH_CONTENT, MailboxItem, QuietTime, Resend, due, resend_id,
-    whole_millis, window_end,
+    BusinessId, Customer, Landed, Landing, MAILBOX_WITH_CONTENT, MINUTE, MailboxItem, Minute, QuietTime, Resend, due,
+    later, resend_id, whole_millis, window_end,
 };
 
 impl State {
@@ -45,6 +45,8 @@ impl State {
             facts: Vec::new(),
             handed_over_until: None,
             opted_out_at: None,
+            minute: None,
+            limited_until: None,
             windows: std::collections::BTreeMap::new(),
             buckets: std::collections::BTreeMap::new(),
             waits_for: None,
@@ -67,12 +69,20 @@ impl State {
             return landed;
         }
         let due_at = self.take_in(now, item.clone(), landing.quiet);
+        self.count(now);
         self.customer.learn(landing.customer);
         let window_end = whole_millis(window_end(item.timestamp));
         let window = self.windows.entry(item.phone_number_id.clone()).or_insert(window_end);
         *window = window_end.max(*window);
         let first = self.first_landed_at == Some(now) && !self.is_handed_over(now) && self.opted_out_at.is_none();
         Landed::New { due_in: until(due_at, now), first }
+    }
+
+    fn count(&mut self, now: Timestamp) {
+        match &mut self.minute {
+            Some(minute) if later(minute.began_at, MINUTE) > now => minute.messages = minute.messages.saturating_add(1),
+            Some(_) | None => self.minute = Some(Minute { began_at: now, messages: 1 }),
+        }
     }
 
     /// Two deliveries of one body may land interleaved: what waits keeps the earliest arrival, so that the body's order

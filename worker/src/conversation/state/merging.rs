@@ -35,6 +35,7 @@ impl State {
         self.apologised_at = self.apologised_at.max(from.apologised_at);
         self.handed_over_until = self.handed_over_until.max(from.handed_over_until);
         self.opted_out_at = self.opted_out_at.max(from.opted_out_at);
+        self.limited_until = self.limited_until.max(from.limited_until);
         for (mine, theirs) in [(&mut self.windows, from.windows), (&mut self.buckets, from.buckets)] {
             for (number, time) in theirs {
                 let known = mine.entry(number).or_insert(time);

@@ -37,7 +37,7 @@ pub use record::{
 };
 
 use super::{
-    BusinessId, Conversation, Customer, Fact, LeaseKey, MailboxItem, Outbox, Recollection, Remembered,
+    BusinessId, Conversation, Customer, Fact, LeaseKey, MailboxItem, Minute, Outbox, Recollection, Remembered,
     sort_by_customers_order,
 };
 
@@ -104,6 +104,10 @@ pub struct State {
     pub handed_over_until: Option<Timestamp>,
     /// Since when the customer wants to hear no more: nothing is committed but the confirmation of another wish.
     pub opted_out_at: Option<Timestamp>,
+    /// How much the customer wrote in a minute.
+    pub minute: Option<Minute>,
+    /// A limit of the business leaves the customer without an answer until then.
+    pub limited_until: Option<Timestamp>,
     /// Until when each number may write freely, by Meta's rule. No decision reads it.
     #[serde(default)]
     pub windows: BTreeMap<PhoneNumberId, Timestamp>,
@@ -156,6 +160,8 @@ impl State {
             apologised_at: self.apologised_at,
             handed_over_until: self.handed_over_until,
             opted_out_at: self.opted_out_at,
+            minute: self.minute,
+            limited_until: self.limited_until,
             buckets: self.buckets.clone(),
             claimed_at: lease.taken_at,
         }

@@ -71,6 +71,9 @@ impl State {
             self.handed_over_until = self.handed_over_until.max(Some(later(now, length)));
         }
         self.heed(now, aftermath.consent);
+        if let Some(length) = aftermath.limited {
+            self.limited_until = self.limited_until.max(Some(later(now, length)));
+        }
         if let Some(language) = &aftermath.language {
             self.customer.language = Some(language.clone());
         }

@@ -17,6 +17,7 @@ mod knowledge;
 mod erasure;
 mod customers;
 mod traces;
+mod usage;
 
 use std::{
     sync::{
@@ -156,7 +157,7 @@ impl Store for MongoStore {
         ] {
             self.index("dead_letters", keys, IndexOptions::default()).await?;
         }
-        for collection in ["messages", "dead_letters", "account_events"] {
+        for collection in ["messages", "dead_letters", "account_events", "usage"] {
             let ttl = IndexOptions::builder().expire_after(Duration::ZERO).build();
             self.index(collection, doc! { "expire_at": 1 }, ttl).await?;
         }

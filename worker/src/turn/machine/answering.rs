@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use super::{Burial, Effect, Machine, Reply, Service, Step, Token, Trouble, TroubleKind, ids};
+use super::{Allowance, Burial, Effect, Machine, Reply, Service, Step, Token, Trouble, TroubleKind, ids};
 use crate::{
     account::PAUSED,
     business::Unserved,
-    conversation::{Aftermath, Outbox, ReplyKind, bucket_wait, next_run},
+    conversation::{Aftermath, MINUTE, Outbox, ReplyKind, bucket_wait, later, next_run},
     store::{CommitOutcome, ReplayPolicy},
     turn::in_earnest,
 };
@@ -38,12 +38,14 @@ impl Machine {
     }
 
     pub(super) fn answer_prepared(&mut self, service: Service, wants_answer: bool) -> Effect {
-        let token = match service {
-            Service::Served { token, .. } => Ok(token),
-            Service::Paused { why, left } => Err((why, left)),
+        let (token, allowance) = match service {
+            Service::Served { token, allowance, .. } => (Ok(token), allowance),
+            Service::Paused { why, left } => (Err((why, left)), Allowance::default()),
             Service::Unserved(why) => return self.bury_unserved(why, None),
         };
-        if !wants_answer || self.is_handed_over() || self.wants_silence() {
+        // What a customer wants to hear is heeded whatever the limits say.
+        let is_limited = self.wish.is_none() && self.is_limited();
+        if !wants_answer || self.is_handed_over() || self.wants_silence() || is_limited {
             return self.settle_without_reply();
         }
         if self.waited_too_long() {
@@ -70,8 +72,34 @@ impl Machine {
         if let Some(wait) = self.bucket_wait() {
             return self.pace(wait, None);
         }
-        let resend = self.run.first().is_some_and(|item| item.resend_of.is_some());
-        self.compose(if resend { ReplyKind::Resend } else { ReplyKind::Answer })
+        if self.run.first().is_some_and(|item| item.resend_of.is_some()) {
+            return self.compose(ReplyKind::Resend);
+        }
+        match self.limit(&allowance) {
+            Some(wait) if self.wish.is_none() => self.excuse(wait),
+            Some(_) | None => self.compose(ReplyKind::Answer),
+        }
+    }
+
+    /// The customer is told once; then it is quiet until the limit is over.
+    fn excuse(&mut self, wait: Duration) -> Effect {
+        self.composing = ReplyKind::Answer;
+        // What comes meanwhile is not taken into it.
+        self.regenerations = REGENERATIONS_MOST;
+        Effect::Excuse(wait)
+    }
+
+    /// How long a limit of the business leaves this customer without an answer.
+    fn limit(&self, allowance: &Allowance) -> Option<Duration> {
+        let minute = self.conversation.minute.filter(|minute| later(minute.began_at, MINUTE) > self.now());
+        let most = allowance.messages_per_minute.unwrap_or(u64::MAX);
+        let too_many = minute.filter(|minute| u64::from(minute.messages) > most);
+        let left = too_many.map(|minute| later(minute.began_at, MINUTE).duration_since(self.now()));
+        left.and_then(|left| Duration::try_from(left).ok()).max(allowance.day_is_over_for)
+    }
+
+    fn is_limited(&self) -> bool {
+        self.conversation.limited_until.is_some_and(|until| until > self.now())
     }
 
     fn compose(&mut self, kind: ReplyKind) -> Effect {

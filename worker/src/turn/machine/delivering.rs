@@ -83,7 +83,7 @@ impl Machine {
         }
         let untouched = outbox.parts.iter().all(|part| part.state == PartState::Waiting);
         let served = match service {
-            Service::Served { token, in_doubt } => Ok((token, in_doubt)),
+            Service::Served { token, in_doubt, .. } => Ok((token, in_doubt)),
             Service::Paused { why, left } => Err((why, left)),
             Service::Unserved(why) if untouched => return self.bury_unserved(why, Some(outbox)),
             // What may be with the customer already must not be answered again by itself.

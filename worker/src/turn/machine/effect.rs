@@ -30,6 +30,8 @@ pub enum Service {
         token: Token,
         /// What it wants of a message in doubt.
         in_doubt: InDoubt,
+        /// What its limits leave.
+        allowance: Allowance,
     },
     /// It can be served, but Meta does not let its account send.
     Paused {
@@ -40,6 +42,15 @@ pub enum Service {
     },
     /// It cannot, or the number is no longer the conversation's business's.
     Unserved(Unserved),
+}
+
+/// What the business's limits leave for this customer. None of it counts where nothing is to be answered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Allowance {
+    /// Messages of one customer that are answered in a minute.
+    pub messages_per_minute: Option<u64>,
+    /// The business has used up its day; the next one begins in that time.
+    pub day_is_over_for: Option<Duration>,
 }
 
 /// Why a message is sent again although it may have arrived.
@@ -114,6 +125,8 @@ pub enum Effect {
     /// Find the words of a reply to the prepared messages. → [`Event::Composed`], or [`Event::Overtaken`] where the
     /// machine allows it
     Compose(ReplyKind),
+    /// Find the words which say that a limit is reached, for that long. → [`Event::Composed`]
+    Excuse(Duration),
     /// Wait until the customer, who goes on writing, has paused. → [`Event::Gathered`]
     Gather,
     /// Say whether no status waited any more at some time in the last `within` before the turn. → [`Event::Heard`]
@@ -199,7 +212,7 @@ impl Effect {
         match self {
             Self::Commit { .. } | Self::BeginTry { .. } => true,
             Self::RecordPart { begin_next, .. } => *begin_next,
-            Self::Prepare { .. } | Self::Compose(_) | Self::Gather | Self::Listen { .. } => false,
+            Self::Prepare { .. } | Self::Compose(_) | Self::Excuse(_) | Self::Gather | Self::Listen { .. } => false,
             Self::Permit | Self::Reread => false,
             Self::Send(_) | Self::FreshToken | Self::File { .. } | Self::Record { .. } | Self::Settle { .. } => false,
             Self::Postpone(_) | Self::Release | Self::End(_) => false,
@@ -211,6 +224,7 @@ impl Effect {
         match self {
             Self::Prepare { .. } => "prepare",
             Self::Compose(_) => "compose",
+            Self::Excuse(_) => "excuse",
             Self::Gather => "gather",
             Self::Listen { .. } => "listen",
             Self::Permit => "permit",

@@ -22,7 +22,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use shared::ids::{MessageId, PhoneNumberId};
 
-pub use effect::{Burial, Effect, Event, Remember, Repeat, Reply, Sending, Service, Token, Trouble, TroubleKind, Wish};
+pub use effect::{
+    Allowance, Burial, Effect, Event, Remember, Repeat, Reply, Sending, Service, Token, Trouble, TroubleKind, Wish,
+};
 
 use super::Outcome;
 use crate::conversation::{Consent, Conversation, MailboxItem, Outbox, ReplyKind};

@@ -53,6 +53,8 @@ fn conversation(mailbox: Vec<MailboxItem>) -> Conversation {
         apologised_at: None,
         handed_over_until: None,
         opted_out_at: None,
+        minute: None,
+        limited_until: None,
         buckets: BTreeMap::new(),
         claimed_at: at(NOW),
     }
@@ -89,7 +91,7 @@ fn reply(bodies: &[&str]) -> Event {
 fn prepared(in_doubt: InDoubt) -> Event {
     let token = Token { id: "t".to_owned(), problem: None };
     Event::Prepared {
-        service: Service::Served { token, in_doubt },
+        service: Service::Served { token, in_doubt, allowance: Allowance::default() },
         wants_answer: true,
         wishes: Vec::new(),
         quotes: None,
@@ -289,7 +291,7 @@ fn wished(wishes: &[(&str, Consent)]) -> Event {
     let token = Token { id: "t".to_owned(), problem: None };
     let wish =
         |(id, consent): &(&str, Consent)| Wish { message: MessageId::parse(id).expect("valid"), consent: *consent };
-    let service = Service::Served { token, in_doubt: InDoubt::Resend };
+    let service = Service::Served { token, in_doubt: InDoubt::Resend, allowance: Allowance::default() };
     Event::Prepared { service, wants_answer: true, wishes: wishes.iter().map(wish).collect(), quotes: None }
 }
 

@@ -21,7 +21,9 @@ use worker::{
     },
     turn::{
         Outcome,
-        machine::{Effect, Event, Machine, Remember, Reply, Rules, Sending, Service, Token, Trouble, TroubleKind},
+        machine::{
+            Allowance, Effect, Event, Machine, Remember, Reply, Rules, Sending, Service, Token, Trouble, TroubleKind,
+        },
     },
     whatsapp::{GraphError, SendError},
 };
@@ -477,11 +479,13 @@ impl World {
             Effect::Prepare { items, .. } => {
                 let wishes = wishes::among(&self.drafts, &items);
                 let token = Token { id: "token".to_owned(), problem: None };
-                let service = Service::Served { token, in_doubt: InDoubt::Resend };
+                let allowance = Allowance::default();
+                let service = Service::Served { token, in_doubt: InDoubt::Resend, allowance };
                 Event::Prepared { service, wants_answer: true, wishes, quotes: None }
             }
             Effect::Compose(_) if fate == Fate::Overtaken => Event::Overtaken,
             Effect::Compose(kind) => self.compose(running, kind, fate),
+            Effect::Excuse(_) => unreachable!("this business has no limits"),
             Effect::Gather => Event::Gathered,
             Effect::Listen { within } => {
                 let since = running.started.checked_sub(SignedDuration::try_from(within).expect("short"));

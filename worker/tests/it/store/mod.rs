@@ -26,6 +26,7 @@ mod merge;
 pub(super) mod replies;
 mod resend;
 mod transcript;
+mod usage;
 mod waiting;
 
 use std::{

@@ -23,6 +23,7 @@ mod identity;
 mod injection;
 mod knowledge;
 mod lifecycle;
+mod limits;
 mod memory;
 mod message_types;
 mod providers;

@@ -44,6 +44,7 @@ pub(super) fn pipeline(from: &SessionId, source: Document, quiet: QuietTime) -> 
         "apologised_at": later_of("apologised_at"),
         "handed_over_until": later_of("handed_over_until"),
         "opted_out_at": later_of("opted_out_at"),
+        "limited_until": later_of("limited_until"),
         "merged_from": { "$setUnion": [array("merged_from"), array("source.merged_from"), [literal(from.expose())]] },
     };
     for (field, times) in [("windows", windows), ("buckets", buckets)] {

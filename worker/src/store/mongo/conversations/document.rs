@@ -10,7 +10,7 @@ use shared::ids::{MessageId, PhoneNumberId, SessionId, Subdomain, UserId, WaId};
 use super::super::{MongoStore, corrupt, from_bson};
 use crate::{
     conversation::{
-        BusinessId, Customer, Fact, MailboxItem, PartState, Remembered, ReplyKind, Speaker,
+        BusinessId, Customer, Fact, MailboxItem, Minute, PartState, Remembered, ReplyKind, Speaker,
         state::{
             Answered, LastError, LastLand, LastReply, Lease, OutboxRecord, PartRecord, State, Try, Verdict, Waiting,
             WaitsFor,
@@ -65,6 +65,8 @@ struct ConversationDocument {
     memory: MemoryDocument,
     handed_over_until: Option<DateTime>,
     opted_out_at: Option<DateTime>,
+    minute: Option<MinuteDocument>,
+    limited_until: Option<DateTime>,
     #[serde(default)]
     windows: BTreeMap<PhoneNumberId, DateTime>,
     #[serde(default)]
@@ -186,6 +188,12 @@ struct WaitsForDocument {
 }
 
 #[derive(Deserialize)]
+struct MinuteDocument {
+    began_at: DateTime,
+    messages: u32,
+}
+
+#[derive(Deserialize)]
 struct LastLandDocument {
     verdict: Verdict,
     at: DateTime,
@@ -222,6 +230,10 @@ impl From<ConversationDocument> for State {
             facts: stored.memory.facts.into_iter().map(Fact::from).collect(),
             handed_over_until: stored.handed_over_until.map(from_bson),
             opted_out_at: stored.opted_out_at.map(from_bson),
+            minute: stored
+                .minute
+                .map(|minute| Minute { began_at: from_bson(minute.began_at), messages: minute.messages }),
+            limited_until: stored.limited_until.map(from_bson),
             windows: by_number(stored.windows),
             buckets: by_number(stored.buckets),
             waits_for: stored.waits_for.map(|waits_for| WaitsFor { token: waits_for.token }),

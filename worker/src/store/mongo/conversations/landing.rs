@@ -10,12 +10,12 @@ use mongodb::{
 use shared::ids::{SessionId, Subdomain};
 
 use super::super::{
-    MongoStore, corrupt, from_bson, is_duplicate_key,
+    MongoStore, corrupt, from_bson, is_duplicate_key, millis,
     pipeline::{array, contains, due, keep, literal, whole},
     to_bson,
 };
 use crate::{
-    conversation::{Customer, Landed, Landing, MAILBOX_WITH_CONTENT, MailboxItem, Resend, window_end},
+    conversation::{Customer, Landed, Landing, MAILBOX_WITH_CONTENT, MINUTE, MailboxItem, Resend, window_end},
     store::{Mailboxes, Result, StoreError},
 };
 
@@ -94,12 +94,21 @@ fn land_pipeline(landing: &Landing<'_>) -> Vec<Document> {
                 new.clone(), { "$ifNull": ["$first_landed_at", "$$NOW"] }, keep("first_landed_at"),
             ] },
             "last_landed_at": { "$cond": [new.clone(), "$$NOW", keep("last_landed_at")] },
+            "minute": { "$cond": [new.clone(), counted(), keep("minute")] },
             window.as_str(): { "$cond": [
                 new.clone(), { "$max": [format!("${window}"), window_end] }, keep(&window),
             ] },
         } },
         doc! { "$set": { "due_at": { "$cond": [new, due("$$NOW", landing.quiet), keep("due_at")] } } },
     ]
+}
+
+/// The minute with one message more, or a new one that begins with it.
+fn counted() -> Document {
+    // Without one the sum is null, which sorts before every date.
+    let goes_on = doc! { "$gt": [{ "$add": ["$minute.began_at", millis(MINUTE)] }, "$$NOW"] };
+    let more = doc! { "began_at": "$minute.began_at", "messages": { "$add": ["$minute.messages", 1] } };
+    doc! { "$cond": [goes_on, more, { "began_at": "$$NOW", "messages": 1 }] }
 }
 
 /// The item `$$m`, with the arrival of this copy of it where that was earlier: two deliveries of one body may land

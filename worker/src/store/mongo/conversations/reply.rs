@@ -280,6 +280,10 @@ fn aftermath(aftermath: &Aftermath) -> Document {
     if let Some(heeded) = heeded(aftermath.consent) {
         set.insert("opted_out_at", heeded);
     }
+    if let Some(length) = aftermath.limited {
+        let until = doc! { "$add": ["$$NOW", millis(length)] };
+        set.insert("limited_until", doc! { "$max": ["$limited_until", until] });
+    }
     if let Some(language) = &aftermath.language {
         set.insert("customer.language", literal(language.as_str()));
     }

@@ -108,6 +108,7 @@ fn pass_time(model: &mut State) -> Document {
         *time -= length;
         set.insert(field, date(*time));
     };
+    let mut began_at = model.minute.map(|minute| minute.began_at);
     for (field, time) in [
         ("due_at", &mut model.due_at),
         ("retry_at", &mut model.retry_at),
@@ -115,12 +116,17 @@ fn pass_time(model: &mut State) -> Document {
         ("last_landed_at", &mut model.last_landed_at),
         ("handed_over_until", &mut model.handed_over_until),
         ("opted_out_at", &mut model.opted_out_at),
+        ("limited_until", &mut model.limited_until),
+        ("minute.began_at", &mut began_at),
         ("ai_failing_since", &mut model.ai_failing_since),
         ("apologised_at", &mut model.apologised_at),
     ] {
         if let Some(time) = time {
             earlier(field, time);
         }
+    }
+    if let (Some(minute), Some(began_at)) = (&mut model.minute, began_at) {
+        minute.began_at = began_at;
     }
     if let Some(lease) = &mut model.lease {
         earlier("lease.until", &mut lease.until);

@@ -60,6 +60,8 @@ const FIELDS: &[&str] = &[
     "memory",
     "handed_over_until",
     "opted_out_at",
+    "minute",
+    "limited_until",
     "windows",
     "buckets",
     "waits_for",
