@@ -130,9 +130,13 @@ impl Reader {
         }
     }
 
-    /// Notes a problem. `what` completes a sentence that begins with the name, and holds no value.
+    /// Notes a problem. `what` completes a sentence that begins with the name, and holds no value. What two readers of one
+    /// variable find wrong in it is noted once.
     pub fn problem(&mut self, name: impl Into<String>, what: impl Into<String>) {
-        self.problems.push((name.into(), what.into()));
+        let problem = (name.into(), what.into());
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
     }
 
     /// The value, or none where it is unset or blank.

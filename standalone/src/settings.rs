@@ -18,8 +18,14 @@ pub const METRICS_ADDR: &str = "127.0.0.1:9102";
 const ADDR: &str = "127.0.0.1:8000";
 const DB: &str = "switchboard.db";
 /// What tells that Meta is to be served.
-const META: &[&str] =
-    &["WHATSAPP_VERIFY_TOKEN", "WHATSAPP_APP_SECRET", "WHATSAPP_PHONE_NUMBER_ID", "WHATSAPP_TOKEN", "ALLOW_UNSIGNED"];
+const META: &[&str] = &[
+    "WHATSAPP_VERIFY_TOKEN",
+    "WHATSAPP_APP_SECRET",
+    "META_APP_ID",
+    "WHATSAPP_PHONE_NUMBER_ID",
+    "WHATSAPP_TOKEN",
+    "ALLOW_UNSIGNED",
+];
 /// Where a stand-in will be, until it is known.
 const STAND_IN: &str = "http://127.0.0.1";
 

@@ -11,7 +11,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     account::watch_accounts,
-    business::{Allowances, Registry, TokenCipher, watch_tokens},
+    business::{Allowances, Registry, TokenCipher, TokenKeeper, keep_tokens, watch_tokens},
     companion::{Companion, knowledge::Knowledge, warn_of_missing_models},
     document::DocumentReader,
     http,
@@ -34,6 +34,7 @@ pub struct Engine {
     turns: Arc<Turns>,
     scheduler: Scheduler,
     intake: Intake,
+    tokens: TokenKeeper,
 }
 
 impl Engine {
@@ -58,7 +59,15 @@ impl Engine {
             indicators: turns.indicators.clone(),
             settings: settings.turn,
         };
-        Ok(Self { turns, scheduler, intake })
+        let tokens = TokenKeeper::new(
+            Arc::clone(store),
+            turns.registry.clone(),
+            TokenCipher::new(&settings.encryption),
+            turns.graph.clone(),
+            settings.apps.clone(),
+            worker_id,
+        );
+        Ok(Self { turns, scheduler, intake, tokens })
     }
 
     /// What lands messages. Landing before [`Self::run`] loses nothing: the first scan finds them.
@@ -69,7 +78,7 @@ impl Engine {
     /// Runs until the stop is over, beside the `tasks` that were spawned before; `condition` tells whether the database
     /// answers.
     pub async fn run(self, tasks: TaskTracker, condition: Condition, shutdown: Shutdown) {
-        let Self { turns, scheduler, intake } = self;
+        let Self { turns, scheduler, intake, tokens } = self;
         // What renews leases stops last: turns that finish in the drain still need them.
         let stop_renewals = CancellationToken::new();
         let renewals = {
@@ -80,6 +89,7 @@ impl Engine {
         tasks.spawn(watch_store(Arc::clone(store), condition, shutdown.clone()));
         tasks.spawn(watch_tokens(Arc::clone(store), turns.registry.clone(), shutdown.clone()));
         tasks.spawn(watch_accounts(Arc::clone(store), turns.registry.clone(), shutdown.clone()));
+        tasks.spawn(keep_tokens(tokens, shutdown.clone()));
         tasks.spawn(revive(intake.clone(), shutdown.clone()));
         tasks.spawn(finish_merges(intake.clone(), shutdown.clone()));
         tasks.spawn(look_for_models(turns, shutdown.clone()));

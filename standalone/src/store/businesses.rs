@@ -137,7 +137,7 @@ pub(super) fn read(document: &Row) -> BusinessRecord {
         waba_id: text("wabaId"),
         phone_number_ids: numbers.filter_map(text_of).collect(),
         access_token: text("whatsappAccessToken").map(SecretString::from),
-        has_refresh_token: text("whatsappRefreshToken").is_some(),
+        refresh_token: text("whatsappRefreshToken").map(SecretString::from),
         token_expires_at: document.get("whatsappTokenExpiresAt").and_then(time_of),
         whatsapp_enabled: flag("whatsappEnabled"),
         is_active: flag("isActive"),
@@ -159,7 +159,7 @@ fn text_of(value: &Value) -> Option<String> {
     }
 }
 
-fn time_of(value: &Value) -> Option<Timestamp> {
+pub(super) fn time_of(value: &Value) -> Option<Timestamp> {
     match value.get("$date").unwrap_or(value) {
         Value::String(text) => text.parse().ok(),
         Value::Object(long) => {

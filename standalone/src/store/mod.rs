@@ -16,6 +16,7 @@ mod merges;
 mod forgetting;
 mod identities;
 mod businesses;
+mod tokens;
 mod events;
 mod accounts;
 mod transcript;

@@ -8,6 +8,7 @@ mod document;
 mod field;
 mod finding;
 mod watch;
+mod refresh;
 
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
@@ -21,6 +22,7 @@ pub use companion::{
 };
 pub(crate) use document::{CheckedBusiness, Origin, check_documents, seal_document};
 pub use finding::{Finding, Severity};
+pub use refresh::{TokenKeeper, keep_tokens};
 pub use registry::{Lookup, Registry};
 pub use token::{TokenCipher, TokenError};
 pub use watch::watch_tokens;

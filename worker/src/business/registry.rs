@@ -83,6 +83,7 @@ impl Registry {
 
     /// Meta refused this token.
     pub async fn refuse(&self, token_id: &str) {
+        metrics::counter!("switchboard_tokens_refused_total").increment(1);
         self.refused.insert(token_id.to_owned(), ()).await;
     }
 
@@ -118,8 +119,13 @@ impl Registry {
     /// # Errors
     /// The database is not available.
     pub async fn lookup_fresh(&self, number: &PhoneNumberId) -> Result<Lookup, StoreError> {
-        self.cache.invalidate(number).await;
+        self.forget(number).await;
         self.lookup(number).await
+    }
+
+    /// Drops what is known of a number, for one whose business was changed.
+    pub async fn forget(&self, number: &PhoneNumberId) {
+        self.cache.invalidate(number).await;
     }
 
     async fn load(&self, number: &PhoneNumberId) -> Result<Lookup, StoreError> {
@@ -191,7 +197,7 @@ mod tests {
             waba_id: None,
             phone_number_ids: vec!["1".to_owned()],
             access_token: None,
-            has_refresh_token: false,
+            refresh_token: None,
             token_expires_at: None,
             whatsapp_enabled: enabled,
             is_active: true,

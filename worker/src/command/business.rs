@@ -79,7 +79,7 @@ pub(super) async fn show(store: &dyn Store, cipher: &TokenCipher, subdomain: &st
             ("Served", served(business).to_owned()),
             ("Access token", prefix.map_or(state.clone(), |prefix| format!("{state}, {prefix}"))),
             ("Expires", expires(business)),
-            ("Refresh token", if business.has_refresh_token { "present" } else { "none" }.to_owned()),
+            ("Refresh token", if business.refresh_token.is_some() { "present" } else { "none" }.to_owned()),
             ("Companion", companion(business)),
         ];
         for (name, value) in rows {

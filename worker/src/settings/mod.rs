@@ -1,6 +1,8 @@
-//! The worker's configuration, read and checked as a whole. `ai.rs`: the providers of the companion.
+//! The worker's configuration, read and checked as a whole. `ai.rs`: the providers of the companion; `apps.rs`: Meta's
+//! apps.
 
 mod ai;
+mod apps;
 
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use shared::{
 };
 
 pub use ai::{AiSettings, FallbackAi, SpeechSettings};
+pub use apps::{MetaApp, MetaApps};
 
 /// The variables that the worker reads besides the shared ones.
 pub const VARIABLES: &[Variable] = &[
@@ -23,6 +26,8 @@ pub const VARIABLES: &[Variable] = &[
     secret("ENCRYPTION_SECRET_PREVIOUS", "unset", "decrypts tokens that were encrypted before a rotation"),
     variable("WHATSAPP_PHONE_NUMBER_ID", "unset", "fallback: the number id that is answered without a business"),
     secret("WHATSAPP_TOKEN", "unset", "fallback: its access token"),
+    variable("META_APP_ID", "unset", "refreshes tokens: the Meta app whose secret stands without an id"),
+    secret("WHATSAPP_APP_SECRET", "unset", "refreshes tokens: secrets of the Meta apps, as for ingest"),
     variable("GRAPH_API_URL", "https://graph.facebook.com/v25.0", "Meta's Graph API, with a version"),
     variable("AI_API_URL", "https://api.groq.com/openai/v1", "an OpenAI-compatible API"),
     secret("GROQ_API_KEY", "unset", "its key (`AI_API_KEY` is read too); required for Groq"),
@@ -110,6 +115,8 @@ pub struct AnsweringSettings {
     pub encryption: EncryptionSettings,
     /// The fallback business.
     pub fallback: Option<FallbackSettings>,
+    /// The apps that issue the businesses' tokens.
+    pub apps: MetaApps,
     /// The Graph API's base, with a version and without a slash at its end.
     pub graph_url: String,
     /// The AI provider.
@@ -161,10 +168,11 @@ impl AnsweringSettings {
     pub fn read(reader: &mut Reader) -> Option<Self> {
         let encryption = EncryptionSettings::read(reader);
         let fallback = FallbackSettings::read(reader);
+        let apps = MetaApps::read(reader);
         let graph_url = reader.base_url("GRAPH_API_URL", "https://graph.facebook.com/v25.0");
         let ai = AiSettings::read(reader);
         let turn = TurnSettings::read(reader);
-        Some(Self { encryption: encryption?, fallback, graph_url, ai, turn })
+        Some(Self { encryption: encryption?, fallback, apps, graph_url, ai, turn })
     }
 }
 

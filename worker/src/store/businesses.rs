@@ -26,8 +26,8 @@ pub struct BusinessRecord {
     pub phone_number_ids: Vec<String>,
     /// `whatsappAccessToken`, encrypted.
     pub access_token: Option<SecretString>,
-    /// Whether there is a `whatsappRefreshToken`.
-    pub has_refresh_token: bool,
+    /// `whatsappRefreshToken`, encrypted.
+    pub refresh_token: Option<SecretString>,
     /// `whatsappTokenExpiresAt`.
     pub token_expires_at: Option<Timestamp>,
     /// `whatsappEnabled`.

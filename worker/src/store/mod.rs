@@ -14,6 +14,7 @@ mod transcript;
 mod dead_letters;
 mod filed_letters;
 mod businesses;
+mod tokens;
 mod identities;
 mod events;
 mod accounts;
@@ -45,6 +46,7 @@ pub use knowledge::{Asked, Found, KnowledgeBase, KnowledgeSize, KnowledgeSource,
 pub use languages::{recognised_language, stemmed_language};
 pub use merges::{MergeRequest, MergeRequested, MergeStep, Merges};
 pub use mongo::MongoStore;
+pub use tokens::{ExpiringToken, RefreshClaim, SecretPlace, StoredSecret, Taken, TokenReplacement, Tokens, secrets_in};
 pub use traces::{Look, Looked, Remaining, Sought, Trace, Traces};
 pub use transcript::{Inbound, Outbound, Quoted, SentText, StatusUpdate, Transcript, Words};
 pub use usage::{DayUsage, UsageBook};
@@ -72,6 +74,7 @@ pub trait Store:
     + Accounts
     + Aliases
     + Businesses
+    + Tokens
     + KnowledgeBase
     + Customers
     + Traces

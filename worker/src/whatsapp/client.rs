@@ -1,4 +1,5 @@
-//! The Graph API: sending a message, and showing that somebody reads and writes. Files are in `media.rs` beside it.
+//! The Graph API: sending a message, and showing that somebody reads and writes. Files are in `media.rs`
+//! beside it, tokens in `tokens.rs`.
 //!
 //! Only this module can tell whether a request had left, so it is the one that classifies a failure. It never
 //! repeats a send: Meta has no idempotency key, and the same request twice is two messages.
@@ -192,7 +193,7 @@ fn insert(body: &mut Value, name: &str, value: Value) {
     }
 }
 
-fn not_answered(error: reqwest::Error) -> SendError {
+pub(super) fn not_answered(error: reqwest::Error) -> SendError {
     // A connection that never came about carried nothing; a builder error never reached the network.
     if error.is_connect() || error.is_builder() {
         SendError::NotConnected(cause(&error))

@@ -3,6 +3,7 @@
 mod client;
 mod form;
 mod media;
+mod tokens;
 mod error;
 mod pace;
 mod markup;
@@ -17,3 +18,4 @@ pub use media::{Media, MediaError, MediaId, Room};
 pub use pace::{Pace, Permit};
 pub use split::{MESSAGE_UNITS, split};
 pub(crate) use split::{cut, utf16};
+pub use tokens::{Exchanged, Inspected, Lifetime};

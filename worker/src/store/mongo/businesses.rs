@@ -23,10 +23,7 @@ impl Businesses for MongoStore {
     }
 
     async fn business(&self, id: &BusinessId) -> Result<Option<BusinessRecord>> {
-        // The back end's ids are ObjectIds; other installations may have texts.
-        let mut forms = vec![Bson::from(id.0.as_str())];
-        forms.extend(ObjectId::parse_str(&id.0).ok().map(Bson::ObjectId));
-        Ok(self.find_businesses(doc! { "_id": { "$in": forms } }).await?.pop())
+        Ok(self.find_businesses(has_id(id)).await?.pop())
     }
 
     async fn businesses_of_account(&self, waba_id: &str) -> Result<Vec<BusinessRecord>> {
@@ -44,8 +41,7 @@ impl Businesses for MongoStore {
     async fn business_documents(&self, subdomain: Option<&str>) -> Result<Vec<serde_json::Value>> {
         let named = subdomain.map(|subdomain| doc! { "subDomain": subdomain });
         let any: Vec<_> = have_whatsapp().into_iter().chain(named).collect();
-        let businesses = self.db.collection::<Document>("businesses");
-        let mut cursor = businesses.find(doc! { "$or": any }).sort(doc! { "subDomain": 1, "_id": 1 }).await?;
+        let mut cursor = self.businesses().find(doc! { "$or": any }).sort(doc! { "subDomain": 1, "_id": 1 }).await?;
         let mut found = Vec::new();
         while cursor.advance().await? {
             let document = Bson::Document(cursor.deserialize_current()?);
@@ -70,23 +66,28 @@ impl Businesses for MongoStore {
             };
             set.insert(name, value);
         }
-        let businesses = self.db.collection::<Document>("businesses");
         let update = doc! { "$set": set, "$setOnInsert": { "_id": ObjectId::new() } };
-        let updated = businesses.update_one(doc! { "subDomain": subdomain }, update).upsert(true).await?;
+        let updated = self.businesses().update_one(doc! { "subDomain": subdomain }, update).upsert(true).await?;
         Ok(updated.upserted_id.is_some())
     }
 }
 
 impl MongoStore {
     async fn find_businesses(&self, filter: Document) -> Result<Vec<BusinessRecord>> {
-        let businesses = self.db.collection::<Document>("businesses");
-        let mut cursor = businesses.find(filter).sort(doc! { "subDomain": 1, "_id": 1 }).await?;
+        let mut cursor = self.businesses().find(filter).sort(doc! { "subDomain": 1, "_id": 1 }).await?;
         let mut found = Vec::new();
         while cursor.advance().await? {
             found.push(read(&cursor.deserialize_current()?));
         }
         Ok(found)
     }
+}
+
+/// The back end's ids are ObjectIds; other installations may have texts.
+pub(super) fn has_id(id: &BusinessId) -> Document {
+    let mut forms = vec![Bson::from(id.0.as_str())];
+    forms.extend(ObjectId::parse_str(&id.0).ok().map(Bson::ObjectId));
+    doc! { "_id": { "$in": forms } }
 }
 
 fn have_whatsapp() -> [Document; 3] {
@@ -97,7 +98,7 @@ fn have_whatsapp() -> [Document; 3] {
     ]
 }
 
-fn read(document: &Document) -> BusinessRecord {
+pub(super) fn read(document: &Document) -> BusinessRecord {
     let text = |name: &str| document.get(name).and_then(text_of).filter(|text| !text.trim().is_empty());
     let numbers = document.get_array("whatsappPhoneNumberIds").into_iter().flatten();
     BusinessRecord {
@@ -107,7 +108,7 @@ fn read(document: &Document) -> BusinessRecord {
         waba_id: text("wabaId"),
         phone_number_ids: numbers.filter_map(text_of).collect(),
         access_token: text("whatsappAccessToken").map(SecretString::from),
-        has_refresh_token: text("whatsappRefreshToken").is_some(),
+        refresh_token: text("whatsappRefreshToken").map(SecretString::from),
         token_expires_at: match document.get("whatsappTokenExpiresAt") {
             Some(Bson::DateTime(time)) => Some(from_bson(*time)),
             Some(Bson::String(text)) => text.parse().ok(),

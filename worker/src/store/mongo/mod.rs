@@ -10,6 +10,7 @@ mod transcript;
 mod dead_letters;
 mod filed_letters;
 mod businesses;
+mod tokens;
 mod identities;
 mod events;
 mod accounts;
@@ -110,6 +111,10 @@ impl MongoStore {
         Ok(self.db.drop().await?)
     }
 
+    fn businesses(&self) -> Collection<Document> {
+        self.db.collection("businesses")
+    }
+
     fn conversations(&self) -> Collection<Document> {
         self.db.collection("conversations")
     }
@@ -143,6 +148,7 @@ impl Store for MongoStore {
         self.index("account_events", doc! { "phone_number_id": 1, "waba_id": 1 }, IndexOptions::default()).await?;
         self.index("account_events", doc! { "waba_id": 1, "received_at": -1 }, IndexOptions::default()).await?;
         self.index("businesses", doc! { "whatsappPhoneNumberIds": 1 }, IndexOptions::default()).await?;
+        self.index("businesses", doc! { "whatsappTokenExpiresAt": 1 }, IndexOptions::default()).await?;
         self.index("identities", doc! { "conversation": 1 }, IndexOptions::default()).await?;
         self.index("messages", doc! { "conversation": 1, "timestamp": 1 }, IndexOptions::default()).await?;
         self.prepare_knowledge().await?;

@@ -45,7 +45,8 @@ async fn a_business_is_read_as_the_back_end_writes_it() {
         (Some("215589313246017"), vec![NUMBER.to_owned(), "2".to_owned()])
     );
     assert_eq!(found.access_token.expect("it has one").expose_secret(), "67414141");
-    assert!(found.has_refresh_token && found.whatsapp_enabled && found.is_active);
+    assert_eq!(found.refresh_token.expect("it has one").expose_secret(), "67");
+    assert!(found.whatsapp_enabled && found.is_active);
     assert_eq!(found.token_expires_at.expect("it ends").as_second(), 1_800_000_000);
     assert_eq!(found.companion, json!({"persona": "Lina", "quietMillis": 1200.0}));
 }
@@ -70,7 +71,7 @@ async fn what_is_missing_or_of_another_type_counts_as_absent() {
     assert_eq!((odd.id.as_str(), bare.id.as_str()), ("7", "only an id"));
     for record in [odd, bare] {
         assert!(record.name.is_none() && record.subdomain.is_none() && record.access_token.is_none());
-        assert!(!record.has_refresh_token && !record.whatsapp_enabled && !record.is_active);
+        assert!(record.refresh_token.is_none() && !record.whatsapp_enabled && !record.is_active);
     }
     assert_eq!(odd.waba_id.as_deref(), Some("42"));
     assert_eq!(odd.phone_number_ids, [NUMBER, "3"]);

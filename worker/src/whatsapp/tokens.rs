@@ -1,0 +1,112 @@
+//! Tokens at Meta: the exchange for one that lasts longer, and what Meta knows of one.
+//!
+//! Both take secrets as parameters. The exchange is a POST whose form carries them; only what Meta offers as GET alone has
+//! a token in its URL, which is never logged. An exchange may be repeated: the token that was given keeps working.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use reqwest::RequestBuilder;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+
+use super::{
+    client::{Graph, SendError, not_answered},
+    error::GraphError,
+};
+use crate::{http::retry_after, settings::MetaApp};
+
+/// Of one request.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Until when a token is good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lifetime {
+    /// Until then.
+    Until(Timestamp),
+    /// For ever, unless it is revoked.
+    Endless,
+    /// The answer did not say.
+    Unsaid,
+}
+
+/// What an exchange brought.
+#[derive(Debug, Clone)]
+pub struct Exchanged {
+    /// The new token.
+    pub token: SecretString,
+    /// Until when it is good.
+    pub lifetime: Lifetime,
+}
+
+/// What Meta knows of a token.
+#[derive(Debug, Clone)]
+pub struct Inspected {
+    /// The app that issued it.
+    pub app_id: String,
+    /// Until when it is good.
+    pub lifetime: Lifetime,
+}
+
+impl Graph {
+    /// Exchanges a token, which must still be valid, for one of 60 days (Meta, "Refresh the access token"; a form instead
+    /// of a query is taken as well).
+    ///
+    /// Cancellation: the new token may exist all the same. Nobody knows it, and the old one keeps working.
+    ///
+    /// # Errors
+    /// Meta refuses, or did not answer.
+    pub async fn exchange_token(&self, app: &MetaApp, token: &SecretString) -> Result<Exchanged, SendError> {
+        let form = [
+            ("grant_type", "fb_exchange_token"),
+            ("client_id", app.id.as_str()),
+            ("client_secret", app.secret.expose_secret()),
+            ("set_token_expires_in_60_days", "true"),
+            ("fb_exchange_token", token.expose_secret()),
+        ];
+        let asked_at = Timestamp::now();
+        let answer = ask(self.client.post(format!("{}/oauth/access_token", self.base_url)).form(&form)).await?;
+        let token = answer.get("access_token").and_then(Value::as_str).filter(|token| !token.is_empty());
+        let token = token.ok_or_else(|| SendError::NoAnswer("it was 2xx, without a token".to_owned()))?;
+        let lifetime = match answer.get("expires_in").and_then(Value::as_i64) {
+            Some(seconds) if seconds > 0 => until(asked_at.checked_add(SignedDuration::from_secs(seconds))),
+            Some(_) | None => Lifetime::Unsaid,
+        };
+        Ok(Exchanged { token: SecretString::from(token), lifetime })
+    }
+
+    /// What Meta knows of a token, which vouches for itself.
+    ///
+    /// # Errors
+    /// Meta does not take the token, or did not answer.
+    pub async fn inspect_token(&self, token: &SecretString) -> Result<Inspected, SendError> {
+        let url = format!("{}/debug_token", self.base_url);
+        let request = self.client.get(url).query(&[("input_token", token.expose_secret())]);
+        let answer = ask(request.bearer_auth(token.expose_secret())).await?;
+        let of = |name| answer.get("data").and_then(|data| data.get(name));
+        let app_id = of("app_id").and_then(|id| Some(id.as_str()?.to_owned()));
+        Ok(Inspected {
+            app_id: app_id.ok_or_else(|| SendError::NoAnswer("it was 2xx, without an app id".to_owned()))?,
+            lifetime: match of("expires_at").and_then(Value::as_i64) {
+                None => Lifetime::Unsaid,
+                Some(0) => Lifetime::Endless,
+                Some(seconds) => until(Timestamp::from_second(seconds)),
+            },
+        })
+    }
+}
+
+async fn ask(request: RequestBuilder) -> Result<Value, SendError> {
+    let answer = request.timeout(TIMEOUT).send().await.map_err(not_answered)?;
+    let (status, retry_after) = (answer.status(), retry_after(answer.headers()));
+    let bytes = answer.bytes().await.map_err(not_answered)?;
+    if !status.is_success() {
+        return Err(GraphError::from_answer(status.as_u16(), &bytes, retry_after).into());
+    }
+    Ok(serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+}
+
+/// What lies beyond the years of a timestamp is no end.
+fn until(end: Result<Timestamp, jiff::Error>) -> Lifetime {
+    end.map_or(Lifetime::Endless, Lifetime::Until)
+}
