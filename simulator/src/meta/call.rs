@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use axum::{
     body::Bytes,
     extract::Query,
-    http::{Method, header, request::Parts},
+    http::{Method, Uri, header, request::Parts},
 };
 
 /// A request with its body.
@@ -14,6 +14,7 @@ pub(super) struct Request {
     /// Joins the journal's events of this request.
     pub(super) number: u64,
     pub(super) parts: Parts,
+    /// What stands in the query, and in a form.
     pub(super) query: HashMap<String, String>,
     pub(super) token: Option<String>,
     pub(super) body: Bytes,
@@ -36,7 +37,12 @@ pub(super) enum Target {
 
 impl Request {
     pub(super) fn read(number: u64, parts: Parts, body: Bytes) -> Self {
-        let query = Query::try_from_uri(&parts.uri).map(|Query(query): Query<HashMap<_, _>>| query).unwrap_or_default();
+        let mut query = parameters(&parts.uri);
+        if is_form(&parts) {
+            // Graph takes parameters from a form as it does from the query.
+            let form = std::str::from_utf8(&body).ok().and_then(|text| format!("/?{text}").parse().ok());
+            query.extend(form.as_ref().map(parameters).unwrap_or_default());
+        }
         let target = Target::read(&parts.method, parts.uri.path());
         let bearer = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let bearer = bearer.and_then(|value| value.strip_prefix("Bearer ")).map(str::to_owned);
@@ -62,7 +68,7 @@ impl Target {
         match (method.as_str(), segments.as_slice()) {
             ("POST", [id, "messages"]) => Self::Messages(own(id)),
             ("POST", [id, "media"]) => Self::Upload(own(id)),
-            ("GET", ["oauth", "access_token"]) => Self::ExchangeToken,
+            ("GET" | "POST", ["oauth", "access_token"]) => Self::ExchangeToken,
             ("GET", ["debug_token"]) => Self::DebugToken,
             ("GET", ["media-download", id]) => Self::Download(own(id)),
             ("GET", [id]) => Self::Node(own(id)),
@@ -88,6 +94,15 @@ impl Target {
             Self::ExchangeToken | Self::DebugToken | Self::Unknown => None,
         }
     }
+}
+
+fn parameters(uri: &Uri) -> HashMap<String, String> {
+    Query::try_from_uri(uri).map(|Query(parameters)| parameters).unwrap_or_default()
+}
+
+fn is_form(parts: &Parts) -> bool {
+    let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    content_type.is_some_and(|value| value.starts_with("application/x-www-form-urlencoded"))
 }
 
 /// The parts of a path behind its version, if it has one.

@@ -23,7 +23,7 @@ mod routes;
 mod statuses;
 mod tokens;
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -131,6 +131,8 @@ struct State {
     media_host: std::sync::RwLock<Option<String>>,
     faults: Faults,
     plan: std::sync::RwLock<StatusPlan>,
+    /// Of tokens that are exchanged; none: they never end.
+    token_lifetime: std::sync::RwLock<Option<Duration>>,
     ids: Ids,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -180,6 +182,17 @@ impl Meta {
     /// Gives a business one more token; the others keep working.
     pub fn grant(&self, business: &str, token: &SecretString) {
         self.state.registry.grant(business, token, None);
+    }
+
+    /// The same, with a token that ends after that time.
+    pub fn grant_for(&self, business: &str, token: &SecretString, lifetime: Duration) {
+        self.state.registry.grant(business, token, Some(tokens::end_of(lifetime)));
+    }
+
+    /// Changes how long tokens last that are exchanged from now on, 60 days at first; none: for ever, and then the
+    /// answer does not say.
+    pub fn exchange_for(&self, lifetime: Option<Duration>) {
+        *self.state.token_lifetime.write().expect("no code panics while it holds this lock") = lifetime;
     }
 
     /// Makes a token invalid, so that Meta answers 190.
@@ -255,6 +268,7 @@ impl State {
             media_host: std::sync::RwLock::default(),
             faults: Faults::default(),
             plan: std::sync::RwLock::new(options.statuses.clone()),
+            token_lifetime: std::sync::RwLock::new(Some(tokens::LIFETIME)),
             ids: Ids::new(options.seed, "outbound"),
             options,
             tasks,

@@ -76,8 +76,10 @@ impl Registry {
         self.read().businesses.values().find(|business| business.name == name).cloned()
     }
 
+    /// What a token is good for; none once it has ended.
     pub(super) fn grant_of(&self, token: &str) -> Option<Grant> {
-        self.read().tokens.get(token).cloned()
+        let now = jiff::Timestamp::now().as_second();
+        self.read().tokens.get(token).filter(|grant| grant.expires_at.is_none_or(|end| end > now)).cloned()
     }
 
     pub(super) fn credential(&self, token: Option<&str>) -> Credential {

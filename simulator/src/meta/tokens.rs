@@ -1,6 +1,9 @@
 //! Tokens: the exchange for a longer-lived one, and what Meta says about a token.
 //!
-//! As at Meta the old token keeps working after an exchange, and only a valid one can be exchanged.
+//! As at Meta the old token keeps working after an exchange, until its own end; only a valid one can be exchanged, and only
+//! by the app that issued it.
+
+use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
@@ -9,7 +12,7 @@ use subtle::ConstantTimeEq;
 use super::{App, Refusal, State, call::Request, registry::Grant, routes::Answer};
 
 /// 60 days, as in Meta's sample.
-const LIFETIME_SECS: i64 = 5_183_944;
+pub(super) const LIFETIME: Duration = Duration::from_secs(5_183_944);
 
 impl State {
     pub(super) fn exchange_token(&self, request: &Request) -> Result<Answer, Refusal> {
@@ -23,12 +26,19 @@ impl State {
         }
         let old = request.query("fb_exchange_token").unwrap_or_default();
         let owner = self.known(old).ok_or_else(|| Refusal::code(190).http(400))?.owner;
+        let issuer = self.app(self.registry.business_named(&owner).as_ref());
+        if !self.options.open && issuer.zip(named).is_some_and(|(issuer, named)| issuer.id != named.id) {
+            let message = "Error validating access token: The access token does not belong to this application.";
+            return Err(Refusal::code(190).http(400).message(message));
+        }
         let random = hex::encode(self.options.seed.bytes("token", &request.number.to_string()));
         let token = SecretString::from(format!("EAAsim{random}"));
-        let expires_at = jiff::Timestamp::now().as_second() + LIFETIME_SECS;
-        self.registry.grant(&owner, &token, Some(expires_at));
-        let answer =
-            json!({"access_token": token.expose_secret(), "token_type": "bearer", "expires_in": LIFETIME_SECS});
+        let lifetime = *self.token_lifetime.read().expect("no code panics while it holds this lock");
+        self.registry.grant(&owner, &token, lifetime.map(end_of));
+        let mut answer = json!({"access_token": token.expose_secret(), "token_type": "bearer"});
+        if let (Some(lifetime), Value::Object(fields)) = (lifetime, &mut answer) {
+            fields.insert("expires_in".to_owned(), json!(lifetime.as_secs()));
+        }
         Ok(Answer::Json(answer))
     }
 
@@ -67,6 +77,11 @@ impl State {
         let parts = token.split_once('|');
         parts.is_some_and(|(id, secret)| self.options.apps.iter().any(|app| app.id == id && is_secret_of(app, secret)))
     }
+}
+
+/// When a token ends that was given just now.
+pub(super) fn end_of(lifetime: Duration) -> i64 {
+    jiff::Timestamp::now().as_second().saturating_add(i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX))
 }
 
 fn is_secret_of(app: &App, secret: &str) -> bool {

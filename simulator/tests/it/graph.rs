@@ -1,9 +1,11 @@
 //! The Graph API without faults: golden answers, and everything that it refuses.
 
+use std::time::Duration;
+
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use simulator::{
-    MetaOptions, Seed,
+    Meta, MetaOptions, Seed,
     journal::{Credential, Decision},
     meta::App,
 };
@@ -205,6 +207,61 @@ async fn a_token_is_exchanged_and_both_work() {
     assert!(known["data"]["expires_at"].as_i64().expect("a time") > 1_700_000_000);
     let unknown = debug("nonsense".to_owned(), "token-of-acme".to_owned()).await;
     assert_eq!(unknown["data"]["is_valid"], false);
+}
+
+/// Exchanges a token by a form, as that app.
+async fn exchange_by_form(meta: &Meta, app: (&str, &str), token: &str) -> (u16, Value) {
+    let form = [
+        ("grant_type", "fb_exchange_token"),
+        ("client_id", app.0),
+        ("client_secret", app.1),
+        ("set_token_expires_in_60_days", "true"),
+        ("fb_exchange_token", token),
+    ];
+    let url = format!("{}/oauth/access_token", meta.graph_url());
+    let answer = client().post(url).form(&form).send().await.expect("an answer");
+    (answer.status().as_u16(), answer.json().await.expect("JSON"))
+}
+
+async fn inspect(meta: &Meta, token: &str) -> Value {
+    let url = format!("{}/debug_token?input_token={token}", meta.graph_url());
+    let answer = client().get(url).bearer_auth(token).send().await.expect("an answer");
+    answer.json::<Value>().await.expect("JSON")["data"].clone()
+}
+
+#[tokio::test]
+async fn an_exchange_by_form_lasts_as_long_as_is_set_and_the_old_token_until_its_own_end() {
+    let (meta, _) = meta(MetaOptions::default().with_app_secret(SECRET)).await;
+    let app = ("1000000000000001", SECRET);
+    let old = SecretString::from("short-lived");
+    meta.grant_for("acme", &old, Duration::from_secs(3600));
+    let (status, answer) = exchange_by_form(&meta, app, "short-lived").await;
+    assert_eq!((status, &answer["expires_in"]), (200, &json!(5_183_944)));
+    for token in ["short-lived", answer["access_token"].as_str().expect("a token")] {
+        assert_eq!(send(&meta, "1001", token, &text("hello")).await.0, 200, "{token}");
+    }
+    meta.exchange_for(None);
+    let (_, answer) = exchange_by_form(&meta, app, "short-lived").await;
+    assert!(answer.get("expires_in").is_none(), "{answer}");
+    let endless = answer["access_token"].as_str().expect("a token");
+    assert_eq!((&inspect(&meta, endless).await["expires_at"], endless.len() > 10), (&json!(0), true));
+    meta.grant_for("acme", &old, Duration::ZERO);
+    assert_eq!(send(&meta, "1001", "short-lived", &text("hello")).await.0, 401, "it has ended");
+    assert_eq!(exchange_by_form(&meta, app, "short-lived").await.0, 401, "and is not exchanged any more");
+}
+
+#[tokio::test]
+async fn only_the_app_that_issued_a_token_exchanges_it() {
+    let app = |id: &str, secret: &str| App { id: id.to_owned(), secret: SecretString::from(secret) };
+    let options = MetaOptions { apps: vec![app("1", "one"), app("2", "two")], ..MetaOptions::default() };
+    let (meta, _) = meta(options).await;
+    meta.register(simulator::Business::new("own-app", "3003").with_app_id("2"));
+    assert_eq!(exchange_by_form(&meta, ("1", "one"), "token-of-own-app").await.0, 400);
+    assert_eq!(exchange_by_form(&meta, ("2", "one"), "token-of-own-app").await.0, 400);
+    let (status, answer) = exchange_by_form(&meta, ("2", "two"), "token-of-own-app").await;
+    assert_eq!(status, 200);
+    let fresh = answer["access_token"].as_str().expect("a token");
+    assert_eq!(inspect(&meta, fresh).await["app_id"], "2", "a token vouches for itself");
 }
 
 #[tokio::test]
