@@ -101,6 +101,7 @@ async fn what_is_stored_is_looked_after_by_the_same_commands_while_it_runs() {
     printed(&["dead-letter", "list"]);
     let accounts = printed(&["account", "list", "--json"]);
     assert!(accounts.contains("waba-acme") && accounts.contains("\"sends\":true"), "{accounts}");
+    assert!(printed(&["token", "rotate"]).contains("encrypted anew: 0, already new: 1"));
     printed(&["business", "export", "out.json"]);
     let exported = std::fs::read_to_string(installed.directory().join("out.json")).expect("it is written");
     let exported: Vec<Value> = serde_json::from_str(&exported).expect("JSON");

@@ -105,16 +105,19 @@ impl TokenCipher {
         if is_header(given) { Ok(Some(self.encrypt(given))) } else { Err(TokenError::NotAToken) }
     }
 
-    fn open(&self, stored: &SecretString) -> Result<SecretString, TokenError> {
-        let bytes = hex::decode(stored.expose_secret().trim()).map_err(|_| TokenError::NotHex)?;
-        let text = match bytes.first() {
-            Some(&FERNET_VERSION) => URL_SAFE.encode(&bytes),
-            _ => String::from_utf8(bytes).map_err(|_| TokenError::NotFernet)?,
-        };
-        // Told apart here, because the library has one error for everything.
-        if !is_fernet(&text) {
-            return Err(TokenError::NotFernet);
+    /// A stored value encrypted anew, or none where the current secret encrypted it. What it holds is not judged.
+    ///
+    /// # Errors
+    /// Neither secret decrypts it.
+    pub fn renew(&self, stored: &SecretString) -> Result<Option<String>, TokenError> {
+        if self.current.decrypt(&fernet_text(stored)?).is_ok() {
+            return Ok(None);
         }
+        self.open(stored).map(|plain| Some(self.encrypt(&plain)))
+    }
+
+    fn open(&self, stored: &SecretString) -> Result<SecretString, TokenError> {
+        let text = fernet_text(stored)?;
         // Without a time limit: these are secrets at rest.
         let keys = std::iter::once(&self.current).chain(&self.previous);
         let plain = keys.into_iter().find_map(|key| key.decrypt(&text).ok()).ok_or(TokenError::WrongSecret)?;
@@ -175,6 +178,17 @@ fn begins_as_stored(text: &SecretString) -> bool {
     bytes.starts_with(b"gAAAAA") || bytes.starts_with(&[FERNET_VERSION, 0, 0, 0])
 }
 
+/// The Fernet token behind either stored form.
+fn fernet_text(stored: &SecretString) -> Result<String, TokenError> {
+    let bytes = hex::decode(stored.expose_secret().trim()).map_err(|_| TokenError::NotHex)?;
+    let text = match bytes.first() {
+        Some(&FERNET_VERSION) => URL_SAFE.encode(&bytes),
+        _ => String::from_utf8(bytes).map_err(|_| TokenError::NotFernet)?,
+    };
+    // Told apart here, because the library has one error for everything.
+    if is_fernet(&text) { Ok(text) } else { Err(TokenError::NotFernet) }
+}
+
 /// Version, 8 bytes of time, 16 of IV, blocks of 16, 32 of MAC.
 fn is_fernet(text: &str) -> bool {
     let decoded = URL_SAFE.decode(text);
@@ -226,6 +240,18 @@ mod tests {
     fn the_previous_secret_still_decrypts() {
         assert!(cipher("new", Some("guide-secret")).decrypt(&hex_of_text()).is_ok());
         assert_eq!(cipher("new", None).decrypt(&hex_of_text()).expect_err("wrong"), TokenError::WrongSecret);
+    }
+
+    #[test]
+    fn what_the_previous_secret_encrypted_is_encrypted_anew_and_nothing_else() {
+        let both = cipher("new", Some("guide-secret"));
+        for stored in [hex_of_text(), hex_of_bytes()] {
+            let renewed = SecretString::from(both.renew(&stored).expect("decrypts").expect("it was the old secret"));
+            assert_eq!(cipher("new", None).decrypt(&renewed).expect("decrypts").expose_secret(), "EAAtestTOKEN123");
+            assert_eq!(both.renew(&renewed).expect("decrypts"), None, "once is enough");
+        }
+        assert_eq!(cipher("new", None).renew(&hex_of_text()).expect_err("neither"), TokenError::WrongSecret);
+        assert_eq!(both.renew(&SecretString::from("EAAplain")).expect_err("plain"), TokenError::NotHex);
     }
 
     #[test]

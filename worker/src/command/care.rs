@@ -7,7 +7,7 @@ use shared::{ids::PhoneNumberId, settings::Reader};
 
 use super::{
     AccountCommand, CheckCommand, CustomerCommand, DeadLetterCommand, Failure, KnowledgeCommand, account, business,
-    business_check, customer, dead_letter, knowledge, token,
+    business_check, customer, dead_letter, knowledge, rotate, token,
 };
 use crate::{business::TokenCipher, settings::EncryptionSettings, store::Store};
 
@@ -29,7 +29,7 @@ pub enum CareCommand {
     /// Look after what a business's companion can look up
     #[command(subcommand)]
     Knowledge(KnowledgeCommand),
-    /// Encrypt and check access tokens; the value comes from standard input
+    /// Encrypt and check access tokens
     #[command(subcommand)]
     Token(TokenCommand),
 }
@@ -62,10 +62,17 @@ pub enum BusinessCommand {
 /// `worker token …`
 #[derive(Debug, Subcommand)]
 pub enum TokenCommand {
-    /// Print the form in which a token is stored
+    /// Print the form in which a token is stored; it comes from standard input
     Encrypt,
-    /// Say whether a stored token decrypts
+    /// Say whether a stored token decrypts; it comes from standard input
     Check,
+    /// Encrypt all tokens and secrets of tools anew that ENCRYPTION_SECRET_PREVIOUS encrypted; exit code 1 where one
+    /// cannot be decrypted. May be interrupted and repeated, also while messages are answered
+    Rotate {
+        /// Only say what would be changed
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 /// Looks after what is stored. `find` reads how the database is found, and gives what opens it; none where something is
@@ -121,6 +128,13 @@ where
             store.close().await;
             Ok(done?)
         }
+        CareCommand::Token(TokenCommand::Rotate { dry_run }) => {
+            let (store, encryption) = (find(&mut reader), EncryptionSettings::read(&mut reader));
+            let (store, cipher) = (open(store, reader).await?, cipher(encryption));
+            let done = rotate::rotate(&*store, &cipher, dry_run).await;
+            store.close().await;
+            Ok(done?)
+        }
         CareCommand::Token(command) => {
             let encryption = EncryptionSettings::read(&mut reader);
             reader.finish()?;
@@ -128,6 +142,7 @@ where
             match command {
                 TokenCommand::Encrypt => token::encrypt(&cipher)?,
                 TokenCommand::Check => token::check(&cipher)?,
+                TokenCommand::Rotate { .. } => unreachable!("it was taken out above"),
             }
             Ok(())
         }

@@ -8,6 +8,7 @@ mod customer;
 mod dead_letter;
 mod knowledge;
 mod replay;
+mod rotate;
 mod token;
 
 use std::sync::Arc;

@@ -25,6 +25,7 @@ mod leases;
 mod merge;
 pub(super) mod replies;
 mod resend;
+mod tokens;
 mod transcript;
 mod usage;
 mod waiting;

@@ -29,6 +29,7 @@ mod message_types;
 mod providers;
 mod replay;
 mod sending;
+mod tokens;
 mod tools;
 mod voice;
 mod voice_trouble;
