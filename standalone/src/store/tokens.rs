@@ -41,7 +41,7 @@ impl Tokens for SqliteStore {
 
     async fn claim_refresh(&self, claim: &RefreshClaim<'_>) -> Result<Option<u32>> {
         let (token, worker, time) = (claim.token_id.to_owned(), claim.worker.to_owned(), signed(claim.time));
-        self.change(claim.business, move |row, now| {
+        self.change_business(claim.business, move |row, now| {
             let same = taken(row).filter(|taken| taken.token_id == token);
             if same.as_ref().is_some_and(|taken| taken.until > now) {
                 return None;
@@ -57,7 +57,7 @@ impl Tokens for SqliteStore {
 
     async fn postpone_refresh(&self, business: &BusinessId, worker: &str, pause: Duration) -> Result<bool> {
         let (worker, pause) = (worker.to_owned(), signed(pause));
-        let postponed = self.change(business, move |row, now| {
+        let postponed = self.change_business(business, move |row, now| {
             let refresh = row.get_mut(REFRESH).and_then(Value::as_object_mut)?;
             (refresh.get("worker")?.as_str() == Some(worker.as_str())).then_some(())?;
             refresh.remove("worker");
@@ -72,7 +72,7 @@ impl Tokens for SqliteStore {
         let access_token = replacement.access_token.to_owned();
         let refresh_token = replacement.refresh_token.map(str::to_owned);
         let expires_at = replacement.expires_at;
-        let replaced = self.change(replacement.business, move |row, _| {
+        let replaced = self.change_business(replacement.business, move |row, _| {
             let stored = read(row);
             let same = is_same(stored.access_token.as_ref(), seen[0].as_ref())
                 && is_same(stored.refresh_token.as_ref(), seen[1].as_ref());
@@ -111,7 +111,7 @@ impl Tokens for SqliteStore {
 
     async fn replace_secret(&self, secret: &StoredSecret, stored: &str) -> Result<bool> {
         let (place, seen, stored) = (secret.place, secret.value.clone(), stored.to_owned());
-        let replaced = self.change(&secret.business, move |row, _| {
+        let replaced = self.change_business(&secret.business, move |row, _| {
             let value = match place {
                 SecretPlace::AccessToken | SecretPlace::RefreshToken => row.get_mut(&place.to_string()),
                 SecretPlace::ToolHeader(at) => {
@@ -129,7 +129,7 @@ impl Tokens for SqliteStore {
 
 impl SqliteStore {
     /// Changes a business's document; where `work` says none, or there is no such business, nothing is written.
-    async fn change<T: Send + 'static>(
+    async fn change_business<T: Send + 'static>(
         &self,
         business: &BusinessId,
         work: impl FnOnce(&mut Row, Timestamp) -> Option<T> + Send + 'static,
