@@ -9,16 +9,16 @@ use serde_json::Value;
 use shared::ids::{MessageId, PhoneNumberId, SessionId, Subdomain};
 use worker::{
     conversation::{
-        BusinessId, Claim, CommitOutcome, Conversation, CustomerIdChange, Landed, Landing, LeaseKey, Memory, Outbox,
-        Postponement, QuietTime, Renewed, Resend, Settled, state::State,
+        BusinessId, Claim, CommitOutcome, Conversation, Landed, Landing, LeaseKey, Memory, Outbox, Postponement,
+        QuietTime, Renewed, Resend, Settled, state::State,
     },
-    store::{DueBusinesses, Inspection, Leasing, Mailboxes, People, Replies, Result, StoreError, Waits},
+    store::{DueBusinesses, Inspection, Leasing, Mailboxes, Replies, Result, StoreError, Waits},
 };
 
 use super::{
     SqliteStore,
     row::{Done, Row, Table, time},
-    stored::{Link, Stored, chain},
+    stored::Stored,
     transcript,
 };
 
@@ -26,7 +26,7 @@ const CONVERSATIONS: Table = Table::Conversations;
 
 impl SqliteStore {
     /// Changes a conversation. None: there is none.
-    async fn change<T: Send + 'static>(
+    pub(super) async fn change<T: Send + 'static>(
         &self,
         session: &SessionId,
         operation: impl FnOnce(&mut State, Timestamp) -> T + Send + 'static,
@@ -71,7 +71,7 @@ impl SqliteStore {
 }
 
 /// Reads the document, applies an operation, and writes it where that changed something.
-fn change<T>(
+pub(super) fn change<T>(
     connection: &Connection,
     session: &SessionId,
     now: Timestamp,
@@ -343,44 +343,5 @@ impl Waits for SqliteStore {
                 Ok(found.collect::<rusqlite::Result<_>>()?)
             })
             .await
-    }
-}
-
-#[async_trait]
-impl People for SqliteStore {
-    async fn hand_over(&self, session: &SessionId, length: Duration, said: Option<&str>) -> Result<bool> {
-        let (session, said) = (session.clone(), said.map(str::to_owned));
-        self.database
-            .write(move |connection, now| {
-                let links = chain(connection, &session, Link::tombstone, now)?;
-                let Some(last) = links.and_then(|mut links| links.pop()) else { return Ok(false) };
-                let handing = |state: &mut State, now| state.hand_over(now, length, said.as_deref());
-                Ok(change(connection, &last.session, now, handing)?.unwrap_or(false))
-            })
-            .await
-    }
-
-    async fn replace_customer_id(&self, session: &SessionId, change_of_id: &CustomerIdChange) -> Result<()> {
-        let (session, change_of_id) = (session.clone(), change_of_id.clone());
-        self.database
-            .write(move |connection, now| {
-                let mut sessions = vec![session.clone()];
-                let links = chain(connection, &session, Link::pointer, now)?.unwrap_or_default();
-                sessions.extend(links.into_iter().map(|link| link.session).filter(|next| *next != session));
-                for session in sessions {
-                    change(connection, &session, now, |state, _| state.replace_customer_id(&change_of_id))?;
-                }
-                Ok(())
-            })
-            .await
-    }
-}
-
-#[async_trait]
-impl Inspection for SqliteStore {
-    async fn state(&self, session: &SessionId) -> Result<Option<State>> {
-        let session = session.clone();
-        let found = self.database.read(move |connection, _| Stored::get(connection, &session)).await?;
-        Ok(found.map(|stored| stored.state))
     }
 }

@@ -12,6 +12,7 @@ mod error;
 mod row;
 mod stored;
 mod conversations;
+mod people;
 mod merges;
 mod forgetting;
 mod identities;

@@ -9,6 +9,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::Announcement;
+
 /// What a reply changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
@@ -25,6 +27,9 @@ pub struct Aftermath {
     /// Nothing is answered for that long from then on: the reply says that a limit is reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limited: Option<Duration>,
+    /// That the business is told of it. Beside the hand-over, so that a worker which does not know of it hands over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub announcement: Option<Announcement>,
     /// The language that the customer speaks, by ISO 639-1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,

@@ -5,6 +5,7 @@
 
 mod aftermath;
 mod limits;
+mod notice;
 mod operation;
 mod part;
 mod rules;
@@ -21,6 +22,7 @@ pub use limits::{
     ANSWERED_AGE, ANSWERED_KEPT, ANSWERED_MOST, BUCKET_MOST, BUCKET_REFILL, FACTS_MOST, MAILBOX_WITH_CONTENT,
     MEMORY_TURN_BYTES, MEMORY_TURNS, MINUTE, TURN_LINES, WINDOW,
 };
+pub use notice::{Announcement, HandOverReason, NOTICES_MOST, Notice, NoticeTaken};
 pub use operation::{
     Claim, CommitOutcome, CustomerIdChange, Landed, Landing, Memory, Postponement, Renewed, Resend, Settled,
 };

@@ -11,8 +11,8 @@ use shared::ids::{MessageId, PhoneNumberId, SessionId, Subdomain};
 
 use super::Result;
 use crate::conversation::{
-    BusinessId, Claim, CommitOutcome, Conversation, CustomerIdChange, Landed, Landing, LeaseKey, Memory, Outbox,
-    Postponement, QuietTime, Renewed, Resend, Settled, state::State,
+    BusinessId, Claim, CommitOutcome, Conversation, CustomerIdChange, Landed, Landing, LeaseKey, Memory, NoticeTaken,
+    Outbox, Postponement, QuietTime, Renewed, Resend, Settled, state::State,
 };
 
 /// The businesses that have due conversations, and which.
@@ -183,6 +183,13 @@ pub trait People {
     /// [`super::StoreError`].
     async fn hand_over(&self, session: &SessionId, length: Duration, said: Option<&str>) -> Result<bool>;
 
+    /// The companion has the conversation again, or the one in which it went on, and answers what waits there at once.
+    /// False: there is no such conversation.
+    ///
+    /// # Errors
+    /// [`super::StoreError`].
+    async fn resume(&self, session: &SessionId) -> Result<bool>;
+
     /// The customer of a conversation has another id now, or none that is known: what is answered from here on, also
     /// where the conversation went on or is to go on, must not go to the next owner of the old one. Nothing changes
     /// where the old one is not on record, or where no id would be left to answer to.
@@ -190,6 +197,56 @@ pub trait People {
     /// # Errors
     /// [`super::StoreError`].
     async fn replace_customer_id(&self, session: &SessionId, change: &CustomerIdChange) -> Result<()>;
+}
+
+/// Notices for the businesses, which the settlement of a reply leaves in its conversation. Unfenced: whoever comes by
+/// delivers them.
+#[async_trait]
+pub trait Notices {
+    /// Conversations with a notice that is due, a few of each business. Where there are more businesses than asked
+    /// for, repeated calls come round to all of them.
+    ///
+    /// # Errors
+    /// [`super::StoreError`].
+    async fn notices_due(&self, businesses: usize, each: i64) -> Result<Vec<SessionId>>;
+
+    /// Takes the first notice of a conversation that is due: nobody else delivers it for that time.
+    ///
+    /// # Errors
+    /// [`super::StoreError`]; after `Unavailable` it may be taken, and is due again after that time.
+    async fn take_notice(&self, session: &SessionId, length: Duration) -> Result<Option<NoticeTaken>>;
+
+    /// A notice was delivered, or is given up. False: it was not there any more.
+    ///
+    /// # Errors
+    /// [`super::StoreError`]; a notice that is still there is delivered again.
+    async fn end_notice(&self, session: &SessionId, id: &str) -> Result<bool>;
+
+    /// A delivery failed: the notice waits, unless another try was begun since. False: it is left as it is.
+    ///
+    /// # Errors
+    /// [`super::StoreError`].
+    async fn postpone_notice(&self, session: &SessionId, id: &str, tries: u32, delay: Duration) -> Result<bool>;
+}
+
+/// Which conversations are meant. All conditions hold together.
+#[derive(Debug, Clone, Default)]
+pub struct ConversationFilter {
+    /// Of one of these businesses.
+    pub businesses: Option<Vec<BusinessId>>,
+    /// A person has them now.
+    pub handed_over: bool,
+    /// They wait for a later try.
+    pub waiting: bool,
+}
+
+/// Some conversations, and how many of those that were looked at cannot be read.
+#[derive(Debug, Clone, Default)]
+pub struct ListedConversations {
+    /// Without what was said: neither memory nor answered ids, and no message's content.
+    pub conversations: Vec<State>,
+    /// Documents that are not as they should be.
+    pub unreadable: u64,
 }
 
 /// A look at a conversation as it is stored.
@@ -200,4 +257,10 @@ pub trait Inspection {
     /// # Errors
     /// [`super::StoreError`].
     async fn state(&self, session: &SessionId) -> Result<Option<State>>;
+
+    /// The conversations that are meant, and that did not go on elsewhere: those first whose customer wrote last.
+    ///
+    /// # Errors
+    /// [`super::StoreError`].
+    async fn list_conversations(&self, filter: &ConversationFilter, most: i64) -> Result<ListedConversations>;
 }

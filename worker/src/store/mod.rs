@@ -33,7 +33,9 @@ use shared::{retry::Delays, shutdown::Shutdown};
 
 pub use accounts::{Accounts, KeptEvent};
 pub use businesses::{BusinessRecord, Businesses};
-pub use conversations::{DueBusinesses, Inspection, Leasing, Mailboxes, People, Replies, Waits};
+pub use conversations::{
+    ConversationFilter, DueBusinesses, Inspection, Leasing, ListedConversations, Mailboxes, Notices, People, Replies, Waits,
+};
 pub use customers::{CustomerKey, Customers, Holding, StoredCustomer};
 pub use dead_letters::{DeadLetter, DeadLetters, ReplayPolicy, WaitingLetter, letter_handle};
 pub use events::{AccountEvent, Events};
@@ -53,7 +55,7 @@ pub use usage::{DayUsage, UsageBook};
 pub use whose::{Whose, verbatim};
 
 pub use crate::conversation::{
-    Claim, CommitOutcome, CustomerIdChange, Landed, Landing, Memory, Postponement, Renewed, Resend, Settled,
+    Claim, CommitOutcome, CustomerIdChange, Landed, Landing, Memory, NoticeTaken, Postponement, Renewed, Resend, Settled,
 };
 
 /// The database of one installation.
@@ -64,6 +66,7 @@ pub trait Store:
     + Replies
     + Waits
     + People
+    + Notices
     + Inspection
     + Merges
     + Forgetting

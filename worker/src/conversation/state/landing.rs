@@ -47,6 +47,7 @@ impl State {
             opted_out_at: None,
             minute: None,
             limited_until: None,
+            notices: Vec::new(),
             windows: std::collections::BTreeMap::new(),
             buckets: std::collections::BTreeMap::new(),
             waits_for: None,

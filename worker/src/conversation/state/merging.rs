@@ -36,6 +36,8 @@ impl State {
         self.handed_over_until = self.handed_over_until.max(from.handed_over_until);
         self.opted_out_at = self.opted_out_at.max(from.opted_out_at);
         self.limited_until = self.limited_until.max(from.limited_until);
+        self.notices.splice(0..0, from.notices);
+        self.bound_notices();
         for (mine, theirs) in [(&mut self.windows, from.windows), (&mut self.buckets, from.buckets)] {
             for (number, time) in theirs {
                 let known = mine.entry(number).or_insert(time);

@@ -20,6 +20,7 @@ mod waiting;
 mod reply;
 mod settling;
 mod person;
+mod notices;
 mod merging;
 mod operation;
 #[cfg(test)]
@@ -37,7 +38,7 @@ pub use record::{
 };
 
 use super::{
-    BusinessId, Conversation, Customer, Fact, LeaseKey, MailboxItem, Minute, Outbox, Recollection, Remembered,
+    BusinessId, Conversation, Customer, Fact, LeaseKey, MailboxItem, Minute, Notice, Outbox, Recollection, Remembered,
     sort_by_customers_order,
 };
 
@@ -108,7 +109,10 @@ pub struct State {
     pub minute: Option<Minute>,
     /// A limit of the business leaves the customer without an answer until then.
     pub limited_until: Option<Timestamp>,
-    /// Until when each number may write freely, by Meta's rule. No decision reads it.
+    /// What the business is still to be told, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<Notice>,
+    /// Until when each number may write freely, by Meta's rule. No turn reads it.
     #[serde(default)]
     pub windows: BTreeMap<PhoneNumberId, Timestamp>,
     /// When each number's bucket of messages to the customer is full again. What is past may be missing.

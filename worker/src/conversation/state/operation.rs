@@ -9,7 +9,7 @@ use shared::ids::{MessageId, PhoneNumberId, SessionId, Subdomain};
 use super::State;
 use crate::conversation::{
     BusinessId, Claim, CommitOutcome, Conversation, Customer, CustomerIdChange, Landed, Landing, LeaseKey, MailboxItem,
-    Memory, Outbox, Postponement, QuietTime, Renewed, Resend, Settled,
+    Memory, NoticeTaken, Outbox, Postponement, QuietTime, Renewed, Resend, Settled,
 };
 
 /// An operation on one conversation. The fields are the arguments of the method of [`State`] of the same name; a
@@ -60,6 +60,14 @@ pub enum Operation {
     Evidence { number: PhoneNumberId, reply_id: String, part: usize, wamid: MessageId },
     /// [`State::hand_over`].
     HandOver { length: Duration, said: Option<String> },
+    /// [`State::resume`].
+    Resume,
+    /// [`State::take_notice`].
+    TakeNotice { length: Duration },
+    /// [`State::end_notice`].
+    EndNotice { id: String },
+    /// [`State::postpone_notice`].
+    PostponeNotice { id: String, tries: u32, delay: Duration },
     /// [`State::replace_customer_id`].
     ReplaceCustomerId(CustomerIdChange),
     /// [`State::release_waiting`].
@@ -83,6 +91,8 @@ pub enum Answer {
     Settled(Option<Settled>),
     /// To a renewal.
     Renewed(Option<Renewed>),
+    /// To the taking of a notice.
+    Noticed(Option<Box<NoticeTaken>>),
     /// Whether it had an effect, or was mine to do.
     Done(bool),
     /// It has no answer.
@@ -135,6 +145,12 @@ impl Operation {
                 Answer::Done(state.evidence(now, number, reply_id, *part, wamid))
             }
             Self::HandOver { length, said } => Answer::Done(state.hand_over(now, *length, said.as_deref())),
+            Self::Resume => Answer::Done(state.resume(now)),
+            Self::TakeNotice { length } => Answer::Noticed(state.take_notice(now, *length).map(Box::new)),
+            Self::EndNotice { id } => Answer::Done(state.end_notice(id)),
+            Self::PostponeNotice { id, tries, delay } => {
+                Answer::Done(state.postpone_notice(now, id, *tries, *delay))
+            }
             Self::ReplaceCustomerId(change) => {
                 state.replace_customer_id(change);
                 Answer::Nothing
@@ -157,6 +173,7 @@ impl Operation {
             Self::CommitReply { .. } => Answer::Committed(CommitOutcome::Fenced),
             Self::Settle { .. } => Answer::Settled(None),
             Self::Renew { .. } => Answer::Renewed(None),
+            Self::TakeNotice { .. } => Answer::Noticed(None),
             Self::BeginTry { .. }
             | Self::PartSent { .. }
             | Self::Postpone { .. }
@@ -164,6 +181,9 @@ impl Operation {
             | Self::ReleaseAll { .. }
             | Self::Evidence { .. }
             | Self::HandOver { .. }
+            | Self::Resume
+            | Self::EndNotice { .. }
+            | Self::PostponeNotice { .. }
             | Self::ReleaseWaiting { .. } => Answer::Done(false),
             Self::ReplaceCustomerId(_) => Answer::Nothing,
         }

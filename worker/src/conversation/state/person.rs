@@ -20,6 +20,19 @@ impl State {
         true
     }
 
+    /// The companion has the conversation again, and whatever waits is due at once, unless somebody has it in hand.
+    /// False: it went on elsewhere.
+    pub fn resume(&mut self, now: Timestamp) -> bool {
+        if self.merged_into.is_some() {
+            return false;
+        }
+        self.handed_over_until = None;
+        if !self.mailbox.is_empty() && !self.is_held(now) {
+            (self.due_at, self.retry_at, self.waits_for) = (Some(now), None, None);
+        }
+        true
+    }
+
     /// The customer of a conversation has another id now, or none that is known. Nothing changes where the old one
     /// is not on record, or where no id would be left to answer to.
     pub fn replace_customer_id(&mut self, change: &CustomerIdChange) {

@@ -74,6 +74,9 @@ impl State {
         if let Some(length) = aftermath.limited {
             self.limited_until = self.limited_until.max(Some(later(now, length)));
         }
+        if let Some(announcement) = &aftermath.announcement {
+            self.announce(now, announcement);
+        }
         if let Some(language) = &aftermath.language {
             self.customer.language = Some(language.clone());
         }

@@ -293,6 +293,10 @@ proptest! {
                 | Operation::ReleaseAll { .. }
                 | Operation::Evidence { .. }
                 | Operation::HandOver { .. }
+                | Operation::Resume
+                | Operation::TakeNotice { .. }
+                | Operation::EndNotice { .. }
+                | Operation::PostponeNotice { .. }
                 | Operation::ReplaceCustomerId(_)
                 | Operation::ReleaseWaiting { .. } => None,
             };

@@ -135,6 +135,9 @@ impl Store for MongoStore {
         self.index("conversations", doc! { "lease.worker": 1 }, partial(&leased)).await?;
         let waiting = doc! { "waits_for": { "$exists": true } };
         self.index("conversations", doc! { "business_id": 1 }, partial(&waiting)).await?;
+        let noticed = doc! { "notices": { "$exists": true } };
+        self.index("conversations", doc! { "business_id": 1, "notices.try_at": 1 }, partial(&noticed)).await?;
+        self.index("conversations", doc! { "business_id": 1, "last_land.at": -1 }, IndexOptions::default()).await?;
         let merging = doc! { "merge": { "$exists": true } };
         self.index("conversations", doc! { "merge.try_at": 1 }, partial(&merging)).await?;
         self.index("conversations", doc! { "merge.into": 1 }, partial(&merging)).await?;

@@ -11,7 +11,9 @@ use jiff::{SignedDuration, Timestamp};
 use mongodb::bson::{DateTime, Document, doc};
 use shared::ids::SessionId;
 use worker::{
-    conversation::{BusinessId, CustomerIdChange, LeaseKey, MailboxItem, MemoryTurn, Speaker},
+    conversation::{
+        Aftermath, Announcement, BusinessId, CustomerIdChange, HandOverReason, LeaseKey, MailboxItem, MemoryTurn, Speaker,
+    },
     message::Sender,
     store::{
         CommitOutcome, DeadLetter, Landed, Memory, MergeRequest, MergeRequested, MergeStep, Outbound, ReplayPolicy,
@@ -520,6 +522,23 @@ async fn who_takes_over_a_conversation_that_moved_takes_over_the_one_that_goes_o
         assert_eq!(texts(&lines(&conversation)), ["It is me"]);
         assert_eq!(conversation.customer.user_id, Some(user_id("US.9")));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notice_of_a_conversation_that_moved_is_delivered_from_the_one_that_goes_on() {
+    let pair = Pair::begin("moved_notice").await;
+    pair.old.receive(&[message(1)]).await;
+    pair.new.receive(&[message(2)]).await;
+    let claim = pair.old.claim().await;
+    let announcement = Some(Announcement { id: "n1".to_owned(), reason: HandOverReason::Tool });
+    let aftermath = Aftermath { hand_over: Some(LONG), announcement, ..Aftermath::default() };
+    let memory = Memory { aftermath, ..Memory::default() };
+    pair.old.settle_and_remember(&claim.lease, &[message(1)], &memory).await.expect("the lease is held");
+    pair.want().await;
+    pair.merge().await;
+    let take = async |talk: &Talk| pair.store.take_notice(&talk.session, LONG).await.expect("the store answers");
+    assert!(take(&pair.old).await.is_none());
+    assert_eq!(take(&pair.new).await.expect("due").notice.id, "n1");
 }
 
 /// Conversations of one customer, each with one answered and one waiting message.

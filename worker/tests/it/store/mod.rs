@@ -23,6 +23,7 @@ pub(super) mod knowledge;
 mod landing;
 mod leases;
 mod merge;
+mod people;
 pub(super) mod replies;
 mod resend;
 mod tokens;

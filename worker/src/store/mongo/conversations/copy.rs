@@ -14,6 +14,7 @@ use crate::conversation::{self, QuietTime};
 
 /// As a slice of an array takes it.
 const FACTS_MOST: i32 = conversation::FACTS_MOST as i32;
+const NOTICES_MOST: i32 = conversation::NOTICES_MOST as i32;
 const MEMORY_TURN_BYTES: i32 = conversation::MEMORY_TURN_BYTES as i32;
 
 /// The stages that add a tombstone's content to the conversation that goes on. It is a literal, so that they read the
@@ -45,6 +46,12 @@ pub(super) fn pipeline(from: &SessionId, source: Document, quiet: QuietTime) -> 
         "handed_over_until": later_of("handed_over_until"),
         "opted_out_at": later_of("opted_out_at"),
         "limited_until": later_of("limited_until"),
+        "notices": { "$let": {
+            "vars": { "all": { "$slice": [
+                { "$concatArrays": [array("source.notices"), array("notices")] }, -NOTICES_MOST,
+            ] } },
+            "in": { "$cond": [{ "$eq": ["$$all", []] }, "$$REMOVE", "$$all"] },
+        } },
         "merged_from": { "$setUnion": [array("merged_from"), array("source.merged_from"), [literal(from.expose())]] },
     };
     for (field, times) in [("windows", windows), ("buckets", buckets)] {

@@ -2,29 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use async_trait::async_trait;
-use mongodb::bson::{DateTime, Document, deserialize_from_document, doc};
+use mongodb::bson::{DateTime, Document, deserialize_from_document};
 use serde::Deserialize;
 use shared::ids::{MessageId, PhoneNumberId, SessionId, Subdomain, UserId, WaId};
 
-use super::super::{MongoStore, corrupt, from_bson};
+use super::super::{corrupt, from_bson};
 use crate::{
     conversation::{
-        BusinessId, Customer, Fact, MailboxItem, Minute, PartState, Remembered, ReplyKind, Speaker,
+        BusinessId, Customer, Fact, HandOverReason, MailboxItem, Minute, Notice, PartState, Remembered, ReplyKind,
+        Speaker,
         state::{
             Answered, LastError, LastLand, LastReply, Lease, OutboxRecord, PartRecord, State, Try, Verdict, Waiting,
             WaitsFor,
         },
     },
-    store::{Inspection, Result},
+    store::Result,
 };
-
-#[async_trait]
-impl Inspection for MongoStore {
-    async fn state(&self, session: &SessionId) -> Result<Option<State>> {
-        self.conversations().find_one(doc! { "_id": session.expose() }).await?.map(read).transpose()
-    }
-}
 
 /// Reads a document, or as much of it as was asked for.
 pub(super) fn read(document: Document) -> Result<State> {
@@ -67,6 +60,8 @@ struct ConversationDocument {
     opted_out_at: Option<DateTime>,
     minute: Option<MinuteDocument>,
     limited_until: Option<DateTime>,
+    #[serde(default)]
+    notices: Vec<NoticeDocument>,
     #[serde(default)]
     windows: BTreeMap<PhoneNumberId, DateTime>,
     #[serde(default)]
@@ -183,6 +178,16 @@ struct TurnDocument {
 }
 
 #[derive(Deserialize)]
+struct NoticeDocument {
+    id: String,
+    reason: HandOverReason,
+    at: DateTime,
+    #[serde(default)]
+    tries: u32,
+    try_at: DateTime,
+}
+
+#[derive(Deserialize)]
 struct WaitsForDocument {
     token: String,
 }
@@ -234,6 +239,7 @@ impl From<ConversationDocument> for State {
                 .minute
                 .map(|minute| Minute { began_at: from_bson(minute.began_at), messages: minute.messages }),
             limited_until: stored.limited_until.map(from_bson),
+            notices: stored.notices.into_iter().map(Notice::from).collect(),
             windows: by_number(stored.windows),
             buckets: by_number(stored.buckets),
             waits_for: stored.waits_for.map(|waits_for| WaitsFor { token: waits_for.token }),
@@ -308,6 +314,13 @@ impl From<PartDocument> for PartRecord {
             wamid: stored.wamid,
             tries: stored.tries.into_iter().map(|one| Try { n: one.n, at: from_bson(one.at) }).collect(),
         }
+    }
+}
+
+impl From<NoticeDocument> for Notice {
+    fn from(stored: NoticeDocument) -> Self {
+        let (at, try_at) = (from_bson(stored.at), from_bson(stored.try_at));
+        Self { id: stored.id, reason: stored.reason, at, tries: stored.tries, try_at }
     }
 }
 

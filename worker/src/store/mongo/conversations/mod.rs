@@ -11,6 +11,8 @@ mod lease;
 mod waiting;
 mod reply;
 mod person;
+mod notices;
+mod listing;
 mod chain;
 mod merge;
 mod copy;

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use mongodb::bson::doc;
+use mongodb::bson::{Document, doc};
 use shared::ids::{SessionId, WaId};
 
 use super::{
-    super::{MongoStore, millis, pipeline::array},
+    super::{MongoStore, millis, pipeline::{array, is_held, keep}},
     MEMORY_TURNS,
     chain::Link,
     turn_document, with_time,
@@ -26,21 +26,19 @@ impl People for MongoStore {
             "handed_over_until": { "$max": ["$handed_over_until", { "$add": ["$$NOW", millis(length)] }] },
             "memory.turns": { "$slice": [{ "$concatArrays": [array("memory.turns"), turns] }, -MEMORY_TURNS] },
         } }];
-        let mut session = session.clone();
-        loop {
-            // A tombstone remembers nothing: what it held is copied, or is about to be.
-            let filter = doc! { "_id": session.expose(), "merged_into": { "$exists": false } };
-            if self.conversations().update_one(filter, update.clone()).await?.matched_count == 1 {
-                return Ok(true);
-            }
-            let Some(last) = self.chain(&session, Link::tombstone).await?.and_then(|mut links| links.pop()) else {
-                return Ok(false);
-            };
-            if last.merged_into.is_some() {
-                return Ok(false);
-            }
-            session = last.session;
-        }
+        self.change_open(session, &update).await
+    }
+
+    async fn resume(&self, session: &SessionId) -> Result<bool> {
+        let is_next = doc! { "$and": [{ "$gt": [{ "$size": array("mailbox") }, 0] }, { "$not": [is_held()] }] };
+        let unless_next = |field: &str| doc! { "$cond": [is_next.clone(), "$$REMOVE", keep(field)] };
+        let update = vec![doc! { "$set": {
+            "handed_over_until": "$$REMOVE",
+            "due_at": { "$cond": [is_next.clone(), "$$NOW", keep("due_at")] },
+            "retry_at": unless_next("retry_at"),
+            "waits_for": unless_next("waits_for"),
+        } }];
+        self.change_open(session, &update).await
     }
 
     async fn replace_customer_id(&self, session: &SessionId, change: &CustomerIdChange) -> Result<()> {
@@ -61,5 +59,26 @@ impl People for MongoStore {
         };
         self.conversations().update_many(filter, update).await?;
         Ok(())
+    }
+}
+
+impl MongoStore {
+    /// Changes a conversation, or the one in which it went on. False: there is none.
+    async fn change_open(&self, session: &SessionId, update: &[Document]) -> Result<bool> {
+        let mut session = session.clone();
+        loop {
+            // A tombstone remembers nothing: what it held is copied, or is about to be.
+            let filter = doc! { "_id": session.expose(), "merged_into": { "$exists": false } };
+            if self.conversations().update_one(filter, update.to_vec()).await?.matched_count == 1 {
+                return Ok(true);
+            }
+            let Some(last) = self.chain(&session, Link::tombstone).await?.and_then(|mut links| links.pop()) else {
+                return Ok(false);
+            };
+            if last.merged_into.is_some() {
+                return Ok(false);
+            }
+            session = last.session;
+        }
     }
 }

@@ -13,7 +13,9 @@ use super::{
         pipeline::{array, is_held, keep, literal, spend_one, take_out, whole, with_part},
         to_bson,
     },
-    MEMORY_TURNS, heeded, held_by, not_handed_over, opted_out, time_left, turn_document, with_time,
+    MEMORY_TURNS, heeded, held_by,
+    notices::with_notice,
+    not_handed_over, opted_out, time_left, turn_document, with_time,
 };
 use crate::{
     conversation::{
@@ -283,6 +285,9 @@ fn aftermath(aftermath: &Aftermath) -> Document {
     if let Some(length) = aftermath.limited {
         let until = doc! { "$add": ["$$NOW", millis(length)] };
         set.insert("limited_until", doc! { "$max": ["$limited_until", until] });
+    }
+    if let Some(announcement) = &aftermath.announcement {
+        set.insert("notices", with_notice(announcement));
     }
     if let Some(language) = &aftermath.language {
         set.insert("customer.language", literal(language.as_str()));

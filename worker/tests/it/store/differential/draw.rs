@@ -7,8 +7,9 @@ use rand::{Rng, seq::IndexedRandom};
 use shared::ids::{MessageId, PhoneNumberId, Subdomain};
 use worker::{
     conversation::{
-        Aftermath, BusinessId, Choice, Consent, Customer, CustomerIdChange, FactChange, MailboxItem, MemoryTurn,
-        Outbox, Part, PartForm, PartState, QuietTime, ReplyKind, Speaker, Summary, next_run, state::Operation,
+        Aftermath, Announcement, BusinessId, Choice, Consent, Customer, CustomerIdChange, FactChange, HandOverReason,
+        MailboxItem, MemoryTurn, Outbox, Part, PartForm, PartState, QuietTime, ReplyKind, Speaker, Summary, next_run,
+        state::Operation,
     },
     store::{Memory, Postponement},
 };
@@ -38,7 +39,8 @@ impl Walk {
         let replying = model.is_some_and(|model| model.outbox.is_some());
         let replied = model.is_some_and(|model| model.last_reply.is_some());
         let waits = model.is_some_and(|model| model.waits_for.is_some());
-        let kinds: [(Draw, u32); 16] = [
+        let noticed = model.is_some_and(|model| !model.notices.is_empty());
+        let kinds: [(Draw, u32); 20] = [
             (Self::land, 12),
             (Self::land_resend, if_so(replied && !replying, 12)),
             (Self::claim, if_so(!held, 20)),
@@ -53,6 +55,10 @@ impl Walk {
             (Self::release_all, if_so(held, 2)),
             (Self::evidence, if_so(replying, 4)),
             (Self::hand_over, 1),
+            (Self::resume, 1),
+            (Self::take_notice, if_so(noticed, 4)),
+            (Self::end_notice, if_so(noticed, 2)),
+            (Self::postpone_notice, if_so(noticed, 3)),
             (Self::change_id, 2),
             (Self::release_waiting, if_so(waits, 16)),
         ];
@@ -246,6 +252,7 @@ impl Walk {
             summary: until.map(|until| Summary { text: self.line().text, until }),
             hand_over: self.rng.random_bool(0.1).then(|| self.pick(&[Duration::ZERO, Duration::from_millis(3), LONG])),
             limited: self.rng.random_bool(0.1).then(|| self.pick(&[Duration::ZERO, Duration::from_millis(3), LONG])),
+            announcement: self.rng.random_bool(0.4).then(|| self.announcement()),
             language: self.rng.random_bool(0.1).then(|| "$de".to_owned()),
             consent: match self.rng.random_range(0..20) {
                 0 => Some(Consent::Withdrawn),
@@ -254,6 +261,41 @@ impl Walk {
             },
             ..Aftermath::default()
         }
+    }
+
+    fn announcement(&mut self) -> Announcement {
+        let reasons = [HandOverReason::Tool, HandOverReason::Keyword, HandOverReason::Failure];
+        let known = self.rng.random_bool(0.1).then(|| self.notice_id());
+        self.count += 1;
+        Announcement { id: known.unwrap_or_else(|| format!("$n{}", self.count)), reason: self.pick(&reasons) }
+    }
+
+    /// Mostly one that is there.
+    fn notice_id(&mut self) -> String {
+        let notices = self.model.as_ref().map(|model| model.notices.clone()).unwrap_or_default();
+        let known = notices.choose(&mut self.rng).map(|notice| notice.id.clone());
+        known.filter(|_| self.rng.random_bool(0.8)).unwrap_or_else(|| "$nobody's".to_owned())
+    }
+
+    fn take_notice(&mut self) -> Operation {
+        Operation::TakeNotice { length: self.length() }
+    }
+
+    fn end_notice(&mut self) -> Operation {
+        Operation::EndNotice { id: self.notice_id() }
+    }
+
+    fn postpone_notice(&mut self) -> Operation {
+        let id = self.notice_id();
+        let notices = self.model.iter().flat_map(|model| &model.notices);
+        let tries = notices.filter(|notice| notice.id == id).map(|notice| notice.tries).next().unwrap_or(1);
+        let tries = if self.rng.random_bool(0.8) { tries } else { tries + 1 };
+        let delay = self.pick(&[Duration::ZERO, Duration::from_millis(3), LONG]);
+        Operation::PostponeNotice { id, tries, delay }
+    }
+
+    fn resume(&mut self) -> Operation {
+        Operation::Resume
     }
 
     fn settle(&mut self) -> Operation {

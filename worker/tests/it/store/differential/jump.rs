@@ -134,6 +134,19 @@ fn pass_time(model: &mut State) -> Document {
     for (number, full_at) in &mut model.buckets {
         earlier(&format!("buckets.{}", number.expose()), full_at);
     }
+    if !model.notices.is_empty() {
+        let notices = model.notices.iter_mut().map(|notice| {
+            notice.try_at -= length;
+            doc! {
+                "id": &notice.id,
+                "reason": notice.reason.word(),
+                "at": date(notice.at),
+                "tries": i64::from(notice.tries),
+                "try_at": date(notice.try_at),
+            }
+        });
+        set.insert("notices", notices.collect::<Vec<_>>());
+    }
     set
 }
 

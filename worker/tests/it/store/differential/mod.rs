@@ -62,6 +62,7 @@ const FIELDS: &[&str] = &[
     "opted_out_at",
     "minute",
     "limited_until",
+    "notices",
     "windows",
     "buckets",
     "waits_for",
@@ -105,6 +106,13 @@ const MET: &[&str] = &[
     "Evidence true",
     "Evidence false",
     "HandOver true",
+    "Resume true",
+    "TakeNotice true",
+    "TakeNotice false",
+    "EndNotice true",
+    "EndNotice false",
+    "PostponeNotice true",
+    "PostponeNotice false",
     "ReplaceCustomerId",
     "ReleaseWaiting true",
     "ReleaseWaiting false",
@@ -236,9 +244,24 @@ impl Walk {
             });
             assert_eq!(found, earliest, "due at {now}: {}", told(&self.model));
         }
+        self.check_notices(now).await;
         let waiting = self.store.businesses_waiting().await.expect("the store answers");
         let waits = self.model.iter().filter(|model| model.waits_for.is_some());
         assert_eq!(waiting, waits.map(|model| model.business_id.clone()).collect::<Vec<_>>());
+    }
+
+    async fn check_notices(&self, now: Timestamp) {
+        let due_at = |now: Timestamp| {
+            let open = self.model.iter().filter(|model| model.merged_into.is_none());
+            open.flat_map(|model| &model.notices).any(|notice| notice.try_at <= now)
+        };
+        let (earliest, latest) = (due_at(now - CLOCK_ERROR), due_at(now + CLOCK_ERROR));
+        let is_open = self.model.as_ref().is_some_and(|model| model.merged_into.is_none());
+        // What a tombstone still has is looked at in vain, for a moment.
+        if earliest == latest && is_open {
+            let due = self.store.notices_due(10, 10).await.expect("the store answers");
+            assert_eq!(due.contains(&self.session), earliest, "due at {now}: {}", told(&self.model));
+        }
     }
 
     async fn perform(&self, operation: &Operation) -> Answer {
@@ -287,6 +310,14 @@ impl Walk {
             }
             Operation::HandOver { length, said } => {
                 store.hand_over(session, *length, said.as_deref()).await.map(Answer::Done)
+            }
+            Operation::Resume => store.resume(session).await.map(Answer::Done),
+            Operation::TakeNotice { length } => {
+                store.take_notice(session, *length).await.map(|taken| Answer::Noticed(taken.map(Box::new)))
+            }
+            Operation::EndNotice { id } => store.end_notice(session, id).await.map(Answer::Done),
+            Operation::PostponeNotice { id, tries, delay } => {
+                store.postpone_notice(session, id, *tries, *delay).await.map(Answer::Done)
             }
             Operation::ReplaceCustomerId(change) => {
                 store.replace_customer_id(session, change).await.map(|()| Answer::Nothing)
@@ -341,6 +372,7 @@ fn case(operation: &Operation, answer: &Answer) -> String {
         Answer::Seen(seen) => seen.is_some().to_string(),
         Answer::Settled(settled) => settled.is_some().to_string(),
         Answer::Renewed(renewed) => renewed.is_some().to_string(),
+        Answer::Noticed(taken) => taken.is_some().to_string(),
         Answer::Done(done) => done.to_string(),
         Answer::Nothing => return name.to_owned(),
     };
