@@ -68,9 +68,7 @@ impl SqliteStore {
 #[async_trait]
 impl Notices for SqliteStore {
     async fn notices_due(&self, businesses: usize, each: i64) -> Result<Vec<SessionId>> {
-        self.database
-            .read(move |connection, now| notices_due(connection, businesses, each, now.as_millisecond()))
-            .await
+        self.database.read(move |connection, now| notices_due(connection, businesses, each, now.as_millisecond())).await
     }
 
     async fn take_notice(&self, session: &SessionId, length: Duration) -> Result<Option<NoticeTaken>> {

@@ -133,6 +133,32 @@ async fn a_ban_and_a_stop_are_respected_here_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_person_takes_over_writes_and_gives_back_while_it_runs() {
+    let installed = installed().await;
+    installed.ai.on_chat(|request| ChatReply::text(format!("I have read {}", request.body)));
+    installed.write(&acme(), &ana(), "Hello").await;
+    installed.received(&acme(), &ana(), 1).await;
+    let printed = |arguments: &[&str]| {
+        let done = installed.command(&[&["conversation"], arguments].concat());
+        assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).expect("UTF-8")
+    };
+    let listed = printed(&["list", "--business", "acme", "--json", "--whole-ids"]);
+    let session =
+        serde_json::from_str::<Value>(&listed).expect("one")["conversation"].as_str().expect("an id").to_owned();
+    assert_eq!(session, "acme:4915110000001");
+    assert!(printed(&["send", &session, "Mia here"]).contains("handed over until"));
+    assert_eq!(installed.received(&acme(), &ana(), 2).await[1], "Mia here");
+    assert_eq!(printed(&["list", "--handed-over"]).matches("handed over until").count(), 1);
+    assert!(printed(&["show", &session, "--texts"]).contains("person: Mia here"));
+    printed(&["resume", &session]);
+    installed.write(&acme(), &ana(), "Thanks").await;
+    assert!(installed.received(&acme(), &ana(), 3).await[2].contains("Mia here"));
+    printed(&["hand-over", &session, "--hours", "1"]);
+    assert_eq!(printed(&["list", "--handed-over", "--json"]).lines().count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_missing_is_named_and_a_taken_port_too() {
     let directory = tempfile::tempdir().expect("a directory");
     let missing = run(&[], &[("WHATSAPP_APP_SECRET", "one".to_owned())], directory.path());

@@ -6,8 +6,8 @@ use clap::Subcommand;
 use shared::{ids::PhoneNumberId, settings::Reader};
 
 use super::{
-    AccountCommand, CheckCommand, CustomerCommand, DeadLetterCommand, Failure, KnowledgeCommand, account, business,
-    business_check, customer, dead_letter, knowledge, rotate, token,
+    AccountCommand, CheckCommand, ConversationCommand, CustomerCommand, DeadLetterCommand, Failure, KnowledgeCommand,
+    account, business, business_check, conversation, customer, dead_letter, knowledge, rotate, token,
 };
 use crate::{business::TokenCipher, settings::EncryptionSettings, store::Store};
 
@@ -20,6 +20,9 @@ pub enum CareCommand {
     /// Look after businesses
     #[command(subcommand)]
     Business(BusinessCommand),
+    /// See how conversations stand, hand them to a person or back to the companion, write as a person
+    #[command(subcommand)]
+    Conversation(ConversationCommand),
     /// Show what is stored of a customer, or forget it
     #[command(subcommand)]
     Customer(CustomerCommand),
@@ -109,6 +112,7 @@ where
             store.close().await;
             Ok(done?)
         }
+        CareCommand::Conversation(command) => conversation::execute(command, reader, find).await,
         CareCommand::Customer(command) => {
             let store = open(find(&mut reader), reader).await?;
             let done = customer::execute(command, &*store).await;

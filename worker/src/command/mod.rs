@@ -4,6 +4,7 @@ mod account;
 mod business;
 mod business_check;
 mod care;
+mod conversation;
 mod customer;
 mod dead_letter;
 mod knowledge;
@@ -23,6 +24,7 @@ use shared::{
 pub use account::AccountCommand;
 pub use business_check::CheckCommand;
 pub use care::{BusinessCommand, CareCommand, TokenCommand, look_after};
+pub use conversation::ConversationCommand;
 pub use customer::CustomerCommand;
 pub use dead_letter::DeadLetterCommand;
 pub use knowledge::KnowledgeCommand;

@@ -169,11 +169,16 @@ impl AnsweringSettings {
         let encryption = EncryptionSettings::read(reader);
         let fallback = FallbackSettings::read(reader);
         let apps = MetaApps::read(reader);
-        let graph_url = reader.base_url("GRAPH_API_URL", "https://graph.facebook.com/v25.0");
+        let graph_url = graph_url(reader);
         let ai = AiSettings::read(reader);
         let turn = TurnSettings::read(reader);
         Some(Self { encryption: encryption?, fallback, apps, graph_url, ai, turn })
     }
+}
+
+/// Reads `GRAPH_API_URL`.
+pub(crate) fn graph_url(reader: &mut Reader) -> String {
+    reader.base_url("GRAPH_API_URL", "https://graph.facebook.com/v25.0")
 }
 
 /// Reads `METRICS_ADDR`.
@@ -209,7 +214,8 @@ impl EncryptionSettings {
 }
 
 impl FallbackSettings {
-    fn read(reader: &mut Reader) -> Option<Self> {
+    /// Reads `WHATSAPP_PHONE_NUMBER_ID` and `WHATSAPP_TOKEN`.
+    pub(crate) fn read(reader: &mut Reader) -> Option<Self> {
         let number = reader.text("WHATSAPP_PHONE_NUMBER_ID");
         let token = reader.secret("WHATSAPP_TOKEN");
         match (number, token) {

@@ -139,7 +139,8 @@ fn phone(text: &str) -> Result<WaId, String> {
     }
 }
 
-fn session(text: &str) -> Result<SessionId, String> {
+/// A conversation's id as somebody typed it.
+pub(super) fn session(text: &str) -> Result<SessionId, String> {
     if text.trim().is_empty() { Err("is empty".to_owned()) } else { Ok(SessionId::from_stored(text.trim())) }
 }
 

@@ -11,6 +11,7 @@ mod changes;
 mod choices;
 mod commands;
 mod consent;
+mod conversations;
 mod credentials;
 mod customers;
 mod dead_letters;
