@@ -17,6 +17,7 @@ use crate::{
     http,
     identity::Identities,
     intake::{Intake, finish_merges, revive},
+    notify::Notifier,
     scheduler::Scheduler,
     settings::AnsweringSettings,
     store::Store,
@@ -35,6 +36,7 @@ pub struct Engine {
     scheduler: Scheduler,
     intake: Intake,
     tokens: TokenKeeper,
+    notifier: Notifier,
 }
 
 impl Engine {
@@ -67,7 +69,10 @@ impl Engine {
             settings.apps.clone(),
             worker_id,
         );
-        Ok(Self { turns, scheduler, intake, tokens })
+        let (registry, insecure) = (turns.registry.clone(), settings.ai.allow_insecure_tools);
+        let notifier =
+            Notifier::new(Arc::clone(store), registry, insecure).context("set up what notifies businesses")?;
+        Ok(Self { turns, scheduler, intake, tokens, notifier })
     }
 
     /// What lands messages. Landing before [`Self::run`] loses nothing: the first scan finds them.
@@ -78,7 +83,7 @@ impl Engine {
     /// Runs until the stop is over, beside the `tasks` that were spawned before; `condition` tells whether the database
     /// answers.
     pub async fn run(self, tasks: TaskTracker, condition: Condition, shutdown: Shutdown) {
-        let Self { turns, scheduler, intake, tokens } = self;
+        let Self { turns, scheduler, intake, tokens, notifier } = self;
         // What renews leases stops last: turns that finish in the drain still need them.
         let stop_renewals = CancellationToken::new();
         let renewals = {
@@ -92,6 +97,7 @@ impl Engine {
         tasks.spawn(keep_tokens(tokens, shutdown.clone()));
         tasks.spawn(revive(intake.clone(), shutdown.clone()));
         tasks.spawn(finish_merges(intake.clone(), shutdown.clone()));
+        tasks.spawn(notifier.run(shutdown.clone()));
         tasks.spawn(look_for_models(turns, shutdown.clone()));
         tasks.spawn(scheduler.run(shutdown));
         tasks.close();

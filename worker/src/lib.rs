@@ -4,7 +4,8 @@
 //! [`turn`] for every conversation that is due, fairly over the businesses; a turn claims the conversation's
 //! lease, asks the [`companion`], writes the outbox, sends through [`whatsapp`], and settles. What they share is
 //! the [`conversation`], kept by the [`store`]; [`business`] and [`identity`] say whose it is, and
-//! [`account`] whether Meta lets it send. [`document`] reads what customers attach.
+//! [`account`] whether Meta lets it send. [`document`] reads what customers attach; [`notify`] tells businesses where a
+//! person is wanted.
 
 pub mod run;
 pub mod engine;
@@ -24,5 +25,7 @@ pub mod identity;
 pub mod message;
 pub mod consent;
 pub mod document;
+pub mod notify;
 mod periodic;
 pub mod http;
+mod outside;

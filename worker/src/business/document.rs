@@ -12,7 +12,7 @@ use shared::ids::{PhoneNumberId, Subdomain, WabaId};
 
 use super::{
     CompanionSettings,
-    companion::header_values,
+    companion::for_each_secret,
     field::{Field, Fields, nearest},
     finding::{Finding, Findings},
     token::{Secrets, TokenCipher, TokenError},
@@ -87,9 +87,7 @@ pub(crate) fn seal_document(document: &mut Value, cipher: &TokenCipher) -> Resul
         }
     }
     if let Some(companion) = document.get_mut("companion") {
-        for value in header_values(companion) {
-            seal(value, |given| cipher.seal_header(given))?;
-        }
+        for_each_secret(companion, |value| seal(value, |given| cipher.seal_header(given)))?;
     }
     Ok(())
 }

@@ -156,7 +156,7 @@ impl<'a> Field<'a> {
     pub(super) fn flag(&self) -> Option<bool> {
         let flag = self.value.as_bool();
         if flag.is_none() {
-            self.mistyped("true or false");
+            self.mistyped("`true` or `false`, without quotes");
         }
         flag
     }

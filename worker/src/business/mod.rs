@@ -17,8 +17,8 @@ use shared::ids::{PhoneNumberId, Subdomain, WabaId};
 
 pub use allowance::{Allowances, DayLeft};
 pub use companion::{
-    CompanionSettings, HandOverSettings, InDoubt, KnowledgeText, Limits, OpeningHours, Place, ToolHeader, ToolSettings,
-    VoiceReply, VoiceSettings, local_time,
+    CompanionSettings, HandOverSettings, InDoubt, KnowledgeText, Limits, NotifySettings, OpeningHours, Place,
+    ToolHeader, ToolSettings, VoiceReply, VoiceSettings, local_time,
 };
 pub(crate) use document::{CheckedBusiness, Origin, check_documents, seal_document};
 pub use finding::{Finding, Severity};

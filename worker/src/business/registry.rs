@@ -87,14 +87,22 @@ impl Registry {
         self.refused.insert(token_id.to_owned(), ()).await;
     }
 
+    /// A business as the database has it now, or why it cannot be served.
+    ///
+    /// # Errors
+    /// The database is not available.
+    pub async fn current(&self, business: &BusinessId) -> Result<Result<Business, Unserved>, StoreError> {
+        let record = self.store.business(business).await?;
+        Ok(record.map_or(Err(Unserved::Unknown), |record| Business::from_record(&record, &self.cipher)))
+    }
+
     /// The id of a business's token as the database has it now, where it can be used: it decrypts, and the account may
     /// send.
     ///
     /// # Errors
     /// The database is not available.
     pub async fn current_token(&self, business: &BusinessId) -> Result<Option<String>, StoreError> {
-        let record = self.store.business(business).await?;
-        let current = record.and_then(|record| Business::from_record(&record, &self.cipher).ok());
+        let current = self.current(business).await?.ok();
         let Some(current) = current.filter(|business| business.token.is_ok()) else { return Ok(None) };
         let is_paused = self.pause_of(&current).await?.is_some();
         Ok((!is_paused).then_some(current.token_id))

@@ -29,7 +29,10 @@ use self::{
     provider::{Ai, Ask, ChatMessage, Completion},
     tools::Toolbox,
 };
-use crate::store::{Asked, StoreError};
+use crate::{
+    conversation::HandOverReason,
+    store::{Asked, StoreError},
+};
 
 /// What a customer is told where a limit of the business is reached, unless the business has words of its own.
 pub const DEFAULT_LIMITED: &str = "That is more than I can answer just now. Please write again later.";
@@ -114,7 +117,7 @@ impl Companion {
         let mut messages = prompt(&situation, passages, question);
         let mut toolbox = Toolbox::new(situation, &self.strangers);
         if question.names_one_of(&situation.business().companion.hand_over.keywords) {
-            toolbox.hand_over();
+            toolbox.hand_over(HandOverReason::Keyword);
         }
         if situation.is_in_trouble() {
             toolbox.withdraw();

@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use shared::{ids::SessionId, retry::full_jitter};
+use uuid::Uuid;
 
 use super::{BusinessId, Customer};
 
@@ -49,6 +50,13 @@ pub struct Announcement {
     pub id: String,
     /// Why.
     pub reason: HandOverReason,
+}
+
+impl Announcement {
+    /// A new one.
+    pub fn of(reason: HandOverReason) -> Self {
+        Self { id: Uuid::new_v4().simple().to_string(), reason }
+    }
 }
 
 /// A notice that waits to be delivered.

@@ -34,7 +34,8 @@ use shared::{retry::Delays, shutdown::Shutdown};
 pub use accounts::{Accounts, KeptEvent};
 pub use businesses::{BusinessRecord, Businesses};
 pub use conversations::{
-    ConversationFilter, DueBusinesses, Inspection, Leasing, ListedConversations, Mailboxes, Notices, People, Replies, Waits,
+    ConversationFilter, DueBusinesses, Inspection, Leasing, ListedConversations, Mailboxes, Notices, People, Replies,
+    Waits,
 };
 pub use customers::{CustomerKey, Customers, Holding, StoredCustomer};
 pub use dead_letters::{DeadLetter, DeadLetters, ReplayPolicy, WaitingLetter, letter_handle};
@@ -55,7 +56,8 @@ pub use usage::{DayUsage, UsageBook};
 pub use whose::{Whose, verbatim};
 
 pub use crate::conversation::{
-    Claim, CommitOutcome, CustomerIdChange, Landed, Landing, Memory, NoticeTaken, Postponement, Renewed, Resend, Settled,
+    Claim, CommitOutcome, CustomerIdChange, Landed, Landing, Memory, NoticeTaken, Postponement, Renewed, Resend,
+    Settled,
 };
 
 /// The database of one installation.

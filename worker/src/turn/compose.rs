@@ -22,7 +22,7 @@ use crate::{
         AnswerError, Composition, DEFAULT_APOLOGY, DEFAULT_LIMITED, Situation, language_code, provider::AiError,
     },
     consent,
-    conversation::{Aftermath, Consent, Part, PartForm, ReplyKind, Speaker, Usage},
+    conversation::{Aftermath, Consent, HandOverReason, Part, PartForm, ReplyKind, Speaker, Usage},
     store::recognised_language,
     whatsapp::{MESSAGE_UNITS, MediaError, split},
 };
@@ -93,8 +93,11 @@ impl Turn<'_> {
                 let apology = companion.apology.as_deref().unwrap_or(DEFAULT_APOLOGY);
                 // Who asked for a person gets one, whatever the AI does.
                 let asked = self.reading.question().names_one_of(&companion.hand_over.keywords);
-                let hand_over = asked.then_some(companion.hand_over.hours);
-                let aftermath = Aftermath { hand_over, ..Aftermath::default() };
+                let failed = companion.hand_over.on_failure.then_some(HandOverReason::Failure);
+                let mut aftermath = Aftermath::default();
+                if let Some(reason) = asked.then_some(HandOverReason::Keyword).or(failed) {
+                    companion.hand_over.hand_over(&mut aftermath, reason);
+                }
                 (split(apology, MESSAGE_UNITS).into_iter().map(text).collect(), aftermath)
             }
             ReplyKind::Resend => {

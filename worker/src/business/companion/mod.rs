@@ -8,6 +8,7 @@ mod describe;
 mod hand_over;
 mod knowledge;
 mod limits;
+mod notify;
 mod opening_hours;
 mod places;
 mod tools;
@@ -22,9 +23,9 @@ pub use describe::local_time;
 pub use hand_over::HandOverSettings;
 pub use knowledge::KnowledgeText;
 pub use limits::Limits;
+pub use notify::NotifySettings;
 pub use opening_hours::OpeningHours;
 pub use places::Place;
-pub(super) use tools::header_values;
 pub use tools::{ToolHeader, ToolSettings};
 pub use voice::{VoiceReply, VoiceSettings};
 
@@ -163,7 +164,7 @@ impl CompanionSettings {
             in_doubt: fields.get("inDoubt").and_then(|field| in_doubt(&field)).unwrap_or_default(),
             voice: fields.get("voice").map(|field| voice::read(&field)).unwrap_or_default(),
             knowledge: fields.get("knowledge").map(|field| knowledge::read(&field)).unwrap_or_default(),
-            hand_over: fields.get("handOver").map(|field| hand_over::read(&field)).unwrap_or_default(),
+            hand_over: fields.get("handOver").map(|field| hand_over::read(&field, secrets)).unwrap_or_default(),
             ignores_stop: fields.get("optOut").and_then(|field| field.flag()) == Some(false),
             limits: fields.get("limits").map(|field| limits::read(&field)).unwrap_or_default(),
             timezone: fields.get("timezone").and_then(|field| timezone(&field)),
@@ -182,6 +183,15 @@ impl CompanionSettings {
             fields.at("timezone").warn(problem);
         }
     }
+}
+
+/// Does something with each secret of a `companion`, for whoever stores them.
+pub(super) fn for_each_secret<E>(
+    companion: &mut Value,
+    mut seal: impl FnMut(&mut Value) -> Result<(), E>,
+) -> Result<(), E> {
+    notify::secret_of(companion).map_or(Ok(()), &mut seal)?;
+    tools::header_values(companion).try_for_each(seal)
 }
 
 fn quiet(field: &Field<'_>) -> Option<Duration> {

@@ -55,7 +55,7 @@ fn everything_is_read_and_nothing_is_found_wrong_with_it() {
     assert_eq!((parking.title.as_deref(), parking.text.as_str()), (None, "Parking is free."));
     assert_eq!((tea.title.as_deref(), tea.text.as_str()), (Some("Tea"), "Green."));
     let keywords = vec!["human".to_owned(), "Mensch".to_owned()];
-    assert_eq!(settings.hand_over, HandOverSettings { keywords, hours: Duration::from_secs(7_200) });
+    assert_eq!((&settings.hand_over.keywords, settings.hand_over.hours), (&keywords, Duration::from_secs(7_200)));
     assert_eq!(
         settings.limits,
         Limits {

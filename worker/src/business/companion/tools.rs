@@ -123,7 +123,8 @@ fn name(field: &Field<'_>) -> Option<String> {
     Some(name)
 }
 
-fn url(field: &Field<'_>) -> Option<String> {
+/// A URL that a worker may be asked to call.
+pub(super) fn url(field: &Field<'_>) -> Option<String> {
     let text = field.word(URL_MOST)?;
     let url = Url::parse(&text).ok().filter(Url::has_host);
     let Some(url) = url.filter(|url| matches!(url.scheme(), "https" | "http")) else {
@@ -131,7 +132,7 @@ fn url(field: &Field<'_>) -> Option<String> {
         return None;
     };
     if !url.username().is_empty() || url.password().is_some() {
-        field.error("must not hold a user or a password; put what authorizes into `header`");
+        field.error("must not hold a user or a password; what authorizes a request does not belong into its URL");
         return None;
     }
     if url.scheme() == "http" {
@@ -195,7 +196,7 @@ fn header_name(field: &Field<'_>) -> Option<String> {
 }
 
 /// Where the secrets of the tools of a `companion` stand, for whoever stores them.
-pub(in super::super) fn header_values(companion: &mut Value) -> impl Iterator<Item = &mut Value> {
+pub(super) fn header_values(companion: &mut Value) -> impl Iterator<Item = &mut Value> {
     let tools = companion.get_mut("tools").and_then(Value::as_array_mut).into_iter().flatten();
     tools.filter_map(|tool| tool.get_mut("header")?.get_mut("value"))
 }

@@ -139,7 +139,7 @@ fn sealing_encrypts_what_is_plain_and_leaves_the_rest() {
     let cipher = cipher("one");
     let mut document = json!({
         "subDomain": "acme", "whatsappAccessToken": "EAAplain", "whatsappRefreshToken": "",
-        "companion": {"persona": "Lina", "tools": [
+        "companion": {"persona": "Lina", "handOver": {"notify": {"secret": "plain secret"}}, "tools": [
             {"name": "a", "header": {"name": "Authorization", "value": "Bearer plain"}},
             {"name": "b", "header": {"name": "X-Key", "value": "0123456789abcdef0123456789abcdef"}},
             {"name": "c"}, "odd",
@@ -149,6 +149,8 @@ fn sealing_encrypts_what_is_plain_and_leaves_the_rest() {
     let secret = |pointer: &str| SecretString::from(document.pointer(pointer).and_then(Value::as_str).expect("a text"));
     let header = |at: usize| cipher.decrypt_header(&secret(&format!("/companion/tools/{at}/header/value")));
     assert_eq!(cipher.decrypt(&secret("/whatsappAccessToken")).expect("decrypts").expose_secret(), "EAAplain");
+    let signing = cipher.decrypt_header(&secret("/companion/handOver/notify/secret"));
+    assert_eq!(signing.expect("decrypts").expose_secret(), "plain secret");
     assert_eq!(header(0).expect("decrypts").expose_secret(), "Bearer plain");
     assert_eq!(
         header(1).expect("decrypts").expose_secret(),

@@ -19,7 +19,10 @@ use super::{
     provider::{ToolCall, ToolSpec},
     situation::Situation,
 };
-use crate::{business::Place, conversation::Aftermath};
+use crate::{
+    business::Place,
+    conversation::{Aftermath, HandOverReason},
+};
 
 const HAND_OVER: &str = "hand_over_to_human";
 const REMEMBER: &str = "remember";
@@ -124,8 +127,8 @@ impl<'a> Toolbox<'a> {
     }
 
     /// A person goes on from here, once the reply is sent, for as long as the business says.
-    pub(super) fn hand_over(&mut self) {
-        self.aftermath.hand_over = Some(self.situation.business().companion.hand_over.hours);
+    pub(super) fn hand_over(&mut self, reason: HandOverReason) {
+        self.situation.business().companion.hand_over.hand_over(&mut self.aftermath, reason);
     }
 
     /// Does what a call wants, if it may.
@@ -152,7 +155,7 @@ impl<'a> Toolbox<'a> {
         let result = match call.name.as_str() {
             REMEMBER => remember::remember(&self.situation.memory().facts, &mut self.aftermath.facts, &arguments),
             HAND_OVER => {
-                self.hand_over();
+                self.hand_over(HandOverReason::Tool);
                 Result::done("Done: a person will go on from here. Tell the customer.")
             }
             OFFER_CHOICES => choices::offer(&arguments).map_or_else(Result::failed, |offer| {
@@ -302,5 +305,21 @@ mod tests {
         let mut toolbox = Toolbox::new(situation, &strangers);
         toolbox.call(&call(HAND_OVER, r#"{"reason":"angry","hours":9999}"#)).await;
         assert_eq!(toolbox.aftermath.hand_over, Some(std::time::Duration::from_secs(7_200)));
+        assert_eq!(toolbox.aftermath.announcement, None, "the business does not want to be told");
+    }
+
+    #[tokio::test]
+    async fn a_hand_over_is_announced_once_with_its_first_reason() {
+        let strangers = Strangers::new(false).expect("a client");
+        let notify = json!({"url": "https://a.example/hook", "secret": "sealed"});
+        let (business, conversation) = (business(json!({"handOver": {"notify": notify}})), conversation());
+        let acted = AtomicBool::new(false);
+        let situation = Situation::of(&business, &conversation, Timestamp::UNIX_EPOCH, &acted);
+        let mut toolbox = Toolbox::new(situation.expect("they belong together"), &strangers);
+        toolbox.hand_over(HandOverReason::Keyword);
+        let announcement = toolbox.aftermath.announcement.clone().expect("announced");
+        assert_eq!(announcement.reason, HandOverReason::Keyword);
+        toolbox.call(&call(HAND_OVER, "{}")).await;
+        assert_eq!(toolbox.aftermath.announcement, Some(announcement));
     }
 }

@@ -148,9 +148,7 @@ impl Operation {
             Self::Resume => Answer::Done(state.resume(now)),
             Self::TakeNotice { length } => Answer::Noticed(state.take_notice(now, *length).map(Box::new)),
             Self::EndNotice { id } => Answer::Done(state.end_notice(id)),
-            Self::PostponeNotice { id, tries, delay } => {
-                Answer::Done(state.postpone_notice(now, id, *tries, *delay))
-            }
+            Self::PostponeNotice { id, tries, delay } => Answer::Done(state.postpone_notice(now, id, *tries, *delay)),
             Self::ReplaceCustomerId(change) => {
                 state.replace_customer_id(change);
                 Answer::Nothing

@@ -12,7 +12,8 @@ use mongodb::bson::{DateTime, Document, doc};
 use shared::ids::SessionId;
 use worker::{
     conversation::{
-        Aftermath, Announcement, BusinessId, CustomerIdChange, HandOverReason, LeaseKey, MailboxItem, MemoryTurn, Speaker,
+        Aftermath, Announcement, BusinessId, CustomerIdChange, HandOverReason, LeaseKey, MailboxItem, MemoryTurn,
+        Speaker,
     },
     message::Sender,
     store::{

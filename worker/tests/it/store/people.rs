@@ -122,11 +122,10 @@ async fn who_resumes_has_the_companion_answer_what_waits_and_what_was_said_is_kn
 async fn conversations_are_listed_by_how_they_stand_and_without_what_was_said() {
     let store = Fresh::prepared("listed").await;
     store.ping().await.expect("the store answers");
-    let talks: Vec<Talk> =
-        [(Some("acme"), "1650555001"), (Some("acme"), "1650555002"), (Some("bolt"), "1650555003")]
-            .into_iter()
-            .map(|(subdomain, phone)| Talk::of(&store, subdomain, phone))
-            .collect();
+    let talks: Vec<Talk> = [(Some("acme"), "1650555001"), (Some("acme"), "1650555002"), (Some("bolt"), "1650555003")]
+        .into_iter()
+        .map(|(subdomain, phone)| Talk::of(&store, subdomain, phone))
+        .collect();
     for (n, talk) in (0..).zip(&talks) {
         talk.receive(&[message(n)]).await;
         tokio::time::sleep(Duration::from_millis(5)).await;

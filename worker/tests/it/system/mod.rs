@@ -19,6 +19,7 @@ mod demo;
 mod fallback;
 mod files;
 mod gathering;
+mod hand_over;
 mod hostile;
 mod identity;
 mod injection;

@@ -7,7 +7,10 @@ use mongodb::bson::{Document, doc};
 use shared::ids::{SessionId, WaId};
 
 use super::{
-    super::{MongoStore, millis, pipeline::{array, is_held, keep}},
+    super::{
+        MongoStore, millis,
+        pipeline::{array, is_held, keep},
+    },
     MEMORY_TURNS,
     chain::Link,
     turn_document, with_time,

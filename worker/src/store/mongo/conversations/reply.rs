@@ -13,9 +13,9 @@ use super::{
         pipeline::{array, is_held, keep, literal, spend_one, take_out, whole, with_part},
         to_bson,
     },
-    MEMORY_TURNS, heeded, held_by,
+    MEMORY_TURNS, heeded, held_by, not_handed_over,
     notices::with_notice,
-    not_handed_over, opted_out, time_left, turn_document, with_time,
+    opted_out, time_left, turn_document, with_time,
 };
 use crate::{
     conversation::{
