@@ -29,7 +29,7 @@ pub struct Aftermath {
     pub limited: Option<Duration>,
     /// That the business is told of it. Beside the hand-over, so that a worker which does not know of it hands over.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub announcement: Option<Announcement>,
+    pub announcement: Option<Box<Announcement>>,
     /// The language that the customer speaks, by ISO 639-1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,

@@ -40,7 +40,7 @@ impl HandOverSettings {
     pub(crate) fn hand_over(&self, aftermath: &mut Aftermath, reason: HandOverReason) {
         aftermath.hand_over = Some(self.hours);
         if self.notify.is_some() {
-            aftermath.announcement.get_or_insert_with(|| Announcement::of(reason));
+            aftermath.announcement.get_or_insert_with(|| Box::new(Announcement::of(reason)));
         }
     }
 }

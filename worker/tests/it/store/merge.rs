@@ -531,7 +531,7 @@ async fn a_notice_of_a_conversation_that_moved_is_delivered_from_the_one_that_go
     pair.old.receive(&[message(1)]).await;
     pair.new.receive(&[message(2)]).await;
     let claim = pair.old.claim().await;
-    let announcement = Some(Announcement { id: "n1".to_owned(), reason: HandOverReason::Tool });
+    let announcement = Some(Box::new(Announcement { id: "n1".to_owned(), reason: HandOverReason::Tool }));
     let aftermath = Aftermath { hand_over: Some(LONG), announcement, ..Aftermath::default() };
     let memory = Memory { aftermath, ..Memory::default() };
     pair.old.settle_and_remember(&claim.lease, &[message(1)], &memory).await.expect("the lease is held");

@@ -15,7 +15,7 @@ use super::*;
 async fn hand_over_with(talk: &Talk, item: &MailboxItem, id: &str) {
     talk.receive(std::slice::from_ref(item)).await;
     let claim = talk.claim_when_free("worker", LONG).await;
-    let announcement = Some(Announcement { id: id.to_owned(), reason: HandOverReason::Keyword });
+    let announcement = Some(Box::new(Announcement { id: id.to_owned(), reason: HandOverReason::Keyword }));
     let aftermath = Aftermath { hand_over: Some(LONG), announcement, ..Aftermath::default() };
     let memory = Memory { aftermath, ..Memory::default() };
     talk.settle_and_remember(&claim.lease, std::slice::from_ref(item), &memory).await.expect("the lease is held");
@@ -35,7 +35,7 @@ async fn a_notice_comes_with_the_hand_over_and_one_of_sixteen_takes_it() {
     let store = Fresh::prepared("notice").await;
     let talk = Talk::new(&store);
     hand_over_with(&talk, &message(1), "$n1").await;
-    assert_eq!(due(&store).await, [talk.session.clone()]);
+    assert_eq!(due(&store).await, std::slice::from_ref(&talk.session));
     let taking = (0..16).map(|_| take(&store, &talk.session, LONG));
     let taken: Vec<NoticeTaken> = futures_util::future::join_all(taking).await.into_iter().flatten().collect();
     let [taken] = taken.as_slice() else { panic!("{taken:?}") };
@@ -76,7 +76,7 @@ async fn a_notice_is_overdue_a_day_after_its_hand_over() {
     let yesterday = DateTime::from_millis((taken.taken_at - hours(25)).as_millisecond());
     let notice = doc! { "id": "n1", "reason": "keyword", "at": yesterday, "tries": 30_i64, "try_at": yesterday };
     store.change("conversations", talk.session.expose(), doc! { "$set": { "notices": [notice] } }).await;
-    assert_eq!(due(&store).await, [talk.session.clone()]);
+    assert_eq!(due(&store).await, std::slice::from_ref(&talk.session));
     let taken = take(&store, &talk.session, LONG).await.expect("due");
     assert!(taken.notice.is_overdue(taken.taken_at) && taken.notice.tries == 31);
 }
