@@ -7,7 +7,7 @@ use rusqlite::{Connection, TransactionBehavior, params};
 use super::row::time;
 
 /// What each version adds to the one before; `user_version` counts those that are there.
-const VERSIONS: &[&str] = &[include_str!("schema/1.sql"), include_str!("schema/2.sql")];
+const VERSIONS: &[&str] = &[include_str!("schema/1.sql")];
 
 /// A closed conversation is kept as long as the transcript tells a redelivery.
 const CLOSED_KEPT_DAYS: i64 = 90;

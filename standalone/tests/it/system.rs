@@ -135,7 +135,10 @@ async fn a_ban_and_a_stop_are_respected_here_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_takes_over_writes_and_gives_back_while_it_runs() {
     let installed = installed().await;
-    installed.ai.on_chat(|request| ChatReply::text(format!("I have read {}", request.body)));
+    installed.ai.on_chat(|request| match request.body.to_string().contains("Mia here") {
+        true => ChatReply::text("Mia has told you"),
+        false => ChatReply::text("Hello"),
+    });
     installed.write(&acme(), &ana(), "Hello").await;
     installed.received(&acme(), &ana(), 1).await;
     let printed = |arguments: &[&str]| {
@@ -153,7 +156,7 @@ async fn a_person_takes_over_writes_and_gives_back_while_it_runs() {
     assert!(printed(&["show", &session, "--texts"]).contains("person: Mia here"));
     printed(&["resume", &session]);
     installed.write(&acme(), &ana(), "Thanks").await;
-    assert!(installed.received(&acme(), &ana(), 3).await[2].contains("Mia here"));
+    assert_eq!(installed.received(&acme(), &ana(), 3).await[2], "Mia has told you");
     printed(&["hand-over", &session, "--hours", "1"]);
     assert_eq!(printed(&["list", "--handed-over", "--json"]).lines().count(), 1);
 }

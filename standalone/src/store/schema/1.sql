@@ -14,6 +14,8 @@ CREATE TABLE conversations (
     merge_try_at INTEGER AS (CAST(round(unixepoch(document ->> '$.merge.try_at', 'subsec') * 1000) AS INTEGER)),
     merged_into TEXT AS (document ->> '$.merged_into'),
     forgotten_at INTEGER AS (CAST(round(unixepoch(document ->> '$.forgotten_at', 'subsec') * 1000) AS INTEGER)),
+    -- When the next notice is due is looked up in the document: few have any.
+    has_notices INTEGER AS (json_array_length(document, '$.notices') > 0),
     look_after_at INTEGER AS (CAST(round(unixepoch(document ->> '$.look_after_at', 'subsec') * 1000) AS INTEGER))
 ) WITHOUT ROWID;
 CREATE INDEX conversations_due ON conversations (due_at, subdomain) WHERE due_at IS NOT NULL;
@@ -23,6 +25,7 @@ CREATE INDEX conversations_merging ON conversations (merge_try_at) WHERE merge_i
 CREATE INDEX conversations_to_merge ON conversations (merge_into) WHERE merge_into IS NOT NULL;
 CREATE INDEX conversations_merged ON conversations (merged_into) WHERE merged_into IS NOT NULL;
 CREATE INDEX conversations_forgotten ON conversations (forgotten_at) WHERE forgotten_at IS NOT NULL;
+CREATE INDEX conversations_noticed ON conversations (business_id) WHERE has_notices;
 CREATE INDEX conversations_closed ON conversations (look_after_at) WHERE look_after_at IS NOT NULL;
 
 CREATE TABLE businesses (
@@ -80,6 +83,7 @@ CREATE TABLE account_events (
     expire_at TEXT AS (document ->> '$.expire_at')
 ) WITHOUT ROWID;
 CREATE INDEX account_events_number ON account_events (phone_number_id, waba_id);
+CREATE INDEX account_events_account ON account_events (waba_id, document ->> '$.received_at');
 CREATE INDEX account_events_expired ON account_events (expire_at);
 
 CREATE TABLE knowledge (
@@ -100,3 +104,8 @@ CREATE TABLE usage (
     expire_at TEXT AS (document ->> '$.expire_at')
 ) WITHOUT ROWID;
 CREATE INDEX usage_expired ON usage (expire_at);
+
+CREATE TABLE account_standing (
+    id TEXT PRIMARY KEY NOT NULL,
+    document TEXT NOT NULL
+) WITHOUT ROWID;

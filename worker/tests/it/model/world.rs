@@ -640,12 +640,13 @@ impl World {
         for (id, reason) in &self.letters {
             scenario = scenario.excusing(Subject::Id(id.expose().to_owned()), *reason);
         }
-        // A wish that killed its workers is in an operator's hands.
-        if self.drafts.iter().all(|draft| draft.asks.is_none() || !self.letters.contains_key(&draft.item.id)) {
-            let opted_out = self.state.as_ref().is_some_and(|state| state.opted_out_at.is_some());
-            for silent in self.silent(opted_out)? {
-                scenario = scenario.allowing("silence").excusing(Subject::Id(silent.expose().to_owned()), "silence");
-            }
+        // A wish that killed its workers is in an operator's hands, and with it what was to follow from it.
+        if self.drafts.iter().any(|draft| draft.asks.is_some() && self.letters.contains_key(&draft.item.id)) {
+            return Ok(());
+        }
+        let opted_out = self.state.as_ref().is_some_and(|state| state.opted_out_at.is_some());
+        for silent in self.silent(opted_out)? {
+            scenario = scenario.allowing("silence").excusing(Subject::Id(silent.expose().to_owned()), "silence");
         }
         let report: Report = checker::judge(&self.record.entries, &scenario);
         report.verdict()?;

@@ -173,13 +173,16 @@ async fn every_secret_is_found_where_it_stands_and_replaced_only_while_it_does()
     let mut found = store.stored_secrets().await.expect("the store answers");
     found.sort_by_key(|secret| (secret.business.0.clone(), secret.place.to_string()));
     let seen: Vec<_> = found.iter().map(|s| (s.business.0.as_str(), s.place, s.value.expose_secret())).collect();
-    assert_eq!(seen, [
-        ("acme", SecretPlace::ToolHeader(0), "h0"),
-        ("acme", SecretPlace::ToolHeader(2), " h2 "),
-        ("acme", SecretPlace::AccessToken, "67"),
-        ("acme", SecretPlace::RefreshToken, "68"),
-        ("bare", SecretPlace::ToolHeader(0), "h"),
-    ]);
+    assert_eq!(
+        seen,
+        [
+            ("acme", SecretPlace::ToolHeader(0), "h0"),
+            ("acme", SecretPlace::ToolHeader(2), " h2 "),
+            ("acme", SecretPlace::AccessToken, "67"),
+            ("acme", SecretPlace::RefreshToken, "68"),
+            ("bare", SecretPlace::ToolHeader(0), "h"),
+        ]
+    );
     assert_eq!((found[0].subdomain.as_deref(), found[4].subdomain.as_deref()), (Some("acme"), None));
     let replace = async |secret: &StoredSecret| store.replace_secret(secret, "new").await.expect("the store answers");
     for secret in &found {

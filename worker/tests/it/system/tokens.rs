@@ -264,9 +264,8 @@ async fn rotation_of_the_encryption_secret_under_traffic_loses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rotation_encrypts_every_secret_anew_and_names_what_it_cannot() {
     let system = System::start(Options { workers: 0, ..Options::default() }).await;
-    let of = |secret: &str| {
-        TokenCipher::new(&EncryptionSettings { current: SecretString::from(secret), previous: None })
-    };
+    let of =
+        |secret: &str| TokenCipher::new(&EncryptionSettings { current: SecretString::from(secret), previous: None });
     let header = SecretString::from("Bearer PLAIN of a tool");
     let tool = doc! { "name": "t", "header": { "name": "Authorization", "value": cipher().encrypt(&header) } };
     let set = doc! { "whatsappRefreshToken": cipher().encrypt(&acme().token), "companion": { "tools": [tool] } };
