@@ -20,6 +20,7 @@ pub(super) enum Endpoint {
     Transcription,
     Speech,
     Models,
+    Voice,
     Unknown,
 }
 
@@ -30,6 +31,7 @@ impl Endpoint {
             "POST" if path.ends_with("/audio/transcriptions") => Self::Transcription,
             "POST" if path.contains(SPEECH) => Self::Speech,
             "GET" if path.ends_with("/models") => Self::Models,
+            "GET" if path.contains(VOICES) => Self::Voice,
             _ => Self::Unknown,
         }
     }
@@ -40,7 +42,7 @@ impl Endpoint {
             Self::Chat => Some(AiCall::Chat),
             Self::Transcription => Some(AiCall::Transcription),
             Self::Speech => Some(AiCall::Speech),
-            Self::Models | Self::Unknown => None,
+            Self::Models | Self::Voice | Self::Unknown => None,
         }
     }
 
@@ -50,12 +52,14 @@ impl Endpoint {
             Self::Transcription => "transcription".to_owned(),
             Self::Speech => "speech".to_owned(),
             Self::Models => "models".to_owned(),
+            Self::Voice => "voice".to_owned(),
             Self::Unknown => path.to_owned(),
         }
     }
 }
 
 const SPEECH: &str = "/text-to-speech/";
+const VOICES: &str = "/voices/";
 
 /// The key, as OpenAI (`Authorization: Bearer`) or ElevenLabs (`xi-api-key`) takes it.
 pub(super) fn key(headers: &HeaderMap) -> Option<&str> {
@@ -68,10 +72,15 @@ pub(super) async fn read_body(parts: &Parts, bytes: &Bytes, endpoint: Endpoint) 
     match endpoint {
         Endpoint::Transcription => read_form(parts, bytes).await,
         Endpoint::Speech => (read_speech(parts, bytes), Bytes::new()),
+        Endpoint::Voice => (read_voice(parts), Bytes::new()),
         Endpoint::Chat | Endpoint::Models | Endpoint::Unknown => {
             (serde_json::from_slice(bytes).unwrap_or(Value::Null), Bytes::new())
         }
     }
+}
+
+fn read_voice(parts: &Parts) -> Value {
+    json!({"voice_id": parts.uri.path().split_once(VOICES).map(|(_, id)| id)})
 }
 
 fn read_speech(parts: &Parts, bytes: &Bytes) -> Value {

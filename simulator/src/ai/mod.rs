@@ -99,6 +99,8 @@ struct State {
     transcribe: RwLock<Transcribe>,
     speak: RwLock<Speak>,
     models: RwLock<Vec<String>>,
+    /// The voices that there are; none for any.
+    voices: RwLock<Option<Vec<String>>>,
     refuses_unknown_models: AtomicBool,
     keys: RwLock<HashMap<String, String>>,
     requests: AtomicU64,
@@ -121,6 +123,7 @@ impl Ai {
         let addr = options.addr;
         let state = Arc::new(State {
             models: RwLock::new(options.models.clone()),
+            voices: RwLock::default(),
             options,
             chat: RwLock::new(Arc::new(chat::echo)),
             transcribe: RwLock::new(Arc::new(move |_| ChatReply::Text(transcript.clone()))),
@@ -183,6 +186,12 @@ impl Ai {
         *self.state.models.write().expect("no code panics while it holds this lock") = models;
     }
 
+    /// From now on exactly these voices are there; before that, every one.
+    pub fn serve_voices<V: Into<String>>(&self, voices: impl IntoIterator<Item = V>) {
+        let voices = voices.into_iter().map(Into::into).collect();
+        *self.state.voices.write().expect("no code panics while it holds this lock") = Some(voices);
+    }
+
     /// Whether a chat or a transcription with a model that is not served is refused with 404, `model_not_found`. At
     /// first it is not.
     pub fn refuse_unknown_models(&self, refuse: bool) {
@@ -212,6 +221,11 @@ impl State {
 
     fn models(&self) -> Vec<String> {
         self.models.read().expect("no code panics while it holds this lock").clone()
+    }
+
+    fn has_voice(&self, id: &str) -> bool {
+        let voices = self.voices.read().expect("no code panics while it holds this lock");
+        voices.as_ref().is_none_or(|voices| voices.iter().any(|voice| voice == id))
     }
 
     /// Whether a request for this model is refused.

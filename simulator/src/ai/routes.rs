@@ -100,7 +100,11 @@ async fn handle(state: Arc<State>, request: Request) -> Response {
     }));
     let mut pending = Pending { journal, request: joined, began, text: None, answered: false };
     if credential.owner().is_none() && !state.is_open() {
-        let refusal = if endpoint == Endpoint::Speech { speech_error(401) } else { error(401, "Invalid API Key") };
+        let refusal = if matches!(endpoint, Endpoint::Speech | Endpoint::Voice) {
+            speech_error(401)
+        } else {
+            error(401, "Invalid API Key")
+        };
         return pending.answer(refusal);
     }
     let number = state.requests.fetch_add(1, Ordering::Relaxed);
@@ -132,6 +136,7 @@ async fn respond(
         Endpoint::Transcription => transcription(state, request, file, fault.as_ref(), pending).await,
         Endpoint::Speech => speech(state, request, fault.as_ref(), pending).await,
         Endpoint::Models => Json(json!({"object": "list", "data": models(state)})).into_response(),
+        Endpoint::Voice => voice(state, &request.body),
         Endpoint::Unknown => error(404, "Unknown request URL"),
     }
 }
@@ -169,6 +174,15 @@ async fn speech(state: &State, request: ChatRequest, fault: Option<&AiFault>, pe
     let responder = state.speak.read().expect("no code panics while it holds this lock").clone();
     let reply = fault.and_then(AiFault::instead_of_speech).unwrap_or_else(|| responder(&request));
     speak(reply, |mime_type, bytes| pending.spoken(mime_type, bytes)).await
+}
+
+fn voice(state: &State, asked: &Value) -> Response {
+    let id = asked.get("voice_id").and_then(Value::as_str).unwrap_or_default();
+    if state.has_voice(id) {
+        Json(json!({"voice_id": id, "name": "Simulated", "category": "premade"})).into_response()
+    } else {
+        speech_error(404)
+    }
 }
 
 /// What is wrong with a request that no provider would take.

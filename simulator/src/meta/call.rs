@@ -8,6 +8,8 @@ use axum::{
     http::{Method, Uri, header, request::Parts},
 };
 
+use super::tokens::{MANAGEMENT, MESSAGING};
+
 /// A request with its body.
 #[derive(Debug)]
 pub(super) struct Request {
@@ -32,6 +34,12 @@ pub(super) enum Target {
     Download(String),
     ExchangeToken,
     DebugToken,
+    /// The numbers of an account.
+    Numbers(String),
+    /// The apps that get an account's webhooks.
+    Subscriptions(String),
+    /// The wish to be one of them.
+    Subscribe(String),
     Unknown,
 }
 
@@ -71,6 +79,9 @@ impl Target {
             ("GET" | "POST", ["oauth", "access_token"]) => Self::ExchangeToken,
             ("GET", ["debug_token"]) => Self::DebugToken,
             ("GET", ["media-download", id]) => Self::Download(own(id)),
+            ("GET", [id, "phone_numbers"]) => Self::Numbers(own(id)),
+            ("GET", [id, "subscribed_apps"]) => Self::Subscriptions(own(id)),
+            ("POST", [id, "subscribed_apps"]) => Self::Subscribe(own(id)),
             ("GET", [id]) => Self::Node(own(id)),
             ("DELETE", [id]) => Self::Delete(own(id)),
             _ => Self::Unknown,
@@ -82,6 +93,7 @@ impl Target {
         match self {
             Self::Node(id) | Self::Delete(id) | Self::Download(id) => Some(id),
             Self::Messages(_) | Self::Upload(_) => None,
+            Self::Numbers(_) | Self::Subscriptions(_) | Self::Subscribe(_) => None,
             Self::ExchangeToken | Self::DebugToken | Self::Unknown => None,
         }
     }
@@ -90,6 +102,29 @@ impl Target {
     pub(super) fn phone_number_id(&self) -> Option<&str> {
         match self {
             Self::Messages(id) | Self::Upload(id) => Some(id),
+            Self::Node(_) | Self::Delete(_) | Self::Download(_) => None,
+            Self::Numbers(_) | Self::Subscriptions(_) | Self::Subscribe(_) => None,
+            Self::ExchangeToken | Self::DebugToken | Self::Unknown => None,
+        }
+    }
+}
+
+impl Target {
+    /// The account, where the URL names one.
+    pub(super) fn waba_id(&self) -> Option<&str> {
+        match self {
+            Self::Numbers(id) | Self::Subscriptions(id) | Self::Subscribe(id) => Some(id),
+            Self::Messages(_) | Self::Upload(_) => None,
+            Self::Node(_) | Self::Delete(_) | Self::Download(_) => None,
+            Self::ExchangeToken | Self::DebugToken | Self::Unknown => None,
+        }
+    }
+
+    /// What a token must be allowed for it, besides being one.
+    pub(super) fn scope(&self) -> Option<&'static str> {
+        match self {
+            Self::Messages(_) | Self::Upload(_) => Some(MESSAGING),
+            Self::Numbers(_) | Self::Subscriptions(_) | Self::Subscribe(_) => Some(MANAGEMENT),
             Self::Node(_) | Self::Delete(_) | Self::Download(_) => None,
             Self::ExchangeToken | Self::DebugToken | Self::Unknown => None,
         }

@@ -122,6 +122,10 @@ impl State {
                 json!({"id": id, "display_phone_number": business.display_number, "verified_name": business.name});
             return Ok(Answer::Json(number));
         }
+        if let Some(owner) = self.registry.of_account(id).pop() {
+            self.owned_by(&owner.phone_number_id, who).ok_or_else(|| unsupported(id))?;
+            return Ok(Answer::Json(json!({"id": id, "name": owner.name})));
+        }
         if self.options.open && self.media.get(id).is_none() {
             return Ok(Answer::Json(json!({"id": id, "display_phone_number": id, "verified_name": "anybody"})));
         }

@@ -7,6 +7,7 @@
 //!
 //! A client that goes away does not undo its request: what has arrived is decided and recorded, as at Meta.
 
+mod account;
 mod attachment;
 mod business;
 mod call;
@@ -198,6 +199,23 @@ impl Meta {
     /// Makes a token invalid, so that Meta answers 190.
     pub fn revoke(&self, token: &SecretString) {
         self.state.registry.revoke(token);
+    }
+
+    /// Ends a token at that time, which may have passed.
+    pub fn expire(&self, token: &SecretString, at: jiff::Timestamp) {
+        self.state.registry.change(token, |grant| grant.expires_at = Some(at.as_second()));
+    }
+
+    /// Leaves a token these scopes only.
+    pub fn limit(&self, token: &SecretString, scopes: &[&str]) {
+        let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+        self.state.registry.change(token, |grant| grant.scopes = scopes);
+    }
+
+    /// Takes the app's subscription to an account away, until somebody asks for it again. Webhooks are sent all the
+    /// same: who sends one wants it to arrive.
+    pub fn unsubscribe(&self, waba_id: &str) {
+        self.state.registry.unsubscribe(waba_id);
     }
 
     /// Links a customer's phone number and user id, so that statuses name both.

@@ -1,13 +1,13 @@
 //! Who is known: numbers, whose token is whose, which customers have both a phone number and a user id.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Business, MetaOptions};
+use super::{Business, MetaOptions, tokens::SCOPES};
 use crate::{Customer, Sender, journal::Credential};
 
 /// One sender for each app, by app id; under the empty id one that does not sign.
@@ -19,6 +19,19 @@ pub(super) struct Grant {
     pub(super) owner: String,
     /// Seconds since the Unix epoch; none where it never expires.
     pub(super) expires_at: Option<i64>,
+    /// What its owner may do with it.
+    pub(super) scopes: Vec<String>,
+}
+
+impl Grant {
+    /// A token that may do everything.
+    pub(super) fn whole(owner: &str, expires_at: Option<i64>) -> Self {
+        Self { owner: owner.to_owned(), expires_at, scopes: SCOPES.map(str::to_owned).to_vec() }
+    }
+
+    pub(super) fn has_expired(&self) -> bool {
+        self.expires_at.is_some_and(|at| at <= jiff::Timestamp::now().as_second())
+    }
 }
 
 #[derive(Debug)]
@@ -32,6 +45,8 @@ struct Known {
     businesses: HashMap<String, Business>,
     tokens: HashMap<String, Grant>,
     user_ids: HashMap<String, String>,
+    /// Accounts whose webhooks go nowhere.
+    unsubscribed: HashSet<String>,
 }
 
 pub(super) fn senders(url: &str, options: &MetaOptions) -> Senders {
@@ -53,8 +68,14 @@ impl Registry {
     }
 
     pub(super) fn grant(&self, owner: &str, token: &SecretString, expires_at: Option<i64>) {
-        let grant = Grant { owner: owner.to_owned(), expires_at };
-        self.write().tokens.insert(token.expose_secret().to_owned(), grant);
+        self.write().tokens.insert(token.expose_secret().to_owned(), Grant::whole(owner, expires_at));
+    }
+
+    /// Changes what is known of a token; nothing, where none is.
+    pub(super) fn change(&self, token: &SecretString, change: impl FnOnce(&mut Grant)) {
+        if let Some(grant) = self.write().tokens.get_mut(token.expose_secret()) {
+            change(grant);
+        }
     }
 
     pub(super) fn revoke(&self, token: &SecretString) {
@@ -74,6 +95,26 @@ impl Registry {
     /// Any number of the business of this name.
     pub(super) fn business_named(&self, name: &str) -> Option<Business> {
         self.read().businesses.values().find(|business| business.name == name).cloned()
+    }
+
+    /// The numbers of an account, by their ids.
+    pub(super) fn of_account(&self, waba_id: &str) -> Vec<Business> {
+        let known = self.read();
+        let mut numbers: Vec<_> = known.businesses.values().filter(|one| one.waba_id == waba_id).cloned().collect();
+        numbers.sort_by(|one, other| one.phone_number_id.cmp(&other.phone_number_id));
+        numbers
+    }
+
+    pub(super) fn is_subscribed(&self, waba_id: &str) -> bool {
+        !self.read().unsubscribed.contains(waba_id)
+    }
+
+    pub(super) fn subscribe(&self, waba_id: &str) {
+        self.write().unsubscribed.remove(waba_id);
+    }
+
+    pub(super) fn unsubscribe(&self, waba_id: &str) {
+        self.write().unsubscribed.insert(waba_id.to_owned());
     }
 
     /// What a token is good for; none once it has ended.

@@ -18,6 +18,7 @@ use sha2::Sha256;
 use super::{
     Attempt, Call, Fault, Refusal, State,
     call::{Request, Target},
+    tokens::HAS_EXPIRED,
 };
 use crate::{
     journal::{Credential, Event, GraphAnswer, GraphRequest},
@@ -133,6 +134,9 @@ impl State {
             Target::Download(id) => self.download(id, who),
             Target::ExchangeToken => self.exchange_token(request),
             Target::DebugToken => self.debug_token(request),
+            Target::Numbers(id) => Ok(self.numbers(id)),
+            Target::Subscriptions(id) => Ok(self.subscriptions(id)),
+            Target::Subscribe(id) => Ok(self.subscribe(id)),
             Target::Messages(_) | Target::Unknown => Err(unsupported(&request.path())),
         };
         done.unwrap_or_else(Answer::Refused)
@@ -150,7 +154,7 @@ impl State {
             Target::Download(_) => Call::Download,
             Target::Delete(_) => Call::DeleteMedia,
             Target::ExchangeToken | Target::DebugToken => Call::Token,
-            Target::Unknown => Call::Other,
+            Target::Numbers(_) | Target::Subscriptions(_) | Target::Subscribe(_) | Target::Unknown => Call::Other,
         };
         let recipient = text("to").map(|to| to.trim_start_matches('+')).or(text("recipient"));
         Attempt {
@@ -197,7 +201,28 @@ impl State {
             Credential::Of(name) if owner.as_ref().is_some_and(|owner| owner != name) => {
                 Err(Refusal::code(190).details("The token belongs to another business."))
             }
-            Credential::Of(_) => Ok(()),
+            Credential::Of(name) => self.allowed(request, name),
+        }
+    }
+
+    /// Whether the token still counts, and is one for this.
+    fn allowed(&self, request: &Request, owner: &str) -> Result<(), Refusal> {
+        if let Some(id) = request.target.waba_id()
+            && !self.registry.of_account(id).iter().any(|business| business.name == owner)
+        {
+            return Err(unsupported(id));
+        }
+        let Some(grant) = request.token.as_deref().and_then(|token| self.registry.grant_of(token)) else {
+            return Ok(());
+        };
+        if grant.has_expired() {
+            return Err(Refusal::code(190).subcode(463).message(HAS_EXPIRED));
+        }
+        match request.target.scope() {
+            Some(scope) if !grant.scopes.iter().any(|granted| granted == scope) => {
+                Err(Refusal::code(200).message(format!("Requires {scope} permission to manage the object")))
+            }
+            Some(_) | None => Ok(()),
         }
     }
 

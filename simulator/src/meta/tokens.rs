@@ -11,6 +11,14 @@ use subtle::ConstantTimeEq;
 
 use super::{App, Refusal, State, call::Request, registry::Grant, routes::Answer};
 
+/// What managing an account takes.
+pub(super) const MANAGEMENT: &str = "whatsapp_business_management";
+/// What sending takes.
+pub(super) const MESSAGING: &str = "whatsapp_business_messaging";
+/// What a whole token may do.
+pub(super) const SCOPES: [&str; 2] = [MANAGEMENT, MESSAGING];
+
+pub(super) const HAS_EXPIRED: &str = "Error validating access token: Session has expired.";
 /// 60 days, as in Meta's sample.
 pub(super) const LIFETIME: Duration = Duration::from_secs(5_183_944);
 
@@ -51,24 +59,28 @@ impl State {
             return Ok(Answer::Json(json!({"data": {"is_valid": false, "error": error, "scopes": []}})));
         };
         let business = self.registry.business_named(&grant.owner);
-        let scopes = ["whatsapp_business_management", "whatsapp_business_messaging"];
+        let scopes = &grant.scopes;
         let target = business.as_ref().map_or(Value::Null, |business| json!([business.waba_id]));
-        Ok(Answer::Json(json!({"data": {
+        let mut answer = json!({"data": {
             "app_id": self.app(business.as_ref()).map_or("0", |app| &app.id),
             "type": "SYSTEM_USER",
             "application": "Simulator",
             "data_access_expires_at": 0,
             "expires_at": grant.expires_at.unwrap_or(0),
-            "is_valid": true,
+            "is_valid": !grant.has_expired(),
             "scopes": scopes,
-            "granular_scopes": scopes.map(|scope| json!({"scope": scope, "target_ids": target})),
+            "granular_scopes": scopes.iter().map(|scope| json!({"scope": scope, "target_ids": target})).collect::<Vec<_>>(),
             "user_id": "100000000000001",
-        }})))
+        }});
+        if let Some(data) = answer.pointer_mut("/data").and_then(Value::as_object_mut).filter(|_| grant.has_expired()) {
+            data.insert("error".to_owned(), json!({"code": 190, "subcode": 463, "message": HAS_EXPIRED}));
+        }
+        Ok(Answer::Json(answer))
     }
 
     /// What a token is good for; in open mode any is good.
     fn known(&self, token: &str) -> Option<Grant> {
-        let anybody = self.options.open.then(|| Grant { owner: "anybody".to_owned(), expires_at: None });
+        let anybody = self.options.open.then(|| Grant::whole("anybody", None));
         self.registry.grant_of(token).or(anybody)
     }
 

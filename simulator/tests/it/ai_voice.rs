@@ -153,3 +153,18 @@ async fn a_text_that_nobody_waits_to_hear_is_recorded_as_such() {
     let answer = ai.journal().wait_for(|journal| journal.ai_answers().pop(), SOON).await.expect("recorded");
     assert!(answer.abandoned && ai.journal().speeches().is_empty());
 }
+
+#[tokio::test]
+async fn every_voice_is_there_until_some_are_named() {
+    let ai = Ai::start(AiOptions::default()).await.expect("a free port");
+    let ask = async |id: &str| {
+        let request = client().get(format!("{}/v1/voices/{id}", ai.speech_url())).header("xi-api-key", "any");
+        let answer = request.send().await.expect("an answer");
+        (answer.status().as_u16(), answer.json::<serde_json::Value>().await.expect("JSON"))
+    };
+    assert_eq!(ask("lina").await.1["voice_id"], "lina");
+    ai.serve_voices(["omar"]);
+    let (status, answer) = ask("lina").await;
+    assert_eq!((status, &answer["detail"]["status"]), (404, &serde_json::json!("voice_not_found")));
+    assert_eq!(ask("omar").await.0, 200);
+}

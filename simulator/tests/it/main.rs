@@ -2,6 +2,7 @@
 
 #![allow(clippy::indexing_slicing, reason = "a panic is how a test fails")]
 
+mod account;
 mod ai;
 mod ai_faults;
 mod ai_voice;
