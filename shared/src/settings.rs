@@ -69,6 +69,13 @@ impl fmt::Display for Problems {
     }
 }
 
+impl Problems {
+    /// Each problem: the variable's name, and what completes a sentence that begins with it.
+    pub fn list(&self) -> &[(String, String)] {
+        &self.0
+    }
+}
+
 /// Reads variables and collects what is wrong with them.
 #[derive(Debug)]
 pub struct Reader {

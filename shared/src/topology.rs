@@ -13,6 +13,8 @@ use lapin::{
 };
 use sha2::{Digest, Sha256};
 
+use crate::broker::QueueRole;
+
 /// Queues for statuses, apart from the messages so that a backlog of those never delays the evidence that a
 /// send happened.
 pub const STATUS_PARTITIONS: u16 = 4;
@@ -110,25 +112,19 @@ impl Topology {
         }
 
         let dead = self.dead_queue();
-        self.declare_queue(channel, &dead, quorum_arguments(NO_DELIVERY_LIMIT)).await?;
+        self.declare_queue(channel, &dead, QueueRole::Dead).await?;
         bind(channel, &dead, &dead, "").await?;
 
-        let in_order = || {
-            let mut arguments = self.with_dead_letters(quorum_arguments(DELIVERY_LIMIT));
-            arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
-            arguments
-        };
-        self.declare_queue(channel, &self.unrouted(), in_order()).await?;
+        self.declare_queue(channel, &self.unrouted(), QueueRole::Inbound).await?;
         bind(channel, &self.unrouted(), &self.unrouted(), "").await?;
         for i in 0..self.partitions {
             let queue = self.inbound_queue(i);
-            self.declare_queue(channel, &queue, in_order()).await?;
+            self.declare_queue(channel, &queue, QueueRole::Inbound).await?;
             bind(channel, &queue, &self.exchange(Exchange::Inbound), &format!("{i}.*")).await?;
         }
         for i in 0..STATUS_PARTITIONS {
             let queue = self.status_queue(i);
-            let arguments = self.with_dead_letters(quorum_arguments(DELIVERY_LIMIT));
-            self.declare_queue(channel, &queue, arguments).await?;
+            self.declare_queue(channel, &queue, QueueRole::Status).await?;
             bind(channel, &queue, &self.exchange(Exchange::Status), &format!("{i}.*")).await?;
         }
         Ok(())
@@ -149,7 +145,17 @@ impl Topology {
         channel.exchange_declare(name.into(), kind, options, arguments).await
     }
 
-    async fn declare_queue(&self, channel: &Channel, name: &str, arguments: FieldTable) -> lapin::Result<()> {
+    /// Declares one queue. Where it is there with other arguments, RabbitMQ closes the channel with 406.
+    pub(crate) async fn declare_queue(&self, channel: &Channel, name: &str, role: QueueRole) -> lapin::Result<()> {
+        let arguments = match role {
+            QueueRole::Inbound => {
+                let mut arguments = self.with_dead_letters(quorum_arguments(DELIVERY_LIMIT));
+                arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
+                arguments
+            }
+            QueueRole::Status => self.with_dead_letters(quorum_arguments(DELIVERY_LIMIT)),
+            QueueRole::Dead => quorum_arguments(NO_DELIVERY_LIMIT),
+        };
         channel.queue_declare(name.into(), QueueDeclareOptions::durable(), arguments).await?;
         Ok(())
     }

@@ -41,7 +41,7 @@ pub fn is_valid_url(url: &SecretString) -> bool {
     parse(url, HEARTBEAT).is_ok()
 }
 
-fn parse(url: &SecretString, heartbeat: Duration) -> Result<AMQPUri, ConnectError> {
+pub(super) fn parse(url: &SecretString, heartbeat: Duration) -> Result<AMQPUri, ConnectError> {
     let mut uri: AMQPUri = url.expose_secret().parse().map_err(|_| ConnectError::Url)?;
     // A bare slash at the end names the virtual host "" by the letter; everybody who writes it means "/".
     if uri.vhost.is_empty() {

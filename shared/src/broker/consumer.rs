@@ -25,6 +25,7 @@ use tokio_util::{
 
 use super::{
     connection::{ConnectError, Link, connect},
+    inspection::is_probe,
     publisher::PREPARE_TIMEOUT,
 };
 use crate::{
@@ -303,7 +304,7 @@ impl Consumer {
     }
 }
 
-fn sources(topology: &Topology, former: Vec<String>) -> Vec<Source> {
+pub(super) fn sources(topology: &Topology, former: Vec<String>) -> Vec<Source> {
     let inbound = (0..topology.partitions()).map(|i| topology.inbound_queue(i));
     let source = |queue, role| Source { queue, role, is_unrouted: false };
     let inbound = inbound.chain(former).map(|queue| source(queue, QueueRole::Inbound));
@@ -314,7 +315,7 @@ fn sources(topology: &Topology, former: Vec<String>) -> Vec<Source> {
 }
 
 /// The queues that an installation with more partitions left behind: they must be emptied.
-async fn former_partitions(topology: &Topology, connection: &Connection) -> lapin::Result<Vec<String>> {
+pub(super) async fn former_partitions(topology: &Topology, connection: &Connection) -> lapin::Result<Vec<String>> {
     let mut found = Vec::new();
     loop {
         // A passive declaration that finds nothing closes its channel, so each gets one to throw away.
@@ -368,6 +369,10 @@ async fn consume<H, F>(
                             _counted: counted.token(),
                             _status: status.as_ref().map(TaskTracker::token),
                         };
+                        if is_probe(&delivery) {
+                            received(source.clone(), delivery, unsettled).settle(Settlement::Acknowledge).await;
+                            continue;
+                        }
                         // A handler that waits holds its delivery; on a failed link that is of no use.
                         tokio::select! {
                             () = handle(received(source.clone(), delivery, unsettled)) => {}

@@ -8,7 +8,9 @@
 mod connection;
 mod publisher;
 mod consumer;
+mod inspection;
 
 pub use connection::{HEARTBEAT, is_valid_url};
 pub use consumer::{Consumer, Delivery, QueueRole, Settlement, Source, StatusesDrained};
+pub use inspection::{Inspection, QueueState, inspect};
 pub use publisher::{Outgoing, PublishError, Publisher};

@@ -114,10 +114,26 @@ fn put(connection: &Connection, subdomain: &str, fields: Map<String, Value>, now
             ("whatsappTokenExpiresAt", Some(time)) => json!({ "$date": time.to_string() }),
             _ => value,
         };
-        document.insert(name, value);
+        insert(&mut document, &name, value);
     }
     BUSINESSES.put(connection, &id, &document)?;
     Ok(is_new)
+}
+
+/// Sets a field by its path. An object on the way that is not there is begun.
+fn insert(fields: &mut Row, path: &str, value: Value) {
+    match path.split_once('.') {
+        None => drop(fields.insert(path.to_owned(), value)),
+        Some((first, rest)) => {
+            let inner = fields.entry(first).or_insert_with(|| json!({}));
+            if !inner.is_object() {
+                *inner = json!({});
+            }
+            if let Value::Object(inner) = inner {
+                insert(inner, rest, value);
+            }
+        }
+    }
 }
 
 /// An id such as the back end's: the second, and what nobody else has.

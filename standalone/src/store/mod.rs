@@ -18,6 +18,7 @@ mod forgetting;
 mod identities;
 mod businesses;
 mod tokens;
+mod condition;
 mod events;
 mod accounts;
 mod transcript;

@@ -105,6 +105,12 @@ impl TokenCipher {
         if is_header(given) { Ok(Some(self.encrypt(given))) } else { Err(TokenError::NotAToken) }
     }
 
+    /// Whether a stored token decrypts, but only by the secret from before a rotation.
+    pub(crate) fn needs_previous(&self, stored: &SecretString) -> bool {
+        let current = Self { current: self.current.clone(), previous: None };
+        self.decrypt(stored).is_ok() && current.decrypt(stored).is_err()
+    }
+
     /// A stored value encrypted anew, or none where the current secret encrypted it. What it holds is not judged.
     ///
     /// # Errors
@@ -240,6 +246,9 @@ mod tests {
     fn the_previous_secret_still_decrypts() {
         assert!(cipher("new", Some("guide-secret")).decrypt(&hex_of_text()).is_ok());
         assert_eq!(cipher("new", None).decrypt(&hex_of_text()).expect_err("wrong"), TokenError::WrongSecret);
+        assert!(cipher("new", Some("guide-secret")).needs_previous(&hex_of_text()));
+        assert!(!cipher("guide-secret", Some("older")).needs_previous(&hex_of_text()));
+        assert!(!cipher("new", Some("older")).needs_previous(&hex_of_text()), "it does not decrypt at all");
     }
 
     #[test]

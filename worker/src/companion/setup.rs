@@ -5,7 +5,7 @@ use reqwest::Client;
 use super::{
     Companion, Strangers,
     knowledge::Knowledge,
-    provider::{Ai, AiError, Endpoint, Provider, Speaker, Transcriber, served_models},
+    provider::{Ai, AiError, Endpoint, Provider, Served, Speaker, Transcriber, served_models},
 };
 use crate::settings::AiSettings;
 
@@ -37,6 +37,14 @@ impl Companion {
 impl AiSettings {
     fn provider(&self, client: &Client) -> Provider {
         Provider::new(client.clone(), self.base_url.clone(), self.key.clone())
+    }
+
+    /// The models that the first provider serves, for businesses that name one of their own.
+    ///
+    /// # Errors
+    /// [`AiError`].
+    pub async fn served_models(&self, client: &Client) -> Result<Served, AiError> {
+        served_models(&self.provider(client)).await
     }
 
     /// The model of speech, if there is one.

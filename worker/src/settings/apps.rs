@@ -3,7 +3,7 @@
 //! Their secrets are those that ingest verifies webhooks with, in the same variable. One that stands without an app id is
 //! `META_APP_ID`'s; where there is no such variable either, it is of no use here.
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use shared::settings::{Reader, app_secrets};
 
 /// A Meta app, as it shows itself to the Graph API.
@@ -13,6 +13,13 @@ pub struct MetaApp {
     pub id: String,
     /// Its secret.
     pub secret: SecretString,
+}
+
+impl MetaApp {
+    /// The app's own access token, `id|secret`, with which it asks about the tokens that it issued.
+    pub fn token(&self) -> SecretString {
+        SecretString::from(format!("{}|{}", self.id, self.secret.expose_secret()))
+    }
 }
 
 /// The apps of this installation; none where tokens are not refreshed.
@@ -45,6 +52,11 @@ impl MetaApps {
         Self(apps.into_iter().collect())
     }
 
+    /// All of them, in the order of the variable.
+    pub fn as_slice(&self) -> &[MetaApp] {
+        &self.0
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -66,8 +78,6 @@ impl MetaApps {
 
 #[cfg(test)]
 mod tests {
-    use secrecy::ExposeSecret;
-
     use super::*;
 
     fn read(pairs: &[(&str, &str)]) -> Result<MetaApps, String> {

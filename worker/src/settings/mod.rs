@@ -177,7 +177,7 @@ impl AnsweringSettings {
 }
 
 /// Reads `GRAPH_API_URL`.
-pub(crate) fn graph_url(reader: &mut Reader) -> String {
+pub fn graph_url(reader: &mut Reader) -> String {
     reader.base_url("GRAPH_API_URL", "https://graph.facebook.com/v25.0")
 }
 
@@ -215,7 +215,7 @@ impl EncryptionSettings {
 
 impl FallbackSettings {
     /// Reads `WHATSAPP_PHONE_NUMBER_ID` and `WHATSAPP_TOKEN`.
-    pub(crate) fn read(reader: &mut Reader) -> Option<Self> {
+    pub fn read(reader: &mut Reader) -> Option<Self> {
         let number = reader.text("WHATSAPP_PHONE_NUMBER_ID");
         let token = reader.secret("WHATSAPP_TOKEN");
         match (number, token) {
@@ -255,7 +255,8 @@ impl TurnSettings {
         self.send_evidence.max(self.heartbeat() * 3)
     }
 
-    fn read(reader: &mut Reader) -> Self {
+    /// Reads the times and bounds.
+    pub fn read(reader: &mut Reader) -> Self {
         let max_conversations = reader.count("MAX_CONVERSATIONS", 256, 1, 10_000);
         let quiet = reader.count("QUIET_MILLIS", 800, 0, 60_000);
         Self {

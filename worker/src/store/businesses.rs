@@ -94,7 +94,8 @@ pub trait Businesses {
     /// [`super::StoreError`].
     async fn business_documents(&self, subdomain: Option<&str>) -> Result<Vec<serde_json::Value>>;
 
-    /// Adds a business, or changes the given fields of the one with that subdomain. True where it was added.
+    /// Adds a business, or changes the given fields of the one with that subdomain. A name with dots in it is that of a
+    /// field in objects which are there, and what stands beside it stays. True where it was added.
     ///
     /// # Errors
     /// [`super::StoreError`].

@@ -15,6 +15,7 @@ mod dead_letters;
 mod filed_letters;
 mod businesses;
 mod tokens;
+mod condition;
 mod identities;
 mod events;
 mod accounts;
@@ -33,6 +34,7 @@ use shared::{retry::Delays, shutdown::Shutdown};
 
 pub use accounts::{Accounts, KeptEvent};
 pub use businesses::{BusinessRecord, Businesses};
+pub use condition::{Inspected, StoreCondition, StoreFault};
 pub use conversations::{
     ConversationFilter, DueBusinesses, Inspection, Leasing, ListedConversations, Mailboxes, Notices, People, Replies,
     Waits,
@@ -84,6 +86,7 @@ pub trait Store:
     + Customers
     + Traces
     + UsageBook
+    + Inspected
     + fmt::Debug
     + Send
     + Sync

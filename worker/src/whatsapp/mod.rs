@@ -1,6 +1,7 @@
 //! WhatsApp on the way out: the Graph API, what its errors mean, and what its messages may look like.
 
 mod client;
+mod account;
 mod form;
 mod media;
 mod tokens;
@@ -9,6 +10,7 @@ mod pace;
 mod markup;
 mod split;
 
+pub use account::{AccountNumber, AskError, TokenInfo};
 pub use client::{Callback, Graph, Outgoing, Recipient, SendError};
 pub use error::{ErrorClass, GraphError, Scope, classify};
 pub use form::{BUTTON_UNITS, BUTTONS_MOST, CHOICES_BODY_UNITS, CHOICES_MOST, DESCRIPTION_UNITS, TITLE_UNITS};

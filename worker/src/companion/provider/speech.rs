@@ -14,6 +14,7 @@ use serde_json::json;
 use super::{AiError, counted, exchange};
 
 const TIMEOUT: Duration = Duration::from_secs(40);
+const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
 /// Beyond it WhatsApp shows a download instead of a voice note (Meta, "Audio messages").
 pub const SPEECH_BYTES_MOST: usize = 512 * 1024;
 /// Opus in OGG, 48 kHz, 32 kbit/s (ElevenLabs, "Create speech").
@@ -41,13 +42,32 @@ impl Speaker {
         self.voice_id.is_some()
     }
 
+    /// Whether the provider has the business's voice, or the installation's. None of either: nobody is to speak.
+    ///
+    /// # Errors
+    /// [`AiError`], where it cannot be told.
+    pub async fn has(&self, voice_id: Option<&str>) -> Result<bool, AiError> {
+        let Some(voice_id) = voice_id.or(self.voice_id.as_deref()) else { return Ok(true) };
+        if !is_id(voice_id) {
+            return Ok(false);
+        }
+        let request = self.client.get(format!("{}/v1/voices/{voice_id}", self.base_url));
+        let request = request.header("xi-api-key", self.key.expose_secret());
+        match exchange(request, LOOK_TIMEOUT).await {
+            Ok(_) => Ok(true),
+            Err(AiError::Status { status: 404, .. }) => Ok(false),
+            Err(AiError::Status { code, .. }) if code == "voice_not_found" => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// A voice note that says these words, in the business's voice or the installation's.
     ///
     /// # Errors
     /// [`AiError`], also where what comes is no voice note, or too large for one.
     pub async fn speak(&self, words: &str, voice_id: Option<&str>) -> Result<Bytes, AiError> {
         let voice_id = voice_id.or(self.voice_id.as_deref()).ok_or(AiError::Useless("no voice is named"))?;
-        if voice_id.is_empty() || !voice_id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-')) {
+        if !is_id(voice_id) {
             return Err(AiError::Useless("the voice's id is none"));
         }
         let url = format!("{}/v1/text-to-speech/{voice_id}", self.base_url);
@@ -66,6 +86,10 @@ impl Speaker {
         };
         counted("speech", speaking).await
     }
+}
+
+fn is_id(voice_id: &str) -> bool {
+    !voice_id.is_empty() && voice_id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
 }
 
 /// Whether a file is an OGG stream of Opus in one channel: the first page holds the Opus header, whose tenth byte

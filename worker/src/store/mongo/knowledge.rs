@@ -15,7 +15,7 @@ use mongodb::{
     options::IndexOptions,
 };
 
-use super::{MongoStore, corrupt, from_bson};
+use super::{MongoStore, corrupt, from_bson, indexes::Index};
 use crate::{
     companion::knowledge::Passage,
     scope::BusinessScope,
@@ -133,20 +133,19 @@ impl KnowledgeBase for MongoStore {
     }
 }
 
+pub(super) fn indexes() -> [Index; 2] {
+    // With all that `knowledge_size` adds up, so that it reads no text.
+    let in_order = doc! { "business_id": 1, "source": 1, "n": 1, "characters": 1, "language": 1 };
+    let words = doc! { "business_id": 1, "title": "text", "text": "text" };
+    let options = IndexOptions::builder()
+        .weights(doc! { "title": TITLE_WEIGHT, "text": 1 })
+        .default_language(NONE.to_owned())
+        .language_override("language".to_owned());
+    [("knowledge", in_order, IndexOptions::default()), ("knowledge", words, options.build())]
+}
+
 impl MongoStore {
     /// Creates the indexes of the collection. Idempotent.
-    pub(super) async fn prepare_knowledge(&self) -> anyhow::Result<()> {
-        // With all that `knowledge_size` adds up, so that it reads no text.
-        let in_order = doc! { "business_id": 1, "source": 1, "n": 1, "characters": 1, "language": 1 };
-        self.index("knowledge", in_order, IndexOptions::default()).await?;
-        let words = doc! { "business_id": 1, "title": "text", "text": "text" };
-        let options = IndexOptions::builder()
-            .weights(doc! { "title": TITLE_WEIGHT, "text": 1 })
-            .default_language(NONE.to_owned())
-            .language_override("language".to_owned());
-        self.index("knowledge", words, options.build()).await
-    }
-
     async fn search_in_language(
         &self,
         scope: &BusinessScope,

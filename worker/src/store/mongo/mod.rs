@@ -6,6 +6,7 @@
 mod conversations;
 mod pipeline;
 mod error;
+mod indexes;
 mod transcript;
 mod dead_letters;
 mod filed_letters;
@@ -31,9 +32,9 @@ use std::{
 use async_trait::async_trait;
 use jiff::Timestamp;
 use mongodb::{
-    Client, Collection, Database, IndexModel,
+    Client, Collection, Database,
     bson::{Bson, DateTime, Document, doc},
-    options::{Acknowledgment, ClientOptions, IndexOptions, ReadPreference, SelectionCriteria, WriteConcern},
+    options::{Acknowledgment, ClientOptions, ReadPreference, SelectionCriteria, WriteConcern},
 };
 use secrecy::ExposeSecret;
 
@@ -81,12 +82,6 @@ impl MongoStore {
         Ok(Self { client, db, clock_ahead_ms: Arc::default() })
     }
 
-    async fn index(&self, collection: &str, keys: Document, options: IndexOptions) -> anyhow::Result<()> {
-        let model = IndexModel::builder().keys(keys).options(options).build();
-        self.db.collection::<Document>(collection).create_index(model).await.map_err(StoreError::from)?;
-        Ok(())
-    }
-
     async fn hello(&self) -> Result<Document> {
         let hello = self.db.run_command(doc! { "hello": 1 }).await?;
         if let Ok(theirs) = hello.get_datetime("localTime") {
@@ -123,54 +118,11 @@ impl MongoStore {
 #[async_trait]
 impl Store for MongoStore {
     async fn prepare(&self) -> anyhow::Result<()> {
-        let hello = self.hello().await?;
         anyhow::ensure!(
-            hello.contains_key("setName") || hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid"),
+            keeps_writes(&self.hello().await?),
             "it runs without a replica set, which safe retries of writes need: start it with --replSet (one member is enough)"
         );
-        let due = doc! { "due_at": { "$exists": true } };
-        self.index("conversations", doc! { "due_at": 1, "subdomain": 1 }, partial(&due)).await?;
-        self.index("conversations", doc! { "subdomain": 1, "due_at": 1 }, partial(&due)).await?;
-        let leased = doc! { "lease": { "$exists": true } };
-        self.index("conversations", doc! { "lease.worker": 1 }, partial(&leased)).await?;
-        let waiting = doc! { "waits_for": { "$exists": true } };
-        self.index("conversations", doc! { "business_id": 1 }, partial(&waiting)).await?;
-        let noticed = doc! { "notices": { "$exists": true } };
-        self.index("conversations", doc! { "business_id": 1, "notices.try_at": 1 }, partial(&noticed)).await?;
-        self.index("conversations", doc! { "business_id": 1, "last_land.at": -1 }, IndexOptions::default()).await?;
-        let merging = doc! { "merge": { "$exists": true } };
-        self.index("conversations", doc! { "merge.try_at": 1 }, partial(&merging)).await?;
-        self.index("conversations", doc! { "merge.into": 1 }, partial(&merging)).await?;
-        let merged = doc! { "merged_into": { "$exists": true } };
-        self.index("conversations", doc! { "merged_into": 1 }, partial(&merged)).await?;
-        let forgotten = IndexOptions::builder().expire_after(conversations::CLOSED_KEPT).build();
-        self.index("conversations", doc! { "forgotten_at": 1 }, forgotten).await?;
-        let closed = doc! { "look_after_at": { "$exists": true } };
-        self.index("conversations", doc! { "look_after_at": 1 }, partial(&closed)).await?;
-        self.index("dead_letters", doc! { "conversation": 1 }, IndexOptions::default()).await?;
-        self.index("account_events", doc! { "phone_number_id": 1, "waba_id": 1 }, IndexOptions::default()).await?;
-        self.index("account_events", doc! { "waba_id": 1, "received_at": -1 }, IndexOptions::default()).await?;
-        self.index("businesses", doc! { "whatsappPhoneNumberIds": 1 }, IndexOptions::default()).await?;
-        self.index("businesses", doc! { "whatsappTokenExpiresAt": 1 }, IndexOptions::default()).await?;
-        self.index("identities", doc! { "conversation": 1 }, IndexOptions::default()).await?;
-        self.index("messages", doc! { "conversation": 1, "timestamp": 1 }, IndexOptions::default()).await?;
-        self.prepare_knowledge().await?;
-        for keys in [
-            doc! { "replay": 1, "phone_number_id": 1 },
-            doc! { "replay": 1, "buried_at": 1, "_id": 1 },
-            doc! { "handle": 1 },
-            doc! { "buried_at": -1, "_id": 1 },
-            doc! { "reason": 1, "buried_at": -1, "_id": 1 },
-            doc! { "business_id": 1, "buried_at": -1, "_id": 1 },
-            doc! { "phone_number_id": 1, "buried_at": -1, "_id": 1 },
-        ] {
-            self.index("dead_letters", keys, IndexOptions::default()).await?;
-        }
-        for collection in ["messages", "dead_letters", "account_events", "usage"] {
-            let ttl = IndexOptions::builder().expire_after(Duration::ZERO).build();
-            self.index(collection, doc! { "expire_at": 1 }, ttl).await?;
-        }
-        Ok(())
+        self.make_indexes().await
     }
 
     /// Also learns how far its clock is from ours.
@@ -184,8 +136,9 @@ impl Store for MongoStore {
     }
 }
 
-fn partial(filter: &Document) -> IndexOptions {
-    IndexOptions::builder().partial_filter_expression(filter.clone()).build()
+/// Whether writes can be repeated safely: a replica set, or the front of several.
+fn keeps_writes(hello: &Document) -> bool {
+    hello.contains_key("setName") || hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid")
 }
 
 fn to_bson(time: Timestamp) -> DateTime {
