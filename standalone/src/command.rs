@@ -9,7 +9,7 @@ use shared::{
     settings::{ListenAddr, Reader, Variable},
 };
 use worker::{
-    command::{CareCommand, Failure, look_after},
+    command::{CareCommand, DoctorCommand, Failure, Source, examine, look_after},
     document::{SUBCOMMAND, extract_pdf},
     store::Store,
 };
@@ -17,7 +17,7 @@ use worker::{
 use crate::{
     import::{self, ImportCommand},
     run,
-    settings::{METRICS_ADDR, Settings, VARIABLES, path_of},
+    settings::{METRICS_ADDR, Settings, VARIABLES, check_webhooks, path_of},
     store::SqliteStore,
 };
 
@@ -50,6 +50,9 @@ pub enum Command {
     },
     /// Take over the businesses of an installation on MongoDB
     Import(ImportCommand),
+    /// Look at everything, from the configuration to each business at Meta, and say what is wrong and how to mend it. Exit
+    /// code 0 where nothing is broken: warnings do not count
+    Doctor(DoctorCommand),
     /// Look after what is stored
     #[command(flatten)]
     Care(CareCommand),
@@ -88,17 +91,27 @@ pub async fn execute(arguments: Arguments) -> Result<(), Failure> {
             Ok(admin::check(addr, path).await.with_context(|| format!("ask {addr}{path}"))?)
         }
         Command::Import(command) => import::execute(command, Reader::from_environment(), db).await,
-        Command::Care(command) => {
-            look_after(command, Reader::from_environment(), |reader| {
-                let path = path_of(reader, db);
-                Some(async move {
-                    let store: Arc<dyn Store> = Arc::new(SqliteStore::open_existing(&path)?);
-                    Ok(store)
-                })
-            })
-            .await
+        Command::Doctor(command) => {
+            let find = |reader: &mut Reader| {
+                check_webhooks(reader);
+                file(reader, db)
+            };
+            examine(command, Reader::from_environment(), Source::Direct, find).await
         }
+        Command::Care(command) => look_after(command, Reader::from_environment(), |reader| file(reader, db)).await,
     }
+}
+
+/// How the commands find the database.
+fn file(
+    reader: &mut Reader,
+    db: Option<PathBuf>,
+) -> Option<impl Future<Output = anyhow::Result<Arc<dyn Store>>> + use<>> {
+    let path = path_of(reader, db);
+    Some(async move {
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open_existing(&path)?);
+        Ok(store)
+    })
 }
 
 fn environment() -> String {

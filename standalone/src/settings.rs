@@ -125,6 +125,13 @@ pub fn path_of(reader: &mut Reader, given: Option<PathBuf>) -> PathBuf {
     given.or(told).unwrap_or_else(|| PathBuf::from(DB))
 }
 
+/// Notes what is wrong with how webhooks are taken, where they are to be.
+pub fn check_webhooks(reader: &mut Reader) {
+    if META.iter().any(|name| reader.is_set(name)) {
+        drop(WebhookSettings::read(reader, false));
+    }
+}
+
 /// What a demonstration needs and nobody has to give. Its secrets are fresh at each start: what they protect is made
 /// anew then, too.
 fn demo(reader: Reader) -> (Reader, Option<DemoSettings>) {

@@ -236,3 +236,38 @@ async fn without_credentials_it_is_the_demonstration_on_loopback() {
     }
     assert!(process.stop("INT").await.success(), "{}", process.log());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_and_single_changes_need_no_server_but_the_file() {
+    let installed = installed().await;
+    let examined = || {
+        let done = installed.command(&["doctor", "--json"]);
+        let report: Value = serde_json::from_slice(&done.stdout)
+            .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&done.stderr)));
+        (report, done.status.code())
+    };
+    let (report, code) = examined();
+    assert_eq!((&report["errors"], code), (&json!(0), Some(0)), "{report:#}");
+    let text = report.to_string();
+    assert!(text.contains("SQLite") && !text.contains("rabbitmq") && !text.contains("EAAacme"), "{text}");
+
+    let token = installed.directory().join("token.txt");
+    std::fs::write(&token, "EAAboltTOKENboltTOKENbolt").expect("written");
+    let bolt = Business::new("bolt", "2002002002002002").with_token("EAAboltTOKENboltTOKENbolt");
+    installed.meta.register(bolt.clone());
+    let add = ["business", "add", "bolt", "--name", "Bolt", "--waba-id", "waba-bolt", "--token-file", "token.txt"];
+    for arguments in [
+        &[&add[..], &["--phone-number-id", &bolt.phone_number_id]].concat()[..],
+        &["business", "set", "bolt", "companion.voice.reply", "never"],
+        &["business", "disable", "bolt"],
+        &["business", "enable", "bolt"],
+    ] {
+        let done = installed.command(arguments);
+        assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+    assert_eq!(examined().1, Some(0));
+    installed.meta.unsubscribe("waba-bolt");
+    let (report, code) = examined();
+    assert_eq!((&report["errors"], code), (&json!(1), Some(1)), "{report:#}");
+    assert!(report.to_string().contains("is not subscribed"), "{report:#}");
+}

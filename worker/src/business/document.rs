@@ -76,6 +76,11 @@ pub(crate) fn check_documents(
     checked.collect()
 }
 
+/// Whether a field of a business's document is one that is read.
+pub(crate) fn is_known_field(name: &str) -> bool {
+    KNOWN.contains(&name)
+}
+
 /// Encrypts the secrets of a document that are not encrypted yet.
 ///
 /// # Errors

@@ -20,7 +20,7 @@ pub use companion::{
     CompanionSettings, HandOverSettings, InDoubt, KnowledgeText, Limits, NotifySettings, OpeningHours, Place,
     ToolHeader, ToolSettings, VoiceReply, VoiceSettings, local_time,
 };
-pub(crate) use document::{CheckedBusiness, Origin, check_documents, seal_document};
+pub(crate) use document::{CheckedBusiness, Origin, check_documents, is_known_field, seal_document};
 pub use finding::{Finding, Severity};
 pub use refresh::{TokenKeeper, keep_tokens};
 pub use registry::{Lookup, Registry};

@@ -200,14 +200,14 @@ impl TokenKeeper {
         if let Some(app) = self.apps.only() {
             return Ok(app);
         }
-        let app_id = self.graph.inspect_token(token).await?.app_id;
+        let app_id = self.graph.issuer_of(token).await?.app_id;
         self.apps.get(&app_id).ok_or(Trouble::ForeignApp(app_id))
     }
 
     /// When a new token ends. Where the exchange did not say (one that never ends, says Meta), Meta is asked.
     async fn end_of(&self, exchanged: &Exchanged) -> Result<Option<Timestamp>, Trouble> {
         let lifetime = match exchanged.lifetime {
-            Lifetime::Unsaid => self.graph.inspect_token(&exchanged.token).await?.lifetime,
+            Lifetime::Unsaid => self.graph.issuer_of(&exchanged.token).await?.lifetime,
             said @ (Lifetime::Until(_) | Lifetime::Endless) => said,
         };
         Ok(match lifetime {

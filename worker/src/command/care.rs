@@ -6,8 +6,9 @@ use clap::Subcommand;
 use shared::{ids::PhoneNumberId, settings::Reader};
 
 use super::{
-    AccountCommand, CheckCommand, ConversationCommand, CustomerCommand, DeadLetterCommand, Failure, KnowledgeCommand,
-    account, business, business_check, conversation, customer, dead_letter, knowledge, rotate, token,
+    AccountCommand, AddCommand, CheckCommand, ConversationCommand, CustomerCommand, DeadLetterCommand, Failure,
+    KnowledgeCommand, account, business, business_add, business_change, business_check, conversation, customer,
+    dead_letter, knowledge, rotate, token,
 };
 use crate::{business::TokenCipher, settings::EncryptionSettings, store::Store};
 
@@ -46,6 +47,31 @@ pub enum BusinessCommand {
     Show {
         /// Its `subDomain`
         subdomain: String,
+    },
+    /// Add a business that is served at once; its token comes from a file or from standard input, and is encrypted
+    Add(AddCommand),
+    /// Serve a business
+    Enable {
+        /// Its `subDomain`
+        subdomain: String,
+        /// Even where the back end has switched the whole business off (`isActive`)
+        #[arg(long)]
+        activate: bool,
+    },
+    /// Serve a business no more (`whatsappEnabled`; `isActive` stays as it is)
+    Disable {
+        /// Its `subDomain`
+        subdomain: String,
+    },
+    /// Change one field of a business, once it is known to be right
+    Set {
+        /// Its `subDomain`
+        subdomain: String,
+        /// The field, such as `name`, `whatsappPhoneNumberIds` or `companion.voice.reply`
+        field: String,
+        /// JSON, or a text; `-` reads it from standard input, where secrets belong, which are then encrypted
+        #[arg(allow_hyphen_values = true)]
+        value: String,
     },
     /// Say what is wrong in the documents of businesses; exit code 1 where something is
     Check(CheckCommand),
@@ -96,13 +122,7 @@ where
         CareCommand::Business(command) => {
             let (store, encryption) = (find(&mut reader), EncryptionSettings::read(&mut reader));
             let (store, cipher) = (open(store, reader).await?, cipher(encryption));
-            let done = match command {
-                BusinessCommand::List => business::list(&*store, &cipher).await,
-                BusinessCommand::Show { subdomain } => business::show(&*store, &cipher, &subdomain).await,
-                BusinessCommand::Export { file } => business::export(&*store, &file).await,
-                BusinessCommand::Import { file } => business::import(&*store, &cipher, &file).await,
-                BusinessCommand::Check(_) => unreachable!("it was taken out above"),
-            };
+            let done = look_after_business(command, &*store, &cipher).await;
             store.close().await;
             Ok(done?)
         }
@@ -150,6 +170,24 @@ where
             }
             Ok(())
         }
+    }
+}
+
+async fn look_after_business(command: BusinessCommand, store: &dyn Store, cipher: &TokenCipher) -> anyhow::Result<()> {
+    match command {
+        BusinessCommand::Add(command) => business_add::add(store, cipher, command).await,
+        BusinessCommand::Enable { subdomain, activate } => {
+            business_change::enable(store, cipher, &subdomain, activate).await
+        }
+        BusinessCommand::Disable { subdomain } => business_change::disable(store, cipher, &subdomain).await,
+        BusinessCommand::Set { subdomain, field, value } => {
+            business_change::set(store, cipher, &subdomain, &field, &value).await
+        }
+        BusinessCommand::List => business::list(store, cipher).await,
+        BusinessCommand::Show { subdomain } => business::show(store, cipher, &subdomain).await,
+        BusinessCommand::Export { file } => business::export(store, &file).await,
+        BusinessCommand::Import { file } => business::import(store, cipher, &file).await,
+        BusinessCommand::Check(_) => unreachable!("it was taken out above"),
     }
 }
 

@@ -2,11 +2,14 @@
 
 mod account;
 mod business;
+mod business_add;
+mod business_change;
 mod business_check;
 mod care;
 mod conversation;
 mod customer;
 mod dead_letter;
+mod doctor;
 mod knowledge;
 mod replay;
 mod rotate;
@@ -22,11 +25,13 @@ use shared::{
 };
 
 pub use account::AccountCommand;
+pub use business_add::AddCommand;
 pub use business_check::CheckCommand;
 pub use care::{BusinessCommand, CareCommand, TokenCommand, look_after};
 pub use conversation::ConversationCommand;
 pub use customer::CustomerCommand;
 pub use dead_letter::DeadLetterCommand;
+pub use doctor::{DoctorCommand, Source, examine};
 pub use knowledge::KnowledgeCommand;
 pub use replay::ReplayCommand;
 
@@ -56,6 +61,9 @@ pub enum Command {
         #[arg(long)]
         ready: bool,
     },
+    /// Look at everything, from the configuration to each business at Meta, and say what is wrong and how to mend it. Exit
+    /// code 0 where nothing is broken: warnings do not count
+    Doctor(DoctorCommand),
     /// Look after what is stored
     #[command(flatten)]
     Care(CareCommand),
@@ -97,6 +105,7 @@ pub async fn execute(arguments: Arguments) -> Result<(), Failure> {
             let path = if ready { "/readyz" } else { "/healthz" };
             Ok(admin::check(addr, path).await.with_context(|| format!("ask {addr}{path}"))?)
         }
+        Command::Doctor(command) => examine(command, Reader::from_environment(), Source::Queues, mongodb).await,
         Command::Care(command) => look_after(command, Reader::from_environment(), mongodb).await,
         Command::Replay(command) => replay::execute(command, Reader::from_environment()).await,
     }

@@ -20,4 +20,4 @@ pub use media::{Media, MediaError, MediaId, Room};
 pub use pace::{Pace, Permit};
 pub use split::{MESSAGE_UNITS, split};
 pub(crate) use split::{cut, utf16};
-pub use tokens::{Exchanged, Inspected, Lifetime};
+pub use tokens::{Exchanged, Issued, Lifetime};

@@ -39,9 +39,9 @@ pub struct Exchanged {
     pub lifetime: Lifetime,
 }
 
-/// What Meta knows of a token.
+/// Where a token comes from.
 #[derive(Debug, Clone)]
-pub struct Inspected {
+pub struct Issued {
     /// The app that issued it.
     pub app_id: String,
     /// Until when it is good.
@@ -75,17 +75,17 @@ impl Graph {
         Ok(Exchanged { token: SecretString::from(token), lifetime })
     }
 
-    /// What Meta knows of a token, which vouches for itself.
+    /// Which app issued a token, which vouches for itself, and how long it is good.
     ///
     /// # Errors
     /// Meta does not take the token, or did not answer.
-    pub async fn inspect_token(&self, token: &SecretString) -> Result<Inspected, SendError> {
+    pub async fn issuer_of(&self, token: &SecretString) -> Result<Issued, SendError> {
         let url = format!("{}/debug_token", self.base_url);
         let request = self.client.get(url).query(&[("input_token", token.expose_secret())]);
         let answer = ask(request.bearer_auth(token.expose_secret())).await?;
         let of = |name| answer.get("data").and_then(|data| data.get(name));
         let app_id = of("app_id").and_then(|id| Some(id.as_str()?.to_owned()));
-        Ok(Inspected {
+        Ok(Issued {
             app_id: app_id.ok_or_else(|| SendError::NoAnswer("it was 2xx, without an app id".to_owned()))?,
             lifetime: match of("expires_at").and_then(Value::as_i64) {
                 None => Lifetime::Unsaid,

@@ -75,9 +75,10 @@ fn of_conversations() -> Vec<Index> {
 
 /// The name that drivers give an index: fields and directions, joined.
 fn name(keys: &Document) -> String {
-    let parts = keys.iter().map(|(field, direction)| match direction {
-        Bson::String(kind) => format!("{field}_{kind}"),
-        other => format!("{field}_{other}"),
+    let parts = keys.iter().map(|(field, direction)| {
+        // As BSON prints a text, it stands in quotes.
+        let direction = direction.as_str().map_or_else(|| direction.to_string(), str::to_owned);
+        format!("{field}_{direction}")
     });
     parts.collect::<Vec<_>>().join("_")
 }
@@ -169,7 +170,9 @@ mod tests {
 
     #[test]
     fn only_what_is_known_to_be_older_is_too_old() {
-        for (version, old) in [([4, 4, 29, 0], true), ([5, 0, 9, 0], true), ([5, 2, 0, 0], false), ([8, 0, 4, 0], false)] {
+        for (version, old) in
+            [([4, 4, 29, 0], true), ([5, 0, 9, 0], true), ([5, 2, 0, 0], false), ([8, 0, 4, 0], false)]
+        {
             assert_eq!(is_too_old(&doc! { "versionArray": version.to_vec() }), old, "{version:?}");
         }
         assert!(!is_too_old(&doc! {}));

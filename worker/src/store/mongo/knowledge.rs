@@ -145,7 +145,6 @@ pub(super) fn indexes() -> [Index; 2] {
 }
 
 impl MongoStore {
-    /// Creates the indexes of the collection. Idempotent.
     async fn search_in_language(
         &self,
         scope: &BusinessScope,

@@ -160,3 +160,15 @@ async fn no_token_shows_in_what_is_printed() {
     let printed = format!("{:?}", store.businesses().await.expect("the store answers"));
     assert!(printed.contains("acme") && !printed.contains("TOKEN"), "{printed}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_with_dots_reaches_into_objects_and_leaves_what_stands_beside() {
+    let store = Fresh::open("dotted").await;
+    put(&store, "acme", json!({"companion": {"voice": {"reply": "never", "theirs": 1}, "persona": "Lina"}})).await;
+    let added =
+        put(&store, "acme", json!({"companion.voice.reply": "always", "companion.handOver": {"hours": 3}})).await;
+    assert!(!added);
+    let found = store.businesses_with_subdomain("acme").await.expect("the store answers").remove(0);
+    let expected = json!({"voice": {"reply": "always", "theirs": 1}, "persona": "Lina", "handOver": {"hours": 3}});
+    assert_eq!(found.companion, expected);
+}
