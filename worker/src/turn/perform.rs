@@ -257,7 +257,7 @@ impl Turn<'_> {
             Remember::HeardAndSaid { kind, said, aftermath } => {
                 let mut turns = self.reading.heard();
                 turns.push(MemoryTurn { speaker: Speaker::Companion, text: said });
-                Memory { turns, reply: Some(kind), aftermath }
+                Memory { turns, reply: Some(kind), aftermath: *aftermath }
             }
         }
     }

@@ -107,7 +107,7 @@ fn wrong() -> Vec<(Value, &'static str, &'static str)> {
         (json!({"temperature": "hot"}), "companion.temperature", "is a text"),
         (json!({"quietMillis": -1}), "companion.quietMillis", "is -1"),
         (json!({"quietMillis": 60_001}), "companion.quietMillis", "from 0 to 60000"),
-        (json!({"optOut": "no"}), "companion.optOut", "is a text, but must be true or false"),
+        (json!({"optOut": "no"}), "companion.optOut", "is a text, but must be `true` or `false`"),
         (json!({"inDoubt": "drop"}), "companion.inDoubt", "is `drop`, but must be `resend` or `dead`"),
         (json!({"language": "x".repeat(201)}), "companion.language", "has 201 characters"),
         (json!({"voice": {"reply": "sometimes"}}), "companion.voice.reply", "`mirror` or `never` or `always`"),

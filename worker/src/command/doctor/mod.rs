@@ -161,8 +161,10 @@ async fn read_businesses(
 async fn ask_outside(told: &Told, examinees: &[Examinee]) -> anyhow::Result<Vec<Check>> {
     let client = http::client().context("set up the HTTP client")?;
     let graph = Graph::new(client.clone(), told.graph_url.clone(), NO_SEND);
-    let (answers, (is_there, mut checks)) =
-        tokio::join!(ai::ask(&client, &told.ai, examinees), meta::look_at_apps(&graph, told.apps.as_slice(), &told.graph_url));
+    let (answers, (is_there, mut checks)) = tokio::join!(
+        ai::ask(&client, &told.ai, examinees),
+        meta::look_at_apps(&graph, told.apps.as_slice(), &told.graph_url)
+    );
     let answers = answers.context("set up the AI's client")?;
     checks.extend(ai::judge(&answers));
     let outside = Outside {

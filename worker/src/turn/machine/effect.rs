@@ -108,7 +108,7 @@ pub enum Remember {
         /// Its text.
         said: String,
         /// What it changes.
-        aftermath: Aftermath,
+        aftermath: Box<Aftermath>,
     },
 }
 

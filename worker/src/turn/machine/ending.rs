@@ -19,7 +19,7 @@ impl Machine {
         let memory = match outbox.kind {
             ReplyKind::Answer | ReplyKind::Apology => {
                 let said = outbox.parts.iter().map(|part| part.body.as_str()).collect::<Vec<_>>().join("\n\n");
-                Remember::HeardAndSaid { kind: outbox.kind, said, aftermath: outbox.aftermath.clone() }
+                Remember::HeardAndSaid { kind: outbox.kind, said, aftermath: Box::new(outbox.aftermath.clone()) }
             }
             // It was remembered when it was said first.
             ReplyKind::Resend => Remember::Nothing,

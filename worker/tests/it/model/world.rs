@@ -703,7 +703,7 @@ fn remembered(memory: Remember) -> Memory {
         Remember::Heard => Memory { turns: vec![line(Speaker::Customer, "heard")], ..Memory::default() },
         Remember::HeardAndSaid { kind, said, aftermath } => {
             let turns = vec![line(Speaker::Customer, "heard"), line(Speaker::Companion, &said)];
-            Memory { turns, reply: Some(kind), aftermath }
+            Memory { turns, reply: Some(kind), aftermath: *aftermath }
         }
     }
 }
