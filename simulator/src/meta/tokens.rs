@@ -33,7 +33,11 @@ impl State {
             return Err(Refusal::code(1).message("Error validating client secret."));
         }
         let old = request.query("fb_exchange_token").unwrap_or_default();
-        let owner = self.known(old).ok_or_else(|| Refusal::code(190).http(400))?.owner;
+        let grant = self.known(old).ok_or_else(|| Refusal::code(190).http(400))?;
+        if grant.has_expired() {
+            return Err(Refusal::code(190).subcode(463).message(HAS_EXPIRED));
+        }
+        let owner = grant.owner;
         let issuer = self.app(self.registry.business_named(&owner).as_ref());
         if !self.options.open && issuer.zip(named).is_some_and(|(issuer, named)| issuer.id != named.id) {
             let message = "Error validating access token: The access token does not belong to this application.";
