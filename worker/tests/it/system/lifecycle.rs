@@ -71,7 +71,7 @@ async fn servers_that_are_not_there_yet_are_waited_for_visibly() {
     let mut worker = Process::start("worker", &environment);
     let line = worker.wait_for_message("metrics and health are served").await;
     let metrics = line["addr"].as_str().expect("an address").to_owned();
-    worker.wait_for_message("MongoDB is not ready").await;
+    worker.wait_for_message("the database is not ready").await;
     let health = |arguments: &'static [&'static str]| {
         let environment = pairs(&[("METRICS_ADDR", &metrics)]);
         tokio::task::spawn_blocking(move || run("worker", arguments, &environment, ""))
