@@ -40,7 +40,7 @@ pub struct KnowledgeSize {
     pub passages: u64,
     /// Characters of their titles and texts.
     pub characters: u64,
-    /// By the rules of which languages its sources are searched, for [`Store::search_knowledge`].
+    /// By the rules of which languages its sources are searched, for [`KnowledgeBase::search_knowledge`].
     pub languages: Vec<String>,
 }
 
