@@ -108,7 +108,7 @@ impl Intake {
                     let lag = Timestamp::now().duration_since(item.received_at).as_secs_f64();
                     metrics::histogram!("switchboard_queue_age_seconds").record(lag.max(0.0));
                     self.waker.wake(business.subdomain.as_ref(), &session, due_in);
-                    self.leases.landed(&session);
+                    self.leases.landed(&session, &item.id);
                     if first {
                         self.show_typing(business, &item, message);
                     }

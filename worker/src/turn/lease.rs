@@ -12,12 +12,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use shared::ids::SessionId;
-use tokio::sync::watch;
+use shared::ids::{MessageId, SessionId};
 use tokio_util::sync::CancellationToken;
 
+use super::news::News;
 use crate::{
-    conversation::LeaseKey,
+    conversation::{LeaseKey, MailboxItem},
     store::{Store, StoreError, in_time},
 };
 
@@ -35,9 +35,7 @@ struct Held {
     epoch: i64,
     valid_until: Instant,
     lost: CancellationToken,
-    /// Messages in the mailbox, as far as the turn or we have seen.
-    mailbox: usize,
-    more: watch::Sender<()>,
+    news: News,
 }
 
 /// The right to work on a conversation, for as long as this value lives and the renewals succeed.
@@ -46,8 +44,6 @@ pub struct Hold {
     key: LeaseKey,
     leases: Leases,
     lost: CancellationToken,
-    /// What was heard of since the mailbox was read last.
-    more: Mutex<watch::Receiver<()>>,
 }
 
 impl Leases {
@@ -61,19 +57,18 @@ impl Leases {
         &self.worker_id
     }
 
-    /// Begins to renew a lease that was taken by a request sent at `asked_at`, with that many messages in the mailbox.
-    pub fn hold(&self, key: LeaseKey, asked_at: Instant, mailbox: usize) -> Hold {
-        let (lost, (more, heard)) = (CancellationToken::new(), watch::channel(()));
-        let held = Held { epoch: key.epoch, valid_until: asked_at + self.length, lost: lost.clone(), mailbox, more };
+    /// Begins to renew a lease that was taken by a request sent at `asked_at`, which read that mailbox.
+    pub fn hold(&self, key: LeaseKey, asked_at: Instant, mailbox: &[MailboxItem]) -> Hold {
+        let (lost, news) = (CancellationToken::new(), News::new(ids(mailbox)));
+        let held = Held { epoch: key.epoch, valid_until: asked_at + self.length, lost: lost.clone(), news };
         self.lock().insert(key.session.clone(), held);
-        Hold { key, leases: self.clone(), lost, more: Mutex::new(heard) }
+        Hold { key, leases: self.clone(), lost }
     }
 
-    /// A message landed in a conversation. A turn that has it in hand hears of it.
-    pub fn landed(&self, session: &SessionId) {
+    /// A message landed in a conversation. A turn that has it in hand, and has not read it, hears of it.
+    pub fn landed(&self, session: &SessionId, message: &MessageId) {
         if let Some(held) = self.lock().get_mut(session) {
-            held.mailbox += 1;
-            held.more.send_replace(());
+            held.news.has_landed(message);
         }
     }
 
@@ -108,10 +103,7 @@ impl Leases {
             let Some(mine) = held.get_mut(&key.session).filter(|mine| mine.epoch == key.epoch) else { continue };
             if let Some(renewed) = renewed.iter().find(|renewed| renewed.lease == *key) {
                 mine.valid_until = asked_at + self.length;
-                if renewed.mailbox > mine.mailbox {
-                    mine.mailbox = renewed.mailbox;
-                    mine.more.send_replace(());
-                }
+                mine.news.has_counted(renewed.mailbox);
             } else {
                 tracing::warn!(session = %key.session, "a lease was lost");
                 metrics::counter!("switchboard_leases_lost_total").increment(1);
@@ -139,23 +131,29 @@ impl Hold {
 
     /// The mailbox is about to be read: whatever is heard of from here on may not be in it.
     pub fn about_to_read(&self) {
-        self.more.lock().expect("no code panics while it holds this lock").mark_unchanged();
+        self.with_news(News::begin_to_read);
     }
 
-    /// The mailbox was read, with that many messages.
-    pub fn has_read(&self, mailbox: usize) {
-        if let Some(held) = self.leases.lock().get_mut(&self.key.session).filter(|held| held.epoch == self.key.epoch) {
-            held.mailbox = held.mailbox.max(mailbox);
-        }
+    /// The mailbox was read.
+    pub fn has_read(&self, mailbox: &[MailboxItem]) {
+        self.with_news(|news| news.has_read(ids(mailbox)));
     }
 
     /// Resolves when the customer has written more since the mailbox was read last.
     pub async fn more(&self) {
-        let mut more = self.more.lock().expect("no code panics while it holds this lock").clone();
-        if more.changed().await.is_err() {
+        let listening = self.with_news(|news| news.listen());
+        let Some(mut more) = listening else { return std::future::pending().await };
+        if more.wait_for(|is_news| *is_news).await.is_err() {
             // Nobody is left who would tell.
             std::future::pending::<()>().await;
         }
+    }
+
+    /// Nothing, where a later turn has taken its place.
+    fn with_news<T>(&self, ask: impl FnOnce(&mut News) -> T) -> Option<T> {
+        let mut held = self.leases.lock();
+        let mine = held.get_mut(&self.key.session).filter(|held| held.epoch == self.key.epoch);
+        mine.map(|mine| ask(&mut mine.news))
     }
 
     /// Whether the lease lasts that long from now; renews it where it does not.
@@ -184,4 +182,8 @@ impl Drop for Hold {
             held.remove(&self.key.session);
         }
     }
+}
+
+fn ids(mailbox: &[MailboxItem]) -> impl Iterator<Item = MessageId> {
+    mailbox.iter().map(|item| item.id.clone())
 }

@@ -6,6 +6,7 @@
 
 pub mod machine;
 mod lease;
+mod news;
 mod perform;
 mod compose;
 mod reading;
@@ -144,7 +145,7 @@ pub async fn run(turns: &Turns, session: &SessionId) -> Outcome {
             return Outcome::Interrupted;
         }
     };
-    let hold = turns.leases.hold(claim.lease, started, claim.conversation.mailbox.len());
+    let hold = turns.leases.hold(claim.lease, started, &claim.conversation.mailbox);
     let (quiet, settings) = (QuietTime::new(turns.settings.quiet), turns.settings);
     let rules = Rules { send_evidence: settings.patience(), ai_give_up: settings.ai_give_up, jitter: full_jitter };
     let (machine, first) = Machine::begin(claim.conversation, rules);

@@ -62,7 +62,7 @@ impl Turn<'_> {
                 self.hold.about_to_read();
                 let reread = store.reread(lease).await?;
                 if let Some(conversation) = &reread {
-                    self.hold.has_read(conversation.mailbox.len());
+                    self.hold.has_read(&conversation.mailbox);
                 }
                 Event::Reread(reread.map(Box::new))
             }
