@@ -19,10 +19,10 @@ pub struct Banner<'a> {
 
 impl fmt::Display for Banner<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f)?;
         let mut row = |name: &str, what: fmt::Arguments<'_>| writeln!(f, "  {name:<11} {what}");
         let (addr, file) = (self.addr, self.settings.db.display());
         let url = format_args!("http://{addr}/").to_string();
-        row("", format_args!(""))?;
         match self.demo {
             Some(demo) => {
                 row("open", format_args!("{url}   and write to a business as its customer would"))?;
