@@ -18,7 +18,7 @@ use worker::store::{DeadLetter, DeadLetters, ReplayPolicy, Result, StoreError, W
 
 use super::{
     SqliteStore,
-    row::{Done, Row, Table, fields, required, text, time, time_in, whole},
+    row::{Done, Row, Table, expiry, fields, required, text, time, time_in, whole},
     transcript,
 };
 
@@ -29,7 +29,6 @@ pub(super) const WHEN_SERVED: &str = "when_served";
 pub(super) const NOW: &str = "now";
 
 const LETTERS: Table = Table::DeadLetters;
-const KEPT: SignedDuration = SignedDuration::from_hours(90 * 24);
 /// After that the customer no longer expects an answer.
 const EXPECTED: SignedDuration = SignedDuration::from_hours(24);
 /// The field of a body that is no text.
@@ -44,10 +43,7 @@ impl DeadLetters for SqliteStore {
         self.database
             .write(move |connection, now| {
                 let mut row = LETTERS.get::<Row>(connection, &id)?.unwrap_or_default();
-                let begun = fields([
-                    ("buried_at", time(now).into()),
-                    ("expire_at", time(now.saturating_add(KEPT).unwrap_or(now)).into()),
-                ]);
+                let begun = fields([("buried_at", time(now).into()), ("expire_at", expiry(now).into())]);
                 for (field, value) in first.into_iter().chain(begun) {
                     row.entry(field).or_insert(value);
                 }

@@ -1,17 +1,14 @@
 //! What Meta tells about accounts, and what nobody answers: kept as it came, for a while.
 
 use async_trait::async_trait;
-use jiff::SignedDuration;
 use serde_json::json;
 use shared::ids::{PhoneNumberId, WabaId};
 use worker::store::{AccountEvent, Events, Result};
 
 use super::{
     SqliteStore,
-    row::{Table, time},
+    row::{Table, expiry, time},
 };
-
-const KEPT: SignedDuration = SignedDuration::from_hours(90 * 24);
 
 #[async_trait]
 impl Events for SqliteStore {
@@ -38,7 +35,7 @@ impl Events for SqliteStore {
                     "payload": payload,
                     "received_at": time(received_at),
                     "recorded_at": time(now),
-                    "expire_at": time(now.saturating_add(KEPT).unwrap_or(now)),
+                    "expire_at": expiry(now),
                 });
                 Table::AccountEvents.put(connection, &id, &kept)
             })

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Params, params};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
-use worker::store::StoreError;
+use worker::store::{KEPT, StoreError};
 
 use super::error::{Broken, corrupt};
 
@@ -140,6 +140,11 @@ pub(super) fn fields<const N: usize>(fields: [(&str, Value); N]) -> Row {
 }
 
 /// A time as rows have it: to the millisecond, and always as long, so that texts sort as times do.
+/// When what is written now is deleted.
+pub(super) fn expiry(now: Timestamp) -> String {
+    time(now.saturating_add(KEPT).unwrap_or(now))
+}
+
 pub(super) fn time(at: Timestamp) -> String {
     format!("{at:.3}")
 }

@@ -9,9 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use worker::{
     conversation::BusinessId,
-    store::{
-        ExpiringToken, RefreshClaim, Result, SecretPlace, StoredSecret, Taken, TokenReplacement, Tokens, secrets_in,
-    },
+    store::{ExpiringToken, RefreshClaim, Result, StoredSecret, Taken, TokenReplacement, Tokens, secrets_in},
 };
 
 use super::{
@@ -112,15 +110,12 @@ impl Tokens for SqliteStore {
     async fn replace_secret(&self, secret: &StoredSecret, stored: &str) -> Result<bool> {
         let (place, seen, stored) = (secret.place, secret.value.clone(), stored.to_owned());
         let replaced = self.change_business(&secret.business, move |row, _| {
-            let value = match place {
-                SecretPlace::AccessToken | SecretPlace::RefreshToken => row.get_mut(&place.to_string()),
-                SecretPlace::ToolHeader(at) => {
-                    let tools = row.get_mut("companion").and_then(|companion| companion.get_mut("tools"));
-                    tools.and_then(|tools| tools.get_mut(at)?.get_mut("header")?.get_mut("value"))
-                }
-            }?;
+            let mut document = Value::Object(std::mem::take(row));
+            let value = document.pointer_mut(&place.pointer())?;
             (value.as_str() == Some(seen.expose_secret())).then_some(())?;
             *value = Value::String(stored);
+            let Value::Object(changed) = document else { return None };
+            *row = changed;
             Some(())
         });
         Ok(replaced.await?.is_some())

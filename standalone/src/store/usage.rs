@@ -1,7 +1,7 @@
 //! What businesses have used: one row a business and day, `id` = `{business _id}:{date}`.
 
 use async_trait::async_trait;
-use jiff::{SignedDuration, civil::Date};
+use jiff::civil::Date;
 use serde_json::json;
 use worker::{
     conversation::BusinessId,
@@ -10,10 +10,8 @@ use worker::{
 
 use super::{
     SqliteStore,
-    row::{Row, Table, time, whole},
+    row::{Row, Table, expiry, whole},
 };
-
-const KEPT: SignedDuration = SignedDuration::from_hours(90 * 24);
 
 #[async_trait]
 impl UsageBook for SqliteStore {
@@ -30,7 +28,7 @@ impl UsageBook for SqliteStore {
                     "replies": before.replies + used.replies,
                     "tokens": before.tokens + used.tokens,
                     "speech_characters": before.speech_characters + used.speech_characters,
-                    "expire_at": time(now.saturating_add(KEPT).unwrap_or(now)),
+                    "expire_at": expiry(now),
                 });
                 Table::Usage.put(connection, &id, &row)
             })

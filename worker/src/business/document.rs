@@ -5,18 +5,18 @@ mod claims;
 
 use claims::Claims;
 use jiff::Timestamp;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::Value;
 use shared::ids::{PhoneNumberId, Subdomain, WabaId};
 
 use super::{
     CompanionSettings,
-    companion::for_each_secret,
     field::{Field, Fields, nearest},
     finding::{Finding, Findings},
     token::{Secrets, TokenCipher, TokenError},
 };
+use crate::store::{SecretPlace, secrets_in};
 
 const KNOWN: [&str; 10] = [
     "subDomain",
@@ -86,26 +86,15 @@ pub(crate) fn is_known_field(name: &str) -> bool {
 /// # Errors
 /// One looks encrypted and does not decrypt. [`check_documents`] says which.
 pub(crate) fn seal_document(document: &mut Value, cipher: &TokenCipher) -> Result<(), TokenError> {
-    for name in TOKENS {
-        if let Some(value) = document.get_mut(name) {
-            seal(value, |given| cipher.seal(given))?;
+    for (place, given) in secrets_in(document) {
+        let given = SecretString::from(given.expose_secret().trim());
+        let stored = match place {
+            SecretPlace::AccessToken | SecretPlace::RefreshToken => cipher.seal(&given)?,
+            SecretPlace::NotifySecret | SecretPlace::ToolHeader(_) => cipher.seal_header(&given)?,
+        };
+        if let (Some(stored), Some(value)) = (stored, document.pointer_mut(&place.pointer())) {
+            *value = Value::String(stored);
         }
-    }
-    if let Some(companion) = document.get_mut("companion") {
-        for_each_secret(companion, |value| seal(value, |given| cipher.seal_header(given)))?;
-    }
-    Ok(())
-}
-
-fn seal(
-    value: &mut Value,
-    stored_form: impl FnOnce(&SecretString) -> Result<Option<String>, TokenError>,
-) -> Result<(), TokenError> {
-    let Some(given) = value.as_str().map(str::trim).filter(|text| !text.is_empty()).map(SecretString::from) else {
-        return Ok(());
-    };
-    if let Some(stored) = stored_form(&given)? {
-        *value = Value::String(stored);
     }
     Ok(())
 }

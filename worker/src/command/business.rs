@@ -94,7 +94,7 @@ pub(super) async fn show(store: &dyn Store, cipher: &TokenCipher, subdomain: &st
 }
 
 /// Adds or changes businesses from a file: one JSON object or an array of them, with the back end's field names.
-/// Tokens and secrets of tools that are not encrypted yet are encrypted.
+/// Tokens and other secrets that are not encrypted yet are encrypted.
 ///
 /// # Errors
 /// The file cannot be read, an entry has an error (all are named), or MongoDB is not reachable.

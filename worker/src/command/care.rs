@@ -95,7 +95,7 @@ pub enum TokenCommand {
     Encrypt,
     /// Say whether a stored token decrypts; it comes from standard input
     Check,
-    /// Encrypt all tokens and secrets of tools anew that ENCRYPTION_SECRET_PREVIOUS encrypted; exit code 1 where one
+    /// Encrypt all tokens and other secrets anew that ENCRYPTION_SECRET_PREVIOUS encrypted; exit code 1 where one
     /// cannot be decrypted. May be interrupted and repeated, also while messages are answered
     Rotate {
         /// Only say what would be changed

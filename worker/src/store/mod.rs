@@ -30,6 +30,7 @@ pub mod mongo;
 use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
+use jiff::SignedDuration;
 use shared::{retry::Delays, shutdown::Shutdown};
 
 pub use accounts::{Accounts, KeptEvent};
@@ -53,7 +54,7 @@ pub use merges::{MergeRequest, MergeRequested, MergeStep, Merges};
 pub use mongo::MongoStore;
 pub use tokens::{ExpiringToken, RefreshClaim, SecretPlace, StoredSecret, Taken, TokenReplacement, Tokens, secrets_in};
 pub use traces::{Look, Looked, Remaining, Sought, Trace, Traces};
-pub use transcript::{Inbound, Outbound, Quoted, SentText, StatusUpdate, Transcript, Words};
+pub use transcript::{Inbound, Outbound, Quoted, SHELL, SentText, StatusUpdate, Transcript, Words};
 pub use usage::{DayUsage, UsageBook};
 pub use whose::{Whose, verbatim};
 
@@ -152,6 +153,9 @@ impl StoreError {
 /// What operations answer.
 pub type Result<T> = std::result::Result<T, StoreError>;
 
+/// How long messages, dead letters, account events and days of usage are kept. Meta redelivers for seven days, so the
+/// shell of a message must outlive that by far.
+pub const KEPT: SignedDuration = SignedDuration::from_hours(90 * 24);
 /// More than a driver's own limits for finding a server and for a write.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 

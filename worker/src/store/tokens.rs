@@ -69,8 +69,22 @@ pub enum SecretPlace {
     AccessToken,
     /// `whatsappRefreshToken`.
     RefreshToken,
+    /// `companion.handOver.notify.secret`.
+    NotifySecret,
     /// The header of the tool at this position of `companion.tools`, from 0.
     ToolHeader(usize),
+}
+
+impl SecretPlace {
+    /// As a pointer into the document as JSON.
+    pub fn pointer(self) -> String {
+        match self {
+            Self::AccessToken => "/whatsappAccessToken".to_owned(),
+            Self::RefreshToken => "/whatsappRefreshToken".to_owned(),
+            Self::NotifySecret => "/companion/handOver/notify/secret".to_owned(),
+            Self::ToolHeader(at) => format!("/companion/tools/{at}/header/value"),
+        }
+    }
 }
 
 impl fmt::Display for SecretPlace {
@@ -79,6 +93,7 @@ impl fmt::Display for SecretPlace {
         match self {
             Self::AccessToken => f.write_str("whatsappAccessToken"),
             Self::RefreshToken => f.write_str("whatsappRefreshToken"),
+            Self::NotifySecret => f.write_str("companion.handOver.notify.secret"),
             Self::ToolHeader(at) => write!(f, "companion.tools[{at}].header.value"),
         }
     }
@@ -138,17 +153,12 @@ pub trait Tokens {
     async fn replace_secret(&self, secret: &StoredSecret, stored: &str) -> Result<bool>;
 }
 
-/// The secrets in a business's document, for the stores.
+/// The secrets in a business's document: those that are sealed when it is stored, and encrypted anew when the secret of
+/// encryption changes.
 pub fn secrets_in(document: &Value) -> Vec<(SecretPlace, SecretString)> {
-    let text = |value: Option<&Value>| {
-        let text = value.and_then(Value::as_str).filter(|text| !text.trim().is_empty());
-        text.map(SecretString::from)
-    };
-    let tokens = [SecretPlace::AccessToken, SecretPlace::RefreshToken];
-    let tokens = tokens.into_iter().filter_map(|place| Some((place, text(document.get(place.to_string()))?)));
-    let tools = document.pointer("/companion/tools").and_then(Value::as_array).into_iter().flatten();
-    let headers = tools
-        .enumerate()
-        .filter_map(|(at, tool)| Some((SecretPlace::ToolHeader(at), text(tool.pointer("/header/value"))?)));
-    tokens.chain(headers).collect()
+    let tools = document.pointer("/companion/tools").and_then(Value::as_array).map_or(0, Vec::len);
+    let fields = [SecretPlace::AccessToken, SecretPlace::RefreshToken, SecretPlace::NotifySecret];
+    let places = fields.into_iter().chain((0..tools).map(SecretPlace::ToolHeader));
+    let text = |place: SecretPlace| document.pointer(&place.pointer())?.as_str().filter(|text| !text.trim().is_empty());
+    places.filter_map(|place| Some((place, SecretString::from(text(place)?)))).collect()
 }

@@ -14,6 +14,21 @@ use crate::{
     scope::CustomerScope,
 };
 
+/// The fields that are kept of a forgotten message: nothing of its text, nor whose it was.
+pub const SHELL: &[&str] = &[
+    "direction",
+    "phone_number_id",
+    "id",
+    "timestamp",
+    "received_at",
+    "status",
+    "status_at",
+    "status_rank",
+    "error_code",
+    "pricing",
+    "expire_at",
+];
+
 /// A message from a customer.
 #[derive(Debug)]
 pub struct Inbound<'a> {

@@ -185,15 +185,6 @@ impl CompanionSettings {
     }
 }
 
-/// Does something with each secret of a `companion`, for whoever stores them.
-pub(super) fn for_each_secret<E>(
-    companion: &mut Value,
-    mut seal: impl FnMut(&mut Value) -> Result<(), E>,
-) -> Result<(), E> {
-    notify::secret_of(companion).map_or(Ok(()), &mut seal)?;
-    tools::header_values(companion).try_for_each(seal)
-}
-
 fn quiet(field: &Field<'_>) -> Option<Duration> {
     Some(Duration::from_secs_f64(field.number(0.0..=QUIET_MOST_MILLIS)? / 1_000.0))
 }

@@ -7,7 +7,6 @@ use std::fmt;
 
 use reqwest::Url;
 use secrecy::SecretString;
-use serde_json::Value;
 
 use super::{
     super::{
@@ -104,14 +103,9 @@ fn encoded(text: &str) -> String {
     encoded
 }
 
-/// Where the secret of a `companion` stands, for whoever stores it.
-pub(super) fn secret_of(companion: &mut Value) -> Option<&mut Value> {
-    companion.pointer_mut("/handOver/notify/secret")
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
     use shared::ids::WaId;
 
     use super::{super::super::finding::Findings, *};

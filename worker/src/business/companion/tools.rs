@@ -194,9 +194,3 @@ fn header_name(field: &Field<'_>) -> Option<String> {
     }
     Some(name)
 }
-
-/// Where the secrets of the tools of a `companion` stand, for whoever stores them.
-pub(super) fn header_values(companion: &mut Value) -> impl Iterator<Item = &mut Value> {
-    let tools = companion.get_mut("tools").and_then(Value::as_array_mut).into_iter().flatten();
-    tools.filter_map(|tool| tool.get_mut("header")?.get_mut("value"))
-}

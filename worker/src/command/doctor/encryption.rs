@@ -40,8 +40,7 @@ fn judge(Tokens { current, previous, closed }: Tokens) -> Check {
         (_, 0, 0) => Check::ok(Part::Encryption, "tokens", found),
         (_, previous, 0) => {
             let problem = format!("{found}, {previous} by ENCRYPTION_SECRET_PREVIOUS only");
-            let mend = "store those anew (`worker business set SUBDOMAIN whatsappAccessToken - < token.txt`) before the \
-                        previous secret is removed";
+            let mend = "encrypt those anew (`worker token rotate`) before the previous secret is removed";
             Check::warning(Part::Encryption, "tokens", problem, mend)
         }
         (_, _, closed) => {

@@ -14,15 +14,13 @@ use shared::{
 };
 
 use super::{MongoStore, corrupt, pipeline::literal};
-use crate::store::{DeadLetter, DeadLetters, ReplayPolicy, Result, WaitingLetter, letter_handle};
+use crate::store::{DeadLetter, DeadLetters, KEPT, ReplayPolicy, Result, WaitingLetter, letter_handle};
 
 /// `replay` of a letter that waits for its business.
 pub(super) const WHEN_SERVED: &str = "when_served";
 
 /// `replay` of a letter that an operator wants to be replayed.
 pub(super) const NOW: &str = "now";
-
-const KEPT_MS: i64 = 90 * 24 * 60 * 60 * 1_000;
 
 #[async_trait]
 impl DeadLetters for MongoStore {
@@ -44,7 +42,7 @@ impl DeadLetters for MongoStore {
             "phone_number_id": letter.phone_number_id.as_ref().map(PhoneNumberId::expose),
             "business_id": letter.business_id.as_ref().map(|id| id.0.as_str()),
             "conversation": letter.session.as_ref().map(SessionId::expose),
-            "expire_at": in_ms(KEPT_MS),
+            "expire_at": in_ms(KEPT.as_secs() * 1_000),
         };
         if let Some(received_at) = received_at {
             first.insert("received_at", received_at);

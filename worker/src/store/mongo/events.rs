@@ -6,10 +6,8 @@ use async_trait::async_trait;
 use mongodb::bson::{DateTime, Document, doc};
 use shared::ids::{PhoneNumberId, WabaId};
 
-use super::{MongoStore, to_bson};
+use super::{MongoStore, expiry, to_bson};
 use crate::store::{AccountEvent, Events, Result};
-
-const KEPT_MS: i64 = 90 * 24 * 60 * 60 * 1_000;
 
 #[async_trait]
 impl Events for MongoStore {
@@ -26,7 +24,7 @@ impl Events for MongoStore {
             "payload": event.payload,
             "received_at": to_bson(event.received_at),
             "recorded_at": DateTime::now(),
-            "expire_at": DateTime::from_millis(DateTime::now().timestamp_millis().saturating_add(KEPT_MS)),
+            "expire_at": expiry(DateTime::now()),
         };
         let events = self.db.collection::<Document>("account_events");
         events.update_one(doc! { "_id": event.id }, doc! { "$setOnInsert": kept }).upsert(true).await?;

@@ -39,7 +39,7 @@ use mongodb::{
 use secrecy::ExposeSecret;
 
 use self::error::{corrupt, is_duplicate_key};
-use super::{Result, Store, StoreError};
+use super::{KEPT, Result, Store, StoreError};
 use crate::settings::StoreSettings;
 
 /// A primary that cannot reach a majority would keep a write waiting for ever.
@@ -139,6 +139,11 @@ impl Store for MongoStore {
 /// Whether writes can be repeated safely: a replica set, or the front of several.
 fn keeps_writes(hello: &Document) -> bool {
     hello.contains_key("setName") || hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid")
+}
+
+/// When what is written at that time is deleted.
+fn expiry(now: DateTime) -> DateTime {
+    DateTime::from_millis(now.timestamp_millis().saturating_add(KEPT.as_secs() * 1_000))
 }
 
 fn to_bson(time: Timestamp) -> DateTime {

@@ -21,8 +21,7 @@ use super::{
 use crate::{
     conversation::BusinessId,
     store::{
-        ExpiringToken, RefreshClaim, Result, SecretPlace, StoreError, StoredSecret, Taken, TokenReplacement, Tokens,
-        secrets_in,
+        ExpiringToken, RefreshClaim, Result, StoreError, StoredSecret, Taken, TokenReplacement, Tokens, secrets_in,
     },
 };
 
@@ -105,6 +104,7 @@ impl Tokens for MongoStore {
     async fn stored_secrets(&self) -> Result<Vec<StoredSecret>> {
         let fields = doc! {
             "subDomain": 1, "whatsappAccessToken": 1, "whatsappRefreshToken": 1, "companion.tools": 1,
+            "companion.handOver.notify.secret": 1,
         };
         let mut cursor = self.businesses().find(doc! {}).projection(fields).await?;
         let mut found = Vec::new();
@@ -124,10 +124,7 @@ impl Tokens for MongoStore {
     }
 
     async fn replace_secret(&self, secret: &StoredSecret, stored: &str) -> Result<bool> {
-        let path = match secret.place {
-            SecretPlace::AccessToken | SecretPlace::RefreshToken => secret.place.to_string(),
-            SecretPlace::ToolHeader(at) => format!("companion.tools.{at}.header.value"),
-        };
+        let path = secret.place.pointer().trim_start_matches('/').replace('/', ".");
         let mut filter = has_id(&secret.business);
         filter.insert(&path, secret.value.expose_secret());
         let updated = self.businesses().update_one(filter, doc! { "$set": { path: stored } }).await?;

@@ -10,7 +10,7 @@ use mongodb::bson::{Bson, DateTime, Document, doc};
 use shared::ids::{MessageId, PhoneNumberId, SessionId};
 
 use super::{
-    MongoStore,
+    MongoStore, expiry,
     pipeline::{keep, literal},
     to_bson,
 };
@@ -18,25 +18,8 @@ use crate::{
     conversation::{MailboxItem, Usage},
     message::{Treatment, parse, treatment},
     scope::CustomerScope,
-    store::{Inbound, Outbound, Quoted, Result, SentText, StatusUpdate, Transcript, Words},
+    store::{Inbound, Outbound, Quoted, Result, SHELL, SentText, StatusUpdate, Transcript, Words},
 };
-
-/// How long a message is kept. Meta redelivers for seven days, so a shell must outlive that by far.
-const KEPT_MS: i64 = 90 * 24 * 60 * 60 * 1_000;
-/// What is kept of a forgotten message: nothing of its text, nor whose it was.
-const SHELL: &[&str] = &[
-    "direction",
-    "phone_number_id",
-    "id",
-    "timestamp",
-    "received_at",
-    "status",
-    "status_at",
-    "status_rank",
-    "error_code",
-    "pricing",
-    "expire_at",
-];
 
 #[async_trait]
 impl Transcript for MongoStore {
@@ -51,7 +34,7 @@ impl Transcript for MongoStore {
             "type": inbound.kind,
             "timestamp": to_bson(item.timestamp),
             "received_at": to_bson(item.received_at),
-            "expire_at": expiry(),
+            "expire_at": expiry(DateTime::now()),
         };
         // A reference from the mailbox must not wipe out the content that it refers to.
         if let Some(message) = &item.message {
@@ -87,7 +70,7 @@ impl Transcript for MongoStore {
             "type": outbound.kind,
             "body": outbound.body,
             "timestamp": DateTime::now(),
-            "expire_at": expiry(),
+            "expire_at": expiry(DateTime::now()),
         };
         if let Some(reply_id) = outbound.reply_id {
             set.insert("reply_id", reply_id);
@@ -146,7 +129,7 @@ impl Transcript for MongoStore {
             "phone_number_id": literal(update.number.expose()),
             "id": literal(update.wamid.expose()),
             "pricing": { "$ifNull": ["$pricing", { "$ifNull": [literal(pricing), "$$REMOVE"] }] },
-            "expire_at": { "$ifNull": ["$expire_at", expiry()] },
+            "expire_at": { "$ifNull": ["$expire_at", expiry(DateTime::now())] },
             "forward": "$$REMOVE",
         };
         if let Some(code) = update.error_code {
@@ -233,7 +216,7 @@ impl MongoStore {
                 "phone_number_id": number.expose(),
                 "id": id.expose(),
                 "timestamp": *timestamp,
-                "expire_at": expiry(),
+                "expire_at": expiry(DateTime::now()),
             };
             self.upsert(&key(number, id), theirs).await?;
         }
@@ -264,8 +247,4 @@ fn usage_document(usage: &Usage) -> Document {
 
 fn key(number: &PhoneNumberId, id: &MessageId) -> String {
     format!("{}:{}", number.expose(), id.expose())
-}
-
-fn expiry() -> DateTime {
-    DateTime::from_millis(DateTime::now().timestamp_millis().saturating_add(KEPT_MS))
 }

@@ -2,21 +2,19 @@
 
 use async_trait::async_trait;
 use jiff::civil::Date;
-use mongodb::bson::{DateTime, Document, doc};
+use mongodb::bson::{Document, doc};
 
-use super::{MongoStore, dead_letters::whole};
+use super::{MongoStore, dead_letters::whole, expiry};
 use crate::{
     conversation::BusinessId,
     store::{DayUsage, Result, UsageBook},
 };
 
-const KEPT_MS: i64 = 90 * 24 * 60 * 60 * 1_000;
-
 #[async_trait]
 impl UsageBook for MongoStore {
     async fn add_usage(&self, business: &BusinessId, day: Date, used: &DayUsage) -> Result<()> {
         let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-        let expire_at = DateTime::from_millis(self.now().timestamp_millis().saturating_add(KEPT_MS));
+        let expire_at = expiry(self.now());
         let update = doc! {
             "$inc": {
                 "replies": count(used.replies),

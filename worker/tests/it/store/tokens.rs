@@ -162,11 +162,20 @@ fn tool(header: impl Into<Bson>) -> Document {
     doc! { "name": "t", "header": { "name": "Authorization", "value": header.into() } }
 }
 
+fn notify(secret: &str) -> Document {
+    doc! { "hours": 4, "notify": { "url": "https://acme.example/hook", "secret": secret } }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_secret_is_found_where_it_stands_and_replaced_only_while_it_does() {
     let store = Fresh::open("secrets").await;
     let tools = vec![tool("h0"), doc! { "name": "open" }, tool(" h2 "), tool(7)];
-    put(&store, "acme", doc! { "whatsappRefreshToken": "68", "companion": { "tools": tools } }).await;
+    put(
+        &store,
+        "acme",
+        doc! { "whatsappRefreshToken": "68", "companion": { "tools": tools, "handOver": notify("n") } },
+    )
+    .await;
     // Without WhatsApp as yet.
     let bare = doc! { "_id": "bare", "whatsappAccessToken": "  ", "companion": { "tools": [tool("h")] } };
     store.backend.put("businesses", bare).await;
@@ -176,6 +185,7 @@ async fn every_secret_is_found_where_it_stands_and_replaced_only_while_it_does()
     assert_eq!(
         seen,
         [
+            ("acme", SecretPlace::NotifySecret, "n"),
             ("acme", SecretPlace::ToolHeader(0), "h0"),
             ("acme", SecretPlace::ToolHeader(2), " h2 "),
             ("acme", SecretPlace::AccessToken, "67"),
@@ -183,7 +193,7 @@ async fn every_secret_is_found_where_it_stands_and_replaced_only_while_it_does()
             ("bare", SecretPlace::ToolHeader(0), "h"),
         ]
     );
-    assert_eq!((found[0].subdomain.as_deref(), found[4].subdomain.as_deref()), (Some("acme"), None));
+    assert_eq!((found[0].subdomain.as_deref(), found[5].subdomain.as_deref()), (Some("acme"), None));
     let replace = async |secret: &StoredSecret| store.replace_secret(secret, "new").await.expect("the store answers");
     for secret in &found {
         let other = StoredSecret { value: SecretString::from("another"), ..secret.clone() };
@@ -195,7 +205,7 @@ async fn every_secret_is_found_where_it_stands_and_replaced_only_while_it_does()
     assert!(!replace(&gone).await, "there is no such tool");
     let stored = store.raw("businesses", "acme").await;
     let tools = vec![tool("new"), doc! { "name": "open" }, tool("new"), tool(7)];
-    assert_eq!(stored.get("companion"), Some(&doc! { "tools": tools }.into()));
+    assert_eq!(stored.get("companion"), Some(&doc! { "tools": tools, "handOver": notify("new") }.into()));
     for field in ["whatsappAccessToken", "whatsappRefreshToken"] {
         assert_eq!(stored.get(field), Some(&"new".into()));
     }
