@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     business::{Finding, Origin, TokenCipher, check_documents, is_known_field, seal_document},
-    store::Store,
+    store::{SecretPlace, Store, secrets_in},
 };
 
 const TOKENS: [&str; 2] = ["whatsappAccessToken", "whatsappRefreshToken"];
@@ -84,7 +84,18 @@ pub(super) async fn set(
         (true, false) => sealed_edit(edit(read_value(field, &text_from_stdin()?)), cipher)?,
         (false, _) => edit(read_value(field, value)),
     };
-    change(store, cipher, subdomain, vec![edit]).await
+    change(store, cipher, subdomain, vec![edit]).await?;
+    if field == TOKENS[0] && has_refresh_token(store, subdomain).await? {
+        say("warning: a whatsappRefreshToken is stored too, and is what is exchanged when this token nears its end; \
+             set it as well, or to null");
+    }
+    Ok(())
+}
+
+async fn has_refresh_token(store: &dyn Store, subdomain: &str) -> anyhow::Result<bool> {
+    let documents = store.business_documents(Some(subdomain)).await?;
+    let ours = documents.iter().filter(|document| is_of(document, subdomain));
+    Ok(ours.flat_map(secrets_in).any(|(place, _)| place == SecretPlace::RefreshToken))
 }
 
 fn flag(name: &str, value: bool) -> Edit {
@@ -217,7 +228,9 @@ fn tell(edit: &Edit, was: &Value, cipher: &TokenCipher) -> String {
         let shown = token.map_or_else(|| "none".to_owned(), |token| prefix(&token));
         return format!("{} is {shown}", edit.path);
     }
-    let holds_secrets = edit.path == "companion" || edit.path.starts_with("companion.tools");
+    let holds_secrets = edit.path == "companion"
+        || edit.path.starts_with("companion.tools")
+        || edit.path.starts_with("companion.handOver");
     if holds_secrets {
         return format!("{} is as it was given", edit.path);
     }
@@ -288,6 +301,9 @@ mod tests {
         assert!(told.contains("EAAo…") && !told.contains("TWOthree") && !told.contains("old"), "{told}");
         let tools = tell(&edit("companion.tools", json!([{"header": "PLAIN"}])), &json!([]), &cipher);
         assert!(!tools.contains("PLAIN"), "{tools}");
+        let notify = json!({"secret": "PLAIN"});
+        let hand_over = tell(&edit("companion.handOver.notify", notify.clone()), &notify, &cipher);
+        assert!(!hand_over.contains("PLAIN"), "{hand_over}");
         assert_eq!(tell(&edit("name", json!("B")), &Value::Null, &cipher), "name was unset, is \"B\"");
     }
 }

@@ -24,9 +24,9 @@ pub struct Aftermath {
     /// A person has the conversation for that long from then on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hand_over: Option<Duration>,
-    /// Nothing is answered for that long from then on: the reply says that a limit is reached.
+    /// Nothing is answered until then, however late the reply goes out that says so: a limit is reached.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub limited: Option<Duration>,
+    pub limited_until: Option<Timestamp>,
     /// That the business is told of it. Beside the hand-over, so that a worker which does not know of it hands over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub announcement: Option<Box<Announcement>>,

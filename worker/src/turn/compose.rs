@@ -29,8 +29,11 @@ use crate::{
 
 /// However often the customer goes on.
 const GATHER_MOST: Duration = Duration::from_secs(15);
-/// Thinking, tools, speech and all; less than a turn may take, so that what lasts longer counts as trouble of the AI.
-const REPLY_MOST: Duration = Duration::from_secs(150);
+/// Understanding, thinking, tools and all; with the speech after it less than a turn may take, so that what lasts longer
+/// counts as trouble of the AI.
+const THINK_MOST: Duration = Duration::from_secs(150);
+/// After that an answer is written that should have been spoken.
+const SPEAK_MOST: Duration = Duration::from_secs(50);
 
 impl Turn<'_> {
     /// Composes a reply; where it could take in more, only until the customer writes more.
@@ -38,10 +41,9 @@ impl Turn<'_> {
         let (hold, acted) = (self.hold, Arc::clone(&self.acted));
         acted.store(false, Ordering::Relaxed);
         let takes_more_in = self.machine.takes_more_in();
-        let reply = async { tokio::time::timeout(REPLY_MOST, self.reply(kind)).await };
-        let composed = |reply: Result<_, _>| Event::Composed(reply.unwrap_or_else(|_| Err(stuck("it took too long"))));
+        let reply = self.reply(kind);
         if !takes_more_in {
-            return composed(reply.await);
+            return Event::Composed(reply.await);
         }
         // A tool of the business may have changed something; whoever is cut off then would have it done again.
         let more = async {
@@ -57,7 +59,7 @@ impl Turn<'_> {
                 metrics::counter!("switchboard_regenerations_total").increment(1);
                 Event::Overtaken
             }
-            reply = reply => composed(reply),
+            reply = reply => Event::Composed(reply),
         }
     }
 
@@ -92,7 +94,7 @@ impl Turn<'_> {
                 let companion = &business.companion;
                 let apology = companion.apology.as_deref().unwrap_or(DEFAULT_APOLOGY);
                 // Who asked for a person gets one, whatever the AI does.
-                let asked = self.reading.question().names_one_of(&companion.hand_over.keywords);
+                let asked = self.asks_for_person(&business);
                 let failed = companion.hand_over.on_failure.then_some(HandOverReason::Failure);
                 let mut aftermath = Aftermath::default();
                 if let Some(reason) = asked.then_some(HandOverReason::Keyword).or(failed) {
@@ -123,24 +125,33 @@ impl Turn<'_> {
     }
 
     /// Says that a limit of the business is reached. Nobody is asked.
-    pub(super) fn excuse(&self, wait: Duration) -> Event {
+    pub(super) fn excuse(&self, until: Timestamp) -> Event {
         let Some(business) = &self.business else { return Event::Composed(Err(stuck("there is no business"))) };
         let session = &self.machine.conversation().id;
-        tracing::info!(%session, ?wait, "a limit is reached: the customer is told, and gets no answers for a while");
+        tracing::info!(%session, %until, "a limit is reached: the customer is told, and gets no answers for a while");
         metrics::counter!("switchboard_limited_customers_total").increment(1);
         let words = business.companion.limits.message.as_deref().unwrap_or(DEFAULT_LIMITED);
         let parts = split(words, MESSAGE_UNITS).into_iter().map(|body| Part::waiting(body, PartForm::Text)).collect();
-        let aftermath = Aftermath { limited: Some(wait), ..Aftermath::default() };
+        let mut aftermath = Aftermath { limited_until: Some(until), ..Aftermath::default() };
+        if self.asks_for_person(business) {
+            business.companion.hand_over.hand_over(&mut aftermath, HandOverReason::Keyword);
+        }
         Event::Composed(Ok(Reply { id: Uuid::new_v4().simple().to_string(), parts, aftermath }))
+    }
+
+    /// As far as the messages are understood, what was spoken too.
+    pub(super) fn asks_for_person(&self, business: &Business) -> bool {
+        self.reading.question().names_one_of(&business.companion.hand_over.keywords)
     }
 
     async fn think(&mut self, business: &Business) -> Result<(Vec<Part>, Aftermath), Trouble> {
         let typing = self.show_typing(business);
-        // Put back whatever happens, so that what was understood need not be understood again.
+        // Put back whatever happens, so that what was understood need not be understood again, and an apology knows what
+        // it is for. Where more was written it is read anew.
         let mut reading = std::mem::take(&mut self.reading);
-        let thought = self.answer(&mut reading, business).await;
+        let thought = tokio::time::timeout(THINK_MOST, self.answer(&mut reading, business)).await;
         self.reading = reading;
-        let (composition, aftermath) = thought?;
+        let (composition, aftermath) = thought.unwrap_or_else(|_| Err(stuck("it took too long")))?;
         let (parts, aftermath) = self.dress(business, composition, aftermath).await;
         if parts.is_empty() {
             return Err(trouble(&AiError::Useless("nothing that can be sent").into()));
@@ -189,7 +200,8 @@ impl Turn<'_> {
             && self.day.may_speak
             && let Some(words) = composition.spoken()
         {
-            match self.speak(business, &words).await {
+            let spoken = tokio::time::timeout(SPEAK_MOST, self.speak(business, &words)).await;
+            match spoken.unwrap_or(Err(AiError::Unreachable("speaking took too long").into())) {
                 Ok(Some(media_id)) => {
                     aftermath.usage.spoken_characters = u64::try_from(words.chars().count()).unwrap_or(u64::MAX);
                     return (composition.said(words, media_id), aftermath);

@@ -26,7 +26,7 @@ impl Turn<'_> {
         Ok(match effect {
             // These have limits of their own.
             Effect::Compose(kind) => self.compose(kind).await,
-            Effect::Excuse(wait) => self.excuse(wait),
+            Effect::Excuse(until) => self.excuse(until),
             Effect::Gather => {
                 self.gather().await;
                 Event::Gathered
@@ -140,11 +140,12 @@ impl Turn<'_> {
             }
             Err(why) => Service::Unserved(why),
         };
+        let asks_for_person = self.business.as_ref().is_some_and(|business| self.asks_for_person(business));
         let mut wishes = self.reading.wishes();
         // Whoever wants to hear again may say so, whatever the business has switched off since.
         let ignores_stop = self.business.as_ref().is_some_and(|business| business.companion.ignores_stop);
         wishes.retain(|wish| !ignores_stop || wish.consent == Consent::Given);
-        Ok(Event::Prepared { service, wants_answer, wishes, quotes: self.reading.quotes() })
+        Ok(Event::Prepared { service, wants_answer, asks_for_person, wishes, quotes: self.reading.quotes() })
     }
 
     /// The business of a number, if it is still this conversation's. A number that moved to another business

@@ -52,10 +52,16 @@ impl Means {
 pub(super) async fn send(store: &Arc<dyn Store>, means: Means, arguments: &SendArguments) -> anyhow::Result<()> {
     let text = arguments.words()?;
     let state = arguments.which.find(&**store).await?;
+    if state.opted_out_at.is_some() {
+        bail!("nothing was sent: the customer wants to hear no more, until they write START");
+    }
     let number = open_window(&state, Timestamp::now())?;
     let cipher = TokenCipher::new(&means.encryption);
     let registry = Registry::new(Arc::clone(store), cipher, means.fallback.as_ref());
     let business = business(&registry, &number, &state).await?;
+    if let Some(pause) = business.paused(Timestamp::now()) {
+        bail!("nothing was sent: Meta does not let the account send ({}); see `worker account list`", pause.why);
+    }
     let token = business.token.as_ref().map_err(|problem| anyhow::anyhow!("nothing was sent: {problem}"))?;
     let to = recipient(&state.customer)?;
     let graph = Graph::new(http::client().context("set up the HTTP client")?, means.graph_url, TIMEOUT);

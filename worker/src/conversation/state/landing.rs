@@ -70,16 +70,22 @@ impl State {
             return landed;
         }
         let due_at = self.take_in(now, item.clone(), landing.quiet);
-        self.count(now);
+        self.count(now, item);
         self.customer.learn(landing.customer);
         let window_end = whole_millis(window_end(item.timestamp));
         let window = self.windows.entry(item.phone_number_id.clone()).or_insert(window_end);
         *window = window_end.max(*window);
-        let first = self.first_landed_at == Some(now) && !self.is_handed_over(now) && self.opted_out_at.is_none();
+        let is_limited = self.limited_until.is_some_and(|until| until > now);
+        let is_silent = self.is_handed_over(now) || self.opted_out_at.is_some() || is_limited;
+        let first = self.first_landed_at == Some(now) && !is_silent;
         Landed::New { due_in: until(due_at, now), first }
     }
 
-    fn count(&mut self, now: Timestamp) {
+    /// By when it was written: what waited for us, and lands all at once, is no flood.
+    fn count(&mut self, now: Timestamp, item: &MailboxItem) {
+        if later(whole_millis(item.timestamp), MINUTE) <= now {
+            return;
+        }
         match &mut self.minute {
             Some(minute) if later(minute.began_at, MINUTE) > now => minute.messages = minute.messages.saturating_add(1),
             Some(_) | None => self.minute = Some(Minute { began_at: now, messages: 1 }),

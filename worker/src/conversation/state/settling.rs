@@ -71,9 +71,7 @@ impl State {
             self.handed_over_until = self.handed_over_until.max(Some(later(now, length)));
         }
         self.heed(now, aftermath.consent);
-        if let Some(length) = aftermath.limited {
-            self.limited_until = self.limited_until.max(Some(later(now, length)));
-        }
+        self.limited_until = self.limited_until.max(aftermath.limited_until.map(whole_millis));
         if let Some(announcement) = &aftermath.announcement {
             self.announce(now, announcement);
         }

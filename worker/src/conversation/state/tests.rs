@@ -354,6 +354,21 @@ fn what_a_reply_changes_happens_once_when_it_is_settled() {
 }
 
 #[test]
+fn a_limit_ends_when_it_was_said_to_end_however_late_that_was_sent() {
+    let mut world = World::new();
+    world.apply(&land(0));
+    let until = later(world.now, LEASE * 3);
+    let aftermath = Aftermath { limited_until: Some(until), ..Aftermath::default() };
+    world.wait(LEASE).apply(&claim());
+    let memory = Memory { aftermath, ..Memory::default() };
+    let settle = Operation::Settle { epoch: 1, number: number(), messages: vec![], memory, quiet: QUIET };
+    world.wait(LEASE / 2).apply(&settle);
+    assert_eq!(world.state().limited_until, Some(until));
+    let Answer::Landed(landed) = world.apply(&land(1)) else { panic!("it lands") };
+    assert!(matches!(landed, Landed::New { first: false, .. }), "nobody seems to type");
+}
+
+#[test]
 fn who_wants_silence_has_it_from_the_commitment_on() {
     let commit = |epoch, consent| {
         let aftermath = Aftermath { consent, ..Aftermath::default() };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Allowance, Burial, Effect, Machine, Reply, Service, Step, Token, Trouble, TroubleKind, ids};
 use crate::{
@@ -43,8 +43,11 @@ impl Machine {
             Service::Paused { why, left } => (Err((why, left)), Allowance::default()),
             Service::Unserved(why) => return self.bury_unserved(why, None),
         };
-        // What a customer wants to hear is heeded whatever the limits say.
-        let is_limited = self.wish.is_none() && self.is_limited();
+        let is_resend = self.run.first().is_some_and(|item| item.resend_of.is_some());
+        // What a customer wants to hear is heeded whatever the limits say, and so is the wish for a person. What is sent
+        // once more may be the very word that there is a limit.
+        let is_bound = self.wish.is_none() && !is_resend;
+        let is_limited = is_bound && !self.asks_for_person && self.limited_until().is_some();
         if !wants_answer || self.is_handed_over() || self.wants_silence() || is_limited {
             return self.settle_without_reply();
         }
@@ -72,34 +75,34 @@ impl Machine {
         if let Some(wait) = self.bucket_wait() {
             return self.pace(wait, None);
         }
-        if self.run.first().is_some_and(|item| item.resend_of.is_some()) {
+        if is_resend {
             return self.compose(ReplyKind::Resend);
         }
-        match self.limit(&allowance) {
-            Some(wait) if self.wish.is_none() => self.excuse(wait),
+        match self.limit(&allowance).max(self.limited_until()) {
+            Some(until) if is_bound => self.excuse(until),
             Some(_) | None => self.compose(ReplyKind::Answer),
         }
     }
 
     /// The customer is told once; then it is quiet until the limit is over.
-    fn excuse(&mut self, wait: Duration) -> Effect {
+    fn excuse(&mut self, until: Timestamp) -> Effect {
         self.composing = ReplyKind::Answer;
         // What comes meanwhile is not taken into it.
         self.regenerations = REGENERATIONS_MOST;
-        Effect::Excuse(wait)
+        Effect::Excuse(until)
     }
 
-    /// How long a limit of the business leaves this customer without an answer.
-    fn limit(&self, allowance: &Allowance) -> Option<Duration> {
-        let minute = self.conversation.minute.filter(|minute| later(minute.began_at, MINUTE) > self.now());
+    /// Until when a limit of the business leaves this customer without an answer.
+    fn limit(&self, allowance: &Allowance) -> Option<Timestamp> {
         let most = allowance.messages_per_minute.unwrap_or(u64::MAX);
-        let too_many = minute.filter(|minute| u64::from(minute.messages) > most);
-        let left = too_many.map(|minute| later(minute.began_at, MINUTE).duration_since(self.now()));
-        left.and_then(|left| Duration::try_from(left).ok()).max(allowance.day_is_over_for)
+        let too_many = self.conversation.minute.filter(|minute| u64::from(minute.messages) > most);
+        let minute_ends = too_many.map(|minute| later(minute.began_at, MINUTE)).filter(|end| *end > self.now());
+        minute_ends.max(allowance.day_is_over_for.map(|left| later(self.now(), left)))
     }
 
-    fn is_limited(&self) -> bool {
-        self.conversation.limited_until.is_some_and(|until| until > self.now())
+    /// Until when it is quiet, where the customer was told so.
+    fn limited_until(&self) -> Option<Timestamp> {
+        self.conversation.limited_until.filter(|until| *until > self.now())
     }
 
     fn compose(&mut self, kind: ReplyKind) -> Effect {
@@ -180,9 +183,10 @@ impl Machine {
         let now = self.now();
         let since = self.conversation.ai_failing_since.unwrap_or(now);
         let give_up = SignedDuration::try_from(self.rules.ai_give_up).unwrap_or(SignedDuration::MAX);
-        // Who was told already is not told again: the message waits for an answer.
+        // Who was told already is not told again: the message waits for an answer. Who asks for a person is handed over by
+        // another apology.
         let told = self.conversation.apologised_at.is_some();
-        if !told && self.has_no_patience() {
+        if (!told || self.asks_for_person) && self.has_no_patience() {
             return self.compose(ReplyKind::Apology);
         }
         let most = if told { AI_RETRY_TOLD } else { AI_RETRY_MOST };

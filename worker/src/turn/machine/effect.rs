@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use shared::ids::{MessageId, PhoneNumberId};
 
 use crate::{
@@ -125,8 +126,8 @@ pub enum Effect {
     /// Find the words of a reply to the prepared messages. → [`Event::Composed`], or [`Event::Overtaken`] where the
     /// machine allows it
     Compose(ReplyKind),
-    /// Find the words which say that a limit is reached, for that long. → [`Event::Composed`]
-    Excuse(Duration),
+    /// Find the words which say that a limit is reached, until then. → [`Event::Composed`]
+    Excuse(Timestamp),
     /// Wait until the customer, who goes on writing, has paused. → [`Event::Gathered`]
     Gather,
     /// Say whether no status waited any more at some time in the last `within` before the turn. → [`Event::Heard`]
@@ -253,6 +254,8 @@ pub enum Event {
         service: Service,
         /// Whether any of the messages wants an answer.
         wants_answer: bool,
+        /// Whether any of them asks for a person, by the business's words for it.
+        asks_for_person: bool,
         /// The messages that ask for silence, or for an end to it, as far as the business lets them.
         wishes: Vec<Wish>,
         /// The newest of several that are answered: the reply quotes it, so that it is clear what it covers.

@@ -64,6 +64,8 @@ pub struct Machine {
     /// What is being composed or was composed last.
     composing: ReplyKind,
     regenerations: u32,
+    /// Whether the customer asks for a person with these messages.
+    asks_for_person: bool,
     /// What the customer asks for with these messages: the reply confirms it.
     wish: Option<Consent>,
     /// The reply under way.
@@ -116,6 +118,7 @@ impl Machine {
             run: Vec::new(),
             composing: ReplyKind::Answer,
             regenerations: 0,
+            asks_for_person: false,
             wish: None,
             outbox: None,
             token: None,
@@ -145,8 +148,9 @@ impl Machine {
     /// Takes what came of the last effect, and says what to do next.
     pub fn step(&mut self, event: Event) -> Effect {
         match event {
-            Event::Prepared { service, wants_answer, wishes, quotes } => {
+            Event::Prepared { service, wants_answer, asks_for_person, wishes, quotes } => {
                 self.quotes = quotes;
+                self.asks_for_person = asks_for_person;
                 self.prepared(service, wants_answer, &wishes)
             }
             Event::Composed(Ok(reply)) => self.composed(reply),

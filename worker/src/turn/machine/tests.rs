@@ -93,6 +93,7 @@ fn prepared(in_doubt: InDoubt) -> Event {
     Event::Prepared {
         service: Service::Served { token, in_doubt, allowance: Allowance::default() },
         wants_answer: true,
+        asks_for_person: false,
         wishes: Vec::new(),
         quotes: None,
     }
@@ -292,7 +293,13 @@ fn wished(wishes: &[(&str, Consent)]) -> Event {
     let wish =
         |(id, consent): &(&str, Consent)| Wish { message: MessageId::parse(id).expect("valid"), consent: *consent };
     let service = Service::Served { token, in_doubt: InDoubt::Resend, allowance: Allowance::default() };
-    Event::Prepared { service, wants_answer: true, wishes: wishes.iter().map(wish).collect(), quotes: None }
+    Event::Prepared {
+        service,
+        wants_answer: true,
+        asks_for_person: false,
+        wishes: wishes.iter().map(wish).collect(),
+        quotes: None,
+    }
 }
 
 fn three() -> Vec<MailboxItem> {
@@ -374,7 +381,7 @@ fn a_wish_counts_where_nobody_can_be_told() {
 
 fn paused(left: Option<Duration>) -> Event {
     let service = Service::Paused { why: "ban".to_owned(), left };
-    Event::Prepared { service, wants_answer: true, wishes: Vec::new(), quotes: None }
+    Event::Prepared { service, wants_answer: true, asks_for_person: false, wishes: Vec::new(), quotes: None }
 }
 
 #[test]
@@ -398,4 +405,49 @@ fn an_account_that_may_not_send_is_waited_for_without_the_ai() {
     let (mut machine, _) = Machine::begin(conversation(late), rules());
     let effect = machine.step(paused(None));
     assert!(matches!(effect, Effect::File { burial: Burial { reason: "window_closed", .. }, .. }), "{effect:?}");
+}
+
+/// A limit is reached, and the customer was told so if `told`.
+fn limited(told: bool, asks_for_person: bool) -> Effect {
+    let mailbox = vec![item("wamid.1", NOW, NOW)];
+    let limited_until = told.then(|| at(NOW + 100));
+    let (mut machine, _) = Machine::begin(Conversation { limited_until, ..conversation(mailbox) }, rules());
+    machine.step(over_the_limit(asks_for_person))
+}
+
+fn over_the_limit(asks_for_person: bool) -> Event {
+    let token = Token { id: "t".to_owned(), problem: None };
+    let allowance = Allowance { day_is_over_for: Some(Duration::from_secs(40)), ..Allowance::default() };
+    let service = Service::Served { token, in_doubt: InDoubt::Resend, allowance };
+    Event::Prepared { service, wants_answer: true, asks_for_person, wishes: Vec::new(), quotes: None }
+}
+
+#[test]
+fn a_limit_is_told_once_and_again_to_whoever_asks_for_a_person() {
+    assert!(matches!(limited(false, false), Effect::Excuse(until) if until == at(NOW + 40)));
+    assert!(matches!(limited(true, false), Effect::Record { sent: None, .. }));
+    assert!(matches!(limited(true, true), Effect::Excuse(until) if until == at(NOW + 100)), "it grows no shorter");
+}
+
+#[test]
+fn the_word_that_there_is_a_limit_may_be_sent_once_more() {
+    let again = MailboxItem { resend_of: MessageId::parse("wamid.out").ok(), ..item("wamid.1", NOW, NOW) };
+    let limited_until = Some(at(NOW + 100));
+    let (mut machine, _) = Machine::begin(Conversation { limited_until, ..conversation(vec![again]) }, rules());
+    assert!(matches!(machine.step(over_the_limit(false)), Effect::Compose(ReplyKind::Resend)));
+}
+
+#[test]
+fn who_had_the_apology_and_asks_for_a_person_has_it_again() {
+    for (asks_for_person, again) in [(true, true), (false, false)] {
+        let since = Some(at(NOW - 500));
+        let mailbox = vec![item("wamid.1", NOW, NOW)];
+        let failing = Conversation { ai_failing_since: since, apologised_at: since, ..conversation(mailbox) };
+        let (mut machine, _) = Machine::begin(failing, rules());
+        let Event::Prepared { service, wishes, quotes, .. } = prepared(InDoubt::Resend) else { panic!("it is") };
+        machine.step(Event::Prepared { service, wants_answer: true, asks_for_person, wishes, quotes });
+        let trouble = Trouble { retry_after: None, kind: TroubleKind::Ai, detail: "away".to_owned() };
+        let effect = machine.step(Event::Composed(Err(trouble)));
+        assert_eq!(matches!(effect, Effect::Compose(ReplyKind::Apology)), again, "{effect:?}");
+    }
 }

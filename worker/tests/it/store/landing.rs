@@ -75,6 +75,16 @@ async fn a_duplicate_makes_nothing_due() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_waited_for_us_is_no_flood() {
+    let store = Fresh::open("backlog").await;
+    let talk = Talk::new(&store);
+    talk.receive(&messages(0..5)).await;
+    talk.receive(&[message_at(7, Timestamp::now()), message_at(8, Timestamp::now())]).await;
+    let minute = talk.claim().await.conversation.minute.expect("it began");
+    assert_eq!(minute.messages, 2, "by when they were written");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn first_messages_that_meet_all_land() {
     let store = Fresh::open("meet").await;
     for customer in 0..8 {

@@ -142,6 +142,9 @@ async fn what_cannot_be_sent_is_not_and_what_nobody_can_tell_is_said_so() {
     conversations.update_one(doc! { "_id": &session }, window).await.expect("updated");
     refused("Mia here", "more than 24 hours have passed");
     assert_eq!(system.journal.accepted().len(), 1, "the companion's own");
+    let silence = doc! { "$set": { "opted_out_at": DateTime::now() } };
+    conversations.update_one(doc! { "_id": &session }, silence).await.expect("updated");
+    refused("Mia here", "the customer wants to hear no more");
     let without = conversation(&system, &["send", &session, "Mia here"]);
     assert_eq!(without.status.code(), Some(64), "what is missing is named: {}", without.stderr);
     system.stop().await;

@@ -75,6 +75,11 @@ async fn single_fields_are_changed_where_they_are_right_and_what_is_unknown_surv
     let told = done(&system, &["set", "acme", "companion.voice.reply", "mirror"], "");
     assert!(told.contains(r#"companion.voice.reply was "never", is "mirror""#), "{told}");
     done(&system, &["set", "acme", "companion.handOver.hours", "3"], "");
+    let told = done(&system, &["set", "acme", "whatsappAccessToken", "-"], TOKEN);
+    assert!(!told.contains("warning"), "{told}");
+    system.update_business(&acme(), doc! { "whatsappRefreshToken": cipher().encrypt(&"EAAolder".into()) }).await;
+    let told = done(&system, &["set", "acme", "whatsappAccessToken", "-"], TOKEN);
+    assert!(told.contains("warning: a whatsappRefreshToken is stored too"), "{told}");
     let document = stored(&system, "acme").await;
     let companion = document.get_document("companion").expect("an object");
     assert_eq!(companion.get_document("voice").expect("an object"), &doc! { "reply": "mirror", "theirs": 1 });

@@ -15,7 +15,7 @@ use super::super::{
     to_bson,
 };
 use crate::{
-    conversation::{Customer, Landed, Landing, MAILBOX_WITH_CONTENT, MINUTE, MailboxItem, Resend, window_end},
+    conversation::{Customer, Landed, Landing, MAILBOX_WITH_CONTENT, MINUTE, MailboxItem, Resend, later, window_end},
     store::{Mailboxes, Result, StoreError},
 };
 
@@ -32,7 +32,7 @@ impl Mailboxes for MongoStore {
                 .return_document(ReturnDocument::After)
                 .projection(
                     doc! { "last_land": 1, "due_at": 1, "merged_into": 1, "first_landed_at": 1, "handed_over_until": 1,
-                    "opted_out_at": 1 },
+                    "opted_out_at": 1, "limited_until": 1 },
                 );
             match landing.await {
                 Ok(Some(document)) => return read_landed(&document),
@@ -94,13 +94,20 @@ fn land_pipeline(landing: &Landing<'_>) -> Vec<Document> {
                 new.clone(), { "$ifNull": ["$first_landed_at", "$$NOW"] }, keep("first_landed_at"),
             ] },
             "last_landed_at": { "$cond": [new.clone(), "$$NOW", keep("last_landed_at")] },
-            "minute": { "$cond": [new.clone(), counted(), keep("minute")] },
+            "minute": { "$cond": [
+                { "$and": [new.clone(), was_written_just_now(item)] }, counted(), keep("minute"),
+            ] },
             window.as_str(): { "$cond": [
                 new.clone(), { "$max": [format!("${window}"), window_end] }, keep(&window),
             ] },
         } },
         doc! { "$set": { "due_at": { "$cond": [new, due("$$NOW", landing.quiet), keep("due_at")] } } },
     ]
+}
+
+/// What waited for us, and lands all at once, is no flood.
+fn was_written_just_now(item: &MailboxItem) -> Document {
+    doc! { "$gt": [to_bson(later(item.timestamp, MINUTE)), "$$NOW"] }
 }
 
 /// The minute with one message more, or a new one that begins with it.
@@ -133,7 +140,8 @@ fn read_landed(document: &Document) -> Result<Landed> {
         "new" => {
             let due_at = document.get_datetime("due_at").map_or(at, |due_at| from_bson(*due_at));
             let time = |field: &str| document.get_datetime(field).ok().map(|time| from_bson(*time));
-            let is_silent = time("handed_over_until").is_some_and(|until| until > at) || time("opted_out_at").is_some();
+            let until = |field: &str| time(field).is_some_and(|until| until > at);
+            let is_silent = until("handed_over_until") || until("limited_until") || time("opted_out_at").is_some();
             let first = time("first_landed_at") == Some(at) && !is_silent;
             Landed::New { due_in: Duration::try_from(due_at.duration_since(at)).unwrap_or_default(), first }
         }

@@ -282,9 +282,8 @@ fn aftermath(aftermath: &Aftermath) -> Document {
     if let Some(heeded) = heeded(aftermath.consent) {
         set.insert("opted_out_at", heeded);
     }
-    if let Some(length) = aftermath.limited {
-        let until = doc! { "$add": ["$$NOW", millis(length)] };
-        set.insert("limited_until", doc! { "$max": ["$limited_until", until] });
+    if let Some(until) = aftermath.limited_until {
+        set.insert("limited_until", doc! { "$max": ["$limited_until", to_bson(until)] });
     }
     if let Some(announcement) = &aftermath.announcement {
         set.insert("notices", with_notice(announcement));

@@ -251,7 +251,10 @@ impl Walk {
             facts,
             summary: until.map(|until| Summary { text: self.line().text, until }),
             hand_over: self.rng.random_bool(0.1).then(|| self.pick(&[Duration::ZERO, Duration::from_millis(3), LONG])),
-            limited: self.rng.random_bool(0.1).then(|| self.pick(&[Duration::ZERO, Duration::from_millis(3), LONG])),
+            limited_until: self
+                .rng
+                .random_bool(0.1)
+                .then(|| Timestamp::now() + self.pick(&[Duration::ZERO, Duration::from_millis(3), LONG])),
             announcement: self.rng.random_bool(0.4).then(|| Box::new(self.announcement())),
             language: self.rng.random_bool(0.1).then(|| "$de".to_owned()),
             consent: match self.rng.random_range(0..20) {
