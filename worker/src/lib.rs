@@ -26,6 +26,7 @@ pub mod message;
 pub mod consent;
 pub mod document;
 pub mod notify;
+pub mod analytics;
 mod periodic;
 pub mod http;
 mod outside;

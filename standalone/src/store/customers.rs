@@ -200,6 +200,8 @@ pub(super) fn held(connection: &Connection, table: Table, customer: &StoredCusto
             table.ids(connection, &filed, params![list(&letters(connection, &customer.whose)?)])
         }
         Table::AccountEvents => events(connection, &customer.whose),
-        Table::Businesses | Table::AccountStanding | Table::Knowledge | Table::Usage => Ok(Vec::new()),
+        Table::Businesses | Table::AccountStanding | Table::Knowledge | Table::Usage | Table::Analytics => {
+            Ok(Vec::new())
+        }
     }
 }

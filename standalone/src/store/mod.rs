@@ -30,6 +30,7 @@ mod customers;
 mod traces;
 mod knowledge;
 mod usage;
+mod days;
 
 use std::path::Path;
 

@@ -24,6 +24,7 @@ pub(super) enum Table {
     AccountStanding,
     Knowledge,
     Usage,
+    Analytics,
 }
 
 impl Table {
@@ -38,6 +39,7 @@ impl Table {
             Self::AccountStanding => "account_standing",
             Self::Knowledge => "knowledge",
             Self::Usage => "usage",
+            Self::Analytics => "analytics",
         }
     }
 
@@ -53,6 +55,7 @@ impl Table {
             Self::AccountStanding => "account standing",
             Self::Knowledge => "passage",
             Self::Usage => "day of usage",
+            Self::Analytics => "day of analytics",
         }
     }
 
@@ -139,12 +142,12 @@ pub(super) fn fields<const N: usize>(fields: [(&str, Value); N]) -> Row {
     fields.into_iter().map(|(field, value)| (field.to_owned(), value)).collect()
 }
 
-/// A time as rows have it: to the millisecond, and always as long, so that texts sort as times do.
 /// When what is written now is deleted.
 pub(super) fn expiry(now: Timestamp) -> String {
     time(now.saturating_add(KEPT).unwrap_or(now))
 }
 
+/// A time as rows have it: to the millisecond, and always as long, so that texts sort as times do.
 pub(super) fn time(at: Timestamp) -> String {
     format!("{at:.3}")
 }

@@ -7,7 +7,7 @@ use rusqlite::{Connection, TransactionBehavior, params};
 use super::row::time;
 
 /// What each version adds to the one before; `user_version` counts those that are there.
-const VERSIONS: &[&str] = &[include_str!("schema/1.sql")];
+const VERSIONS: &[&str] = &[include_str!("schema/1.sql"), include_str!("schema/2.sql")];
 
 /// A closed conversation is kept as long as the transcript tells a redelivery.
 const CLOSED_KEPT_DAYS: i64 = 90;
@@ -31,7 +31,7 @@ pub(super) fn migrate(connection: &mut Connection) -> anyhow::Result<()> {
 
 /// Deletes what has expired.
 pub(super) fn sweep(connection: &Connection, now: Timestamp) -> rusqlite::Result<()> {
-    for table in ["messages", "dead_letters", "account_events", "usage"] {
+    for table in ["messages", "dead_letters", "account_events", "usage", "analytics"] {
         connection.execute(&format!("DELETE FROM {table} WHERE expire_at <= ?1"), params![time(now)])?;
     }
     let closed_before = now.as_millisecond().saturating_sub(CLOSED_KEPT_DAYS * 24 * 60 * 60 * 1_000);

@@ -117,7 +117,8 @@ impl Search {
                 "(phone_number_id IN (SELECT value FROM json_each(?2)) OR phone_number_id IS NULL \
                   AND (waba_id IS NULL OR waba_id IN (SELECT value FROM json_each(?3))))"
             }
-            Some(Table::Businesses | Table::AccountStanding | Table::Knowledge | Table::Usage) | None => {
+            Some(Table::Businesses | Table::AccountStanding | Table::Knowledge | Table::Usage | Table::Analytics)
+            | None => {
                 return ("TRUE".to_owned(), Vec::new());
             }
         };
@@ -140,14 +141,14 @@ impl Search {
             Some(
                 Table::Conversations | Table::Messages | Table::Identities | Table::DeadLetters | Table::AccountEvents,
             ) => Remaining::OfOthers,
-            Some(Table::Businesses | Table::AccountStanding | Table::Knowledge | Table::Usage) | None
+            Some(Table::Businesses | Table::AccountStanding | Table::Knowledge | Table::Usage | Table::Analytics)
+            | None
                 if read.names_any(&self.others) =>
             {
                 Remaining::OfAnotherBusiness
             }
-            Some(Table::Businesses | Table::AccountStanding | Table::Knowledge | Table::Usage) | None => {
-                Remaining::Theirs
-            }
+            Some(Table::Businesses | Table::AccountStanding | Table::Knowledge | Table::Usage | Table::Analytics)
+            | None => Remaining::Theirs,
         }
     }
 }

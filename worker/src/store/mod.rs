@@ -25,6 +25,7 @@ mod whose;
 mod customers;
 mod traces;
 mod usage;
+mod days;
 pub mod mongo;
 
 use std::{fmt, time::Duration};
@@ -41,6 +42,7 @@ pub use conversations::{
     Waits,
 };
 pub use customers::{CustomerKey, Customers, Holding, StoredCustomer};
+pub use days::{CountedDay, Days};
 pub use dead_letters::{DeadLetter, DeadLetters, ReplayPolicy, WaitingLetter, letter_handle};
 pub use events::{AccountEvent, Events};
 pub use filed_letters::{
@@ -87,6 +89,7 @@ pub trait Store:
     + Customers
     + Traces
     + UsageBook
+    + Days
     + Inspected
     + fmt::Debug
     + Send

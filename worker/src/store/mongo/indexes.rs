@@ -33,6 +33,9 @@ pub(super) fn indexes() -> Vec<Index> {
         plain("businesses", doc! { "whatsappTokenExpiresAt": 1 }),
         plain("identities", doc! { "conversation": 1 }),
         plain("messages", doc! { "conversation": 1, "timestamp": 1 }),
+        plain("messages", doc! { "business_id": 1, "timestamp": 1 }),
+        plain("analytics", doc! { "day": 1, "business_id": 1 }),
+        plain("analytics", doc! { "business_id": 1, "day": 1 }),
     ]);
     all.extend(knowledge::indexes());
     let letters = [
@@ -45,7 +48,7 @@ pub(super) fn indexes() -> Vec<Index> {
         doc! { "phone_number_id": 1, "buried_at": -1, "_id": 1 },
     ];
     all.extend(letters.map(|keys| plain("dead_letters", keys)));
-    all.extend(["messages", "dead_letters", "account_events", "usage"].map(|collection| {
+    all.extend(["messages", "dead_letters", "account_events", "usage", "analytics"].map(|collection| {
         let ttl = IndexOptions::builder().expire_after(Duration::ZERO).build();
         (collection, doc! { "expire_at": 1 }, ttl)
     }));

@@ -20,6 +20,7 @@ mod erasure;
 mod customers;
 mod traces;
 mod usage;
+mod days;
 
 use std::{
     sync::{
