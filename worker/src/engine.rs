@@ -11,6 +11,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     account::watch_accounts,
+    analytics::{Diary, Prices, count_days},
     business::{Allowances, Registry, TokenCipher, TokenKeeper, keep_tokens, watch_tokens},
     companion::{Companion, knowledge::Knowledge, warn_of_missing_models},
     document::DocumentReader,
@@ -37,6 +38,8 @@ pub struct Engine {
     intake: Intake,
     tokens: TokenKeeper,
     notifier: Notifier,
+    diary: Diary,
+    prices: Prices,
 }
 
 impl Engine {
@@ -59,6 +62,7 @@ impl Engine {
             waker,
             leases: turns.leases.clone(),
             indicators: turns.indicators.clone(),
+            diary: turns.diary.clone(),
             settings: settings.turn,
         };
         let tokens = TokenKeeper::new(
@@ -72,7 +76,8 @@ impl Engine {
         let (registry, insecure) = (turns.registry.clone(), settings.ai.allow_insecure_tools);
         let notifier =
             Notifier::new(Arc::clone(store), registry, insecure).context("set up what notifies businesses")?;
-        Ok(Self { turns, scheduler, intake, tokens, notifier })
+        let (diary, prices) = (turns.diary.clone(), settings.prices.clone());
+        Ok(Self { turns, scheduler, intake, tokens, notifier, diary, prices })
     }
 
     /// What lands messages. Landing before [`Self::run`] loses nothing: the first scan finds them.
@@ -83,7 +88,7 @@ impl Engine {
     /// Runs until the stop is over, beside the `tasks` that were spawned before; `condition` tells whether the database
     /// answers.
     pub async fn run(self, tasks: TaskTracker, condition: Condition, shutdown: Shutdown) {
-        let Self { turns, scheduler, intake, tokens, notifier } = self;
+        let Self { turns, scheduler, intake, tokens, notifier, diary, prices } = self;
         // What renews leases stops last: turns that finish in the drain still need them.
         let stop_renewals = CancellationToken::new();
         let renewals = {
@@ -98,10 +103,16 @@ impl Engine {
         tasks.spawn(revive(intake.clone(), shutdown.clone()));
         tasks.spawn(finish_merges(intake.clone(), shutdown.clone()));
         tasks.spawn(notifier.run(shutdown.clone()));
+        tasks.spawn(diary.clone().keep(shutdown.clone()));
+        tasks.spawn(count_days(Arc::clone(store), prices, shutdown.clone()));
         tasks.spawn(look_for_models(turns, shutdown.clone()));
         tasks.spawn(scheduler.run(shutdown));
         tasks.close();
         tasks.wait().await;
+        // What the last turns noted.
+        if let Err(error) = diary.store_notes().await {
+            tracing::warn!(%error, "days that have changed could not be noted");
+        }
         stop_renewals.cancel();
         drop(renewals.await);
     }
@@ -119,6 +130,7 @@ fn turns(
     let knowledge = Some(Knowledge::new(Arc::clone(store)));
     let companion = Companion::new(&client, &settings.ai, knowledge).context("set up the companion")?;
     let graph = Graph::new(client.clone(), settings.graph_url.clone(), send_timeout);
+    let diary = Diary::new(Arc::clone(store));
     Ok(Turns {
         store: Arc::clone(store),
         registry: Registry::new(Arc::clone(store), cipher, settings.fallback.as_ref()),
@@ -128,7 +140,8 @@ fn turns(
         documents: DocumentReader::new().context("find this program's own file")?,
         indicators: Indicators::new(graph.clone()),
         graph,
-        allowances: Allowances::new(Arc::clone(store)),
+        allowances: Allowances::new(Arc::clone(store), diary.clone()),
+        diary,
         pace: Pace::default(),
         leases: Leases::new(Arc::clone(store), worker_id, settings.turn.lease),
         statuses,

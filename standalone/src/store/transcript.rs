@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, params};
 use shared::ids::{MessageId, PhoneNumberId, SessionId};
 use worker::{
-    conversation::{MailboxItem, Usage},
+    conversation::{BusinessId, MailboxItem, Usage},
     message::{Treatment, parse, treatment},
     scope::CustomerScope,
     store::{Inbound, Outbound, Quoted, Result, SHELL, SentText, StatusUpdate, Transcript, Words},
@@ -17,7 +17,7 @@ use worker::{
 
 use super::{
     SqliteStore, dead_letters,
-    row::{Done, Row, Table, expiry, fields, text, time, whole},
+    row::{Done, Row, Table, expiry, fields, text, time, time_in, whole},
 };
 
 const MESSAGES: Table = Table::Messages;
@@ -86,7 +86,7 @@ impl Transcript for SqliteStore {
         Ok(stored("words").or_else(written).map(Quoted::Theirs))
     }
 
-    async fn record_status(&self, update: &StatusUpdate<'_>) -> Result<()> {
+    async fn record_status(&self, update: &StatusUpdate<'_>) -> Result<Option<(BusinessId, Timestamp)>> {
         let key = key(update.number, update.wamid);
         let named = fields([("phone_number_id", update.number.expose().into()), ("id", update.wamid.expose().into())]);
         let standing = fields([
@@ -110,7 +110,9 @@ impl Transcript for SqliteStore {
                     row.insert("error_code".to_owned(), code.into());
                 }
                 row.entry("expire_at").or_insert_with(|| expiry(now).into());
-                MESSAGES.put(connection, &key, &row)
+                MESSAGES.put(connection, &key, &row)?;
+                let business = text(&row, "business_id").map(|id| BusinessId(id.to_owned()));
+                Ok(business.zip(time_in(&row, "timestamp")))
             })
             .await
     }
@@ -206,6 +208,9 @@ fn ours(outbound: &Outbound<'_>) -> Row {
     }
     if let Some(usage) = outbound.usage.filter(|usage| usage.calls > 0) {
         row.insert("usage".to_owned(), cost(usage).into());
+    }
+    if let Some(waited) = outbound.waited {
+        row.insert("waited_millis".to_owned(), u64::try_from(waited.as_millis()).unwrap_or(u64::MAX).into());
     }
     row
 }

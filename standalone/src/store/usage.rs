@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use jiff::civil::Date;
-use serde_json::json;
+use serde_json::{Value, json};
 use worker::{
     conversation::BusinessId,
     store::{DayUsage, Result, UsageBook},
@@ -10,26 +10,27 @@ use worker::{
 
 use super::{
     SqliteStore,
-    row::{Row, Table, expiry, whole},
+    row::{Row, Table, expiry, fields},
 };
 
 #[async_trait]
 impl UsageBook for SqliteStore {
     async fn add_usage(&self, business: &BusinessId, day: Date, used: &DayUsage) -> Result<()> {
-        let (business, used) = (business.clone(), *used);
+        let (business, used) = (business.clone(), used.clone());
         self.database
             .write(move |connection, now| {
                 let id = key(&business, day);
-                let before = of_row(Table::Usage.get(connection, &id)?.as_ref());
-                let row = json!({
-                    "_id": id,
-                    "business_id": business.0,
-                    "day": day.to_string(),
-                    "replies": before.replies + used.replies,
-                    "tokens": before.tokens + used.tokens,
-                    "speech_characters": before.speech_characters + used.speech_characters,
-                    "expire_at": expiry(now),
+                let mut row = Table::Usage.get(connection, &id)?.unwrap_or_else(|| {
+                    fields([
+                        ("_id", id.as_str().into()),
+                        ("business_id", business.0.as_str().into()),
+                        ("day", day.to_string().into()),
+                        ("expire_at", expiry(now).into()),
+                    ])
                 });
+                for (name, count) in used.counts().into_iter().filter(|(_, count)| *count > 0) {
+                    add(&mut row, &name, count);
+                }
                 Table::Usage.put(connection, &id, &row)
             })
             .await
@@ -38,15 +39,31 @@ impl UsageBook for SqliteStore {
     async fn usage_of_day(&self, business: &BusinessId, day: Date) -> Result<DayUsage> {
         let id = key(business, day);
         let found = self.database.read(move |connection, _| Table::Usage.get::<Row>(connection, &id)).await?;
-        Ok(of_row(found.as_ref()))
+        Ok(DayUsage::from_counts(|name| found.as_ref().map_or(0, |row| count(row, name))))
     }
 }
 
-fn of_row(row: Option<&Row>) -> DayUsage {
-    let count = |field: &str| row.and_then(|row| whole(row, field)).and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
-    DayUsage { replies: count("replies"), tokens: count("tokens"), speech_characters: count("speech_characters") }
+fn count(row: &Row, name: &str) -> u64 {
+    let value = match name.split_once('.') {
+        Some((outer, inner)) => row.get(outer).and_then(|outer| outer.get(inner)),
+        None => row.get(name),
+    };
+    value.and_then(Value::as_u64).unwrap_or(0)
 }
 
-fn key(business: &BusinessId, day: Date) -> String {
+fn add(row: &mut Row, name: &str, added: u64) {
+    let sum = json!(count(row, name).saturating_add(added));
+    match name.split_once('.') {
+        Some((outer, inner)) => {
+            let outer = row.entry(outer).or_insert_with(|| json!({}));
+            if let Some(outer) = outer.as_object_mut() {
+                outer.insert(inner.to_owned(), sum);
+            }
+        }
+        None => drop(row.insert(name.to_owned(), sum)),
+    }
+}
+
+pub(super) fn key(business: &BusinessId, day: Date) -> String {
     format!("{}:{day}", business.0)
 }

@@ -6,6 +6,13 @@
 
 mod answer_times;
 mod numbers;
+mod diary;
+mod prices;
+mod count;
 
 pub use answer_times::AnswerTimes;
+pub use count::{count_days, count_due, recount, zone_of};
+use diary::COUNT_AFTER;
+pub use diary::Diary;
 pub use numbers::{Failures, ModelUsage, Numbers, Priced};
+pub use prices::Prices;

@@ -1,6 +1,6 @@
 //! What the limits of a business leave of its day, by the business's own clock.
 //!
-//! Only businesses that have such limits are counted. What was used is read every few seconds, and what this worker adds
+//! Of replies, only those of businesses that have such limits are counted here. What was used is read every few seconds, and what this worker adds
 //! counts at once, so that several workers together go beyond a limit by what they answer in that time.
 
 use std::{sync::Arc, time::Duration};
@@ -10,8 +10,9 @@ use moka::future::Cache;
 
 use super::{Business, Limits};
 use crate::{
-    conversation::{BusinessId, Usage},
-    store::{DayUsage, Store, StoreError},
+    analytics::Diary,
+    conversation::{BusinessId, Consent, HandOverReason, ReplyKind, Usage},
+    store::{DayUsage, Memory, Store, StoreError},
 };
 
 const CACHED_FOR: Duration = Duration::from_secs(10);
@@ -21,6 +22,7 @@ const MOST_CACHED: u64 = 10_000;
 #[derive(Debug, Clone)]
 pub struct Allowances {
     store: Arc<dyn Store>,
+    diary: Diary,
     cache: Cache<(BusinessId, Date), DayUsage>,
 }
 
@@ -35,8 +37,8 @@ pub struct DayLeft {
 
 impl Allowances {
     /// Over a store.
-    pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, cache: Cache::builder().max_capacity(MOST_CACHED).time_to_live(CACHED_FOR).build() }
+    pub fn new(store: Arc<dyn Store>, diary: Diary) -> Self {
+        Self { store, diary, cache: Cache::builder().max_capacity(MOST_CACHED).time_to_live(CACHED_FOR).build() }
     }
 
     /// What is left of a business's day.
@@ -67,16 +69,20 @@ impl Allowances {
         })
     }
 
-    /// Counts a reply. One that cannot be counted is told, and costs nobody an answer.
-    pub async fn spend(&self, business: &Business, usage: &Usage, now: Timestamp) {
-        if !has_days(&business.companion.limits) {
+    /// Counts what a turn brought about. What cannot be counted is told, and costs nobody an answer.
+    pub async fn spend(&self, business: &Business, memory: &Memory, now: Timestamp) {
+        let is_limited = has_days(&business.companion.limits);
+        let mut used = happened(memory);
+        if is_limited && memory.reply.is_some() {
+            add_reply(&mut used, &memory.aftermath.usage);
+        }
+        if used == DayUsage::default() {
             return;
         }
-        let (key, used) = ((business.id.clone(), day(business, now)), of_reply(usage));
-        if let Err(error) = self.store.add_usage(&key.0, key.1, &used).await {
-            tracing::warn!(%error, "a reply could not be counted");
+        self.diary.add(&business.id, &business.companion.zone(), &used).await;
+        if is_limited {
+            self.cache.invalidate(&(business.id.clone(), day(business, now))).await;
         }
-        self.cache.invalidate(&key).await;
     }
 
     async fn used(&self, business: &BusinessId, day: Date) -> Result<DayUsage, StoreError> {
@@ -90,11 +96,25 @@ fn has_days(limits: &Limits) -> bool {
     [limits.replies_per_day, limits.tokens_per_day, limits.speech_characters_per_day].iter().any(Option::is_some)
 }
 
-fn of_reply(usage: &Usage) -> DayUsage {
+/// What the limits go by.
+fn add_reply(used: &mut DayUsage, usage: &Usage) {
+    used.replies = 1;
+    used.tokens = usage.tokens_in.saturating_add(usage.tokens_out);
+    used.speech_characters = usage.spoken_characters;
+}
+
+/// What the transcript does not tell.
+fn happened(memory: &Memory) -> DayUsage {
+    let aftermath = &memory.aftermath;
+    let reason = aftermath.hand_over.map(|_| aftermath.hand_over_reason.map_or("tool", HandOverReason::word));
+    let wanted = |consent| u64::from(aftermath.consent == Some(consent));
     DayUsage {
-        replies: 1,
-        tokens: usage.tokens_in.saturating_add(usage.tokens_out),
-        speech_characters: usage.spoken_characters,
+        hand_overs: reason.map(|reason| (reason, 1)).into_iter().collect(),
+        opt_outs: wanted(Consent::Withdrawn),
+        opt_ins: wanted(Consent::Given),
+        limited: u64::from(aftermath.limited_until.is_some()),
+        apologies: u64::from(memory.reply == Some(ReplyKind::Apology)),
+        ..DayUsage::default()
     }
 }
 

@@ -6,15 +6,17 @@ use clap::Subcommand;
 use shared::{ids::PhoneNumberId, settings::Reader};
 
 use super::{
-    AccountCommand, AddCommand, CheckCommand, ConversationCommand, CustomerCommand, DeadLetterCommand, Failure,
-    KnowledgeCommand, account, business, business_add, business_change, business_check, conversation, customer,
-    dead_letter, knowledge, rotate, token,
+    AccountCommand, AddCommand, AnalyticsCommand, CheckCommand, ConversationCommand, CustomerCommand,
+    DeadLetterCommand, Failure, KnowledgeCommand, account, analytics, business, business_add, business_change,
+    business_check, conversation, customer, dead_letter, knowledge, rotate, token,
 };
 use crate::{business::TokenCipher, settings::EncryptionSettings, store::Store};
 
 /// What can be looked after.
 #[derive(Debug, Subcommand)]
 pub enum CareCommand {
+    /// What the days of businesses were like: messages, answer times, failures, what they cost
+    Analytics(AnalyticsCommand),
     /// Show what Meta lets each account do, and what it said last
     #[command(subcommand)]
     Account(AccountCommand),
@@ -126,6 +128,7 @@ where
             store.close().await;
             Ok(done?)
         }
+        CareCommand::Analytics(command) => analytics::execute(command, reader, find).await,
         CareCommand::Account(command) => {
             let store = open(find(&mut reader), reader).await?;
             let done = account::execute(command, &*store).await;

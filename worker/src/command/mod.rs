@@ -1,6 +1,7 @@
 //! The worker's command line.
 
 mod account;
+mod analytics;
 mod business;
 mod business_add;
 mod business_change;
@@ -25,6 +26,7 @@ use shared::{
 };
 
 pub use account::AccountCommand;
+pub use analytics::AnalyticsCommand;
 pub use business_add::AddCommand;
 pub use business_check::CheckCommand;
 pub use care::{BusinessCommand, CareCommand, TokenCommand, look_after};

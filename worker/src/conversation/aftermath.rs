@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Announcement;
+use super::{Announcement, HandOverReason};
 
 /// What a reply changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -24,6 +24,9 @@ pub struct Aftermath {
     /// A person has the conversation for that long from then on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hand_over: Option<Duration>,
+    /// Why, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hand_over_reason: Option<HandOverReason>,
     /// Nothing is answered until then, however late the reply goes out that says so: a limit is reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limited_until: Option<Timestamp>,

@@ -33,12 +33,23 @@ impl Intake {
             {
                 return Ok(());
             }
-            self.store.hand_over(&session, business.companion.hand_over.hours, words.as_deref()).await?;
+            let (zone, length) = (business.companion.zone(), business.companion.hand_over.hours);
+            self.diary.hand_over(&session, &zone, length, words.as_deref()).await?;
+            self.diary.note(&business.id, &zone, Timestamp::now());
             if let Some(wamid) = &wamid {
                 let body = words.as_deref().unwrap_or_default();
                 let (session, business_id) = (&session, &business.id);
-                let outbound =
-                    Outbound { session, business_id, number, wamid, reply_id: None, kind: "text", body, usage: None };
+                let outbound = Outbound {
+                    session,
+                    business_id,
+                    number,
+                    wamid,
+                    reply_id: None,
+                    kind: "text",
+                    body,
+                    usage: None,
+                    waited: None,
+                };
                 self.store.record_outbound(&outbound).await?;
             }
             tracing::info!(%session, "a person of the business wrote: the companion is quiet for a while");

@@ -109,6 +109,7 @@ impl Intake {
                     metrics::histogram!("switchboard_queue_age_seconds").record(lag.max(0.0));
                     self.waker.wake(business.subdomain.as_ref(), &session, due_in);
                     self.leases.landed(&session, &item.id);
+                    self.diary.note(&business.id, &business.companion.zone(), item.timestamp);
                     if first {
                         self.show_typing(business, &item, message);
                     }

@@ -36,6 +36,7 @@ pub use merges::finish_merges;
 pub use revive::revive;
 
 use crate::{
+    analytics::Diary,
     business::Registry,
     identity::Identities,
     message::{parse, sender},
@@ -67,6 +68,8 @@ pub struct Intake {
     pub leases: Leases,
     /// Read receipts and typing.
     pub indicators: Indicators,
+    /// Which days have changed.
+    pub diary: Diary,
     /// Times and bounds.
     pub settings: TurnSettings,
 }

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::TimeZone};
 use shared::ids::PhoneNumberId;
 
 use super::{Intake, IntakeError, Update};
 use crate::{
+    business::Lookup,
     conversation::{QuietTime, Resend},
     message::{Status, parse},
     store::{SentText, StatusUpdate},
@@ -50,7 +51,13 @@ impl Intake {
             pricing: status.pricing.as_deref(),
             error_code: status.error.as_ref().map(|(code, _)| *code),
         };
-        self.store.record_status(&recorded).await?;
+        if let Some((business, sent_at)) = self.store.record_status(&recorded).await? {
+            let zone = match self.registry.lookup(number).await? {
+                Lookup::Served(owner) if owner.id == business => owner.companion.zone(),
+                Lookup::Served(_) | Lookup::Unserved(_) => TimeZone::UTC,
+            };
+            self.diary.note(&business, &zone, sent_at);
+        }
         if !status.is_failure() {
             return Ok(());
         }

@@ -14,6 +14,8 @@ use shared::{
     telemetry::TelemetrySettings,
 };
 
+use crate::analytics::Prices;
+
 pub use ai::{AiSettings, FallbackAi, SpeechSettings};
 pub use apps::{MetaApp, MetaApps};
 
@@ -42,6 +44,8 @@ pub const VARIABLES: &[Variable] = &[
     variable("ELEVENLABS_API_URL", "https://api.elevenlabs.io", "ElevenLabs"),
     variable("ELEVENLABS_VOICE_ID", "unset", "the voice of businesses that name none; unset: those write"),
     variable("ELEVENLABS_MODEL", "eleven_flash_v2_5", "its model"),
+    variable("AI_PRICES", "unset", "MODEL=IN/OUT, …: US dollars for a million tokens, for what analytics say of costs"),
+    variable("ELEVENLABS_PRICE", "unset", "US dollars for a million characters that are spoken, likewise"),
     variable(
         "ALLOW_INSECURE_TOOLS",
         "false",
@@ -121,6 +125,8 @@ pub struct AnsweringSettings {
     pub graph_url: String,
     /// The AI provider.
     pub ai: AiSettings,
+    /// What it costs.
+    pub prices: Prices,
     /// The protocol.
     pub turn: TurnSettings,
 }
@@ -171,8 +177,9 @@ impl AnsweringSettings {
         let apps = MetaApps::read(reader);
         let graph_url = graph_url(reader);
         let ai = AiSettings::read(reader);
+        let prices = Prices::read(reader);
         let turn = TurnSettings::read(reader);
-        Some(Self { encryption: encryption?, fallback, apps, graph_url, ai, turn })
+        Some(Self { encryption: encryption?, fallback, apps, graph_url, ai, prices, turn })
     }
 }
 

@@ -42,7 +42,7 @@ pub use conversations::{
     Waits,
 };
 pub use customers::{CustomerKey, Customers, Holding, StoredCustomer};
-pub use days::{CountedDay, Days};
+pub use days::{CountedDay, DAYS_KEPT, DayToCount, Days, MessageFacts};
 pub use dead_letters::{DeadLetter, DeadLetters, ReplayPolicy, WaitingLetter, letter_handle};
 pub use events::{AccountEvent, Events};
 pub use filed_letters::{
@@ -57,7 +57,7 @@ pub use mongo::MongoStore;
 pub use tokens::{ExpiringToken, RefreshClaim, SecretPlace, StoredSecret, Taken, TokenReplacement, Tokens, secrets_in};
 pub use traces::{Look, Looked, Remaining, Sought, Trace, Traces};
 pub use transcript::{Inbound, Outbound, Quoted, SHELL, SentText, StatusUpdate, Transcript, Words};
-pub use usage::{DayUsage, UsageBook};
+pub use usage::{DayUsage, HAND_OVER_REASONS, UsageBook};
 pub use whose::{Whose, verbatim};
 
 pub use crate::conversation::{

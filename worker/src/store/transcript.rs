@@ -4,6 +4,8 @@
 //! answered by it. A status that comes before its message leaves a shell. So does a message whose customer was
 //! forgotten: it is known, and no text ever comes back to it.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use shared::ids::{MessageId, PhoneNumberId, SessionId};
@@ -14,9 +16,11 @@ use crate::{
     scope::CustomerScope,
 };
 
-/// The fields that are kept of a forgotten message: nothing of its text, nor whose it was.
+/// The fields that are kept of a forgotten message: nothing of its text, nor whose it was. What is counted stays.
 pub const SHELL: &[&str] = &[
     "direction",
+    "business_id",
+    "type",
     "phone_number_id",
     "id",
     "timestamp",
@@ -26,6 +30,8 @@ pub const SHELL: &[&str] = &[
     "status_rank",
     "error_code",
     "pricing",
+    "usage",
+    "waited_millis",
     "expire_at",
 ];
 
@@ -67,6 +73,8 @@ pub struct Outbound<'a> {
     pub body: &'a str,
     /// What its reply cost, with one part of it.
     pub usage: Option<&'a Usage>,
+    /// How long the customer had waited for it, with the first part of a reply.
+    pub waited: Option<Duration>,
 }
 
 /// What a customer's file says, once somebody has found out.
@@ -161,11 +169,12 @@ pub trait Transcript {
     /// [`super::StoreError`].
     async fn quoted(&self, scope: &CustomerScope, number: &PhoneNumberId, id: &MessageId) -> Result<Option<Quoted>>;
 
-    /// Records a status; the transcript's own only ever moves forward.
+    /// Records a status; the transcript's own only ever moves forward. Gives whose message it is, and when it was sent,
+    /// where it is on record.
     ///
     /// # Errors
     /// [`super::StoreError`].
-    async fn record_status(&self, update: &StatusUpdate<'_>) -> Result<()>;
+    async fn record_status(&self, update: &StatusUpdate<'_>) -> Result<Option<(BusinessId, Timestamp)>>;
 
     /// A text of ours, and the reply that it is a part of; none where it is not on record, or a person wrote it.
     ///

@@ -31,6 +31,7 @@ use self::{
     reading::Reading,
 };
 use crate::{
+    analytics::Diary,
     business::{Allowances, Business, DayLeft, Registry},
     companion::{
         Companion,
@@ -69,6 +70,8 @@ pub struct Turns {
     pub graph: Graph,
     /// What businesses use up.
     pub allowances: Allowances,
+    /// Which days have changed.
+    pub diary: Diary,
     /// How fast each number sends.
     pub pace: Pace,
     /// The leases of this worker.

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::TimeZone};
 use shared::ids::PhoneNumberId;
 
 use super::{
@@ -104,8 +104,8 @@ impl Turn<'_> {
                 if let (Some(_), Some(consent)) = (settled, memory.aftermath.consent) {
                     self.count_wish(consent);
                 }
-                if let (Some(_), Some(business), Some(_)) = (settled, &self.business, memory.reply) {
-                    self.turns.allowances.spend(business, &memory.aftermath.usage, Timestamp::now()).await;
+                if let (Some(_), Some(business)) = (settled, &self.business) {
+                    self.turns.allowances.spend(business, &memory, Timestamp::now()).await;
                 }
                 Event::Settled(settled)
             }
@@ -216,7 +216,9 @@ impl Turn<'_> {
         let conversation = self.machine.conversation();
         let (session, business_id) = (&conversation.id, &conversation.business_id);
         // What is sent once more is on record as what it was when it was sent first.
+        self.note(Timestamp::now());
         for item in items.iter().filter(|item| item.resend_of.is_none()) {
+            self.note(item.timestamp);
             // What is buried is not read, for reading it may be what killed the worker.
             let kind = if buried { "buried" } else { self.reading.kind(item).unwrap_or("unknown") };
             let taken_back = self.reading.is_revoked(item);
@@ -224,6 +226,21 @@ impl Turn<'_> {
             self.turns.store.record_inbound(&inbound).await?;
         }
         Ok(())
+    }
+
+    /// Notes that something of that day has changed.
+    fn note(&self, at: Timestamp) {
+        let zone = self.business.as_ref().map_or(TimeZone::UTC, |business| business.companion.zone());
+        self.turns.diary.note(&self.machine.conversation().business_id, &zone, at);
+    }
+
+    /// How long the customer has waited for the first part of a reply: since the webhook of the first message that it
+    /// answers.
+    fn waited(&self, outbox: &Outbox) -> Option<Duration> {
+        let answered = |item: &&MailboxItem| item.resend_of.is_none() && outbox.answers.contains(&item.id);
+        let since = self.machine.run().iter().filter(answered).map(|item| item.received_at).min()?;
+        let sent_at = outbox.parts.first().and_then(|part| part.last_try_at).unwrap_or_else(Timestamp::now);
+        Some(Duration::try_from(sent_at.duration_since(since)).unwrap_or_default())
     }
 
     /// The transcript of what is with Meta.
@@ -241,6 +258,7 @@ impl Turn<'_> {
                 body: &part.body,
                 // Once for a reply.
                 usage: (n == 0).then_some(&outbox.aftermath.usage),
+                waited: if n == 0 { self.waited(outbox) } else { None },
             };
             self.turns.store.record_outbound(&outbound).await?;
         }

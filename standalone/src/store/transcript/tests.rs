@@ -43,6 +43,7 @@ async fn answered(store: &SqliteStore, reply_id: Option<&str>) {
         kind: "text",
         body: "secret",
         usage: Some(&Usage { model: "a".to_owned(), calls: 1, ..Usage::default() }),
+        waited: None,
     };
     store.record_outbound(&outbound).await.expect("the store answers");
 }
@@ -115,15 +116,19 @@ async fn of_forgotten_messages_stays_what_tells_a_redelivery() {
     // Whoever still has their texts in hand.
     said(&store, None, false).await;
     answered(&store, Some("r1")).await;
-    let shell = "_id answered_at direction expire_at forgotten_at id phone_number_id";
+    let shell = "_id answered_at";
+    let rest = "direction expire_at forgotten_at id phone_number_id";
     assert_eq!(
         left(&store, Table::Messages, "106540352242922:wamid.in").await,
-        format!("{shell} received_at timestamp")
+        format!("{shell} business_id {rest} received_at timestamp type")
     );
-    assert_eq!(left(&store, Table::Messages, "106540352242922:wamid.waiting").await, format!("{shell} timestamp"));
+    assert_eq!(
+        left(&store, Table::Messages, "106540352242922:wamid.waiting").await,
+        format!("{shell} {rest} timestamp")
+    );
     assert_eq!(
         left(&store, Table::Messages, "106540352242922:wamid.out").await,
-        "_id direction expire_at forgotten_at id phone_number_id pricing status status_at status_rank timestamp"
+        "_id business_id direction expire_at forgotten_at id phone_number_id pricing status status_at status_rank timestamp type usage"
     );
     for wamid in ["wamid.in", "wamid.waiting"] {
         assert!(store.was_answered(&number(), &id(wamid)).await.expect("the store answers"), "{wamid}");
@@ -136,7 +141,7 @@ async fn what_is_written_about_a_closed_conversation_leaves_no_text() {
     close(&store).await;
     answered(&store, None).await;
     let sent = left(&store, Table::Messages, "106540352242922:wamid.out").await;
-    assert_eq!(sent, "_id direction expire_at forgotten_at id phone_number_id timestamp");
+    assert_eq!(sent, "_id business_id direction expire_at forgotten_at id phone_number_id timestamp type usage");
     let letter = DeadLetter {
         id: "a".to_owned(),
         reason: "refused",

@@ -39,6 +39,7 @@ impl HandOverSettings {
     /// to be told. The first reason stays.
     pub(crate) fn hand_over(&self, aftermath: &mut Aftermath, reason: HandOverReason) {
         aftermath.hand_over = Some(self.hours);
+        aftermath.hand_over_reason.get_or_insert(reason);
         if self.notify.is_some() {
             aftermath.announcement.get_or_insert_with(|| Box::new(Announcement::of(reason)));
         }

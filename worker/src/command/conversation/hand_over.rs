@@ -1,6 +1,6 @@
 //! `worker conversation hand-over|resume`: who has a conversation.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use anyhow::bail;
 use jiff::Timestamp;
@@ -9,25 +9,22 @@ use super::{
     super::dead_letter::{say, utc},
     HandOverArguments, Which,
 };
-use crate::{
-    business::{CompanionSettings, HandOverSettings},
-    conversation::BusinessId,
-    store::Store,
-};
+use crate::{analytics::Diary, business::CompanionSettings, conversation::BusinessId, store::Store};
 
 /// Gives a conversation to a person. The business is not told: whoever types this knows.
 ///
 /// # Errors
 /// The database is not reachable, or there is no such conversation.
-pub(super) async fn hand_over(store: &dyn Store, arguments: &HandOverArguments) -> anyhow::Result<()> {
+pub(super) async fn hand_over(store: &Arc<dyn Store>, arguments: &HandOverArguments) -> anyhow::Result<()> {
+    let diary = Diary::new(Arc::clone(store));
+    let store = &**store;
     let state = arguments.which.find(store).await?;
-    let length = match arguments.hours {
-        Some(hours) => hours,
-        None => usual_length(store, &state.business_id).await?,
-    };
-    if !store.hand_over(&state.id, length, None).await? {
+    let companion = companion(store, &state.business_id).await?;
+    let length = arguments.hours.unwrap_or(companion.hand_over.hours);
+    if !diary.hand_over(&state.id, &companion.zone(), length, None).await? {
         bail!("the conversation went on elsewhere meanwhile; try again");
     }
+    diary.store_notes().await?;
     // Who has it for longer already keeps it.
     let until = arguments.which.find(store).await?.handed_over_until;
     let until = until.map_or_else(|| "now".to_owned(), utc);
@@ -53,8 +50,7 @@ pub(super) async fn resume(store: &dyn Store, which: &Which) -> anyhow::Result<(
     Ok(say(&format!("{before} {}; {waits}.", state.id))?)
 }
 
-async fn usual_length(store: &dyn Store, business: &BusinessId) -> anyhow::Result<Duration> {
+async fn companion(store: &dyn Store, business: &BusinessId) -> anyhow::Result<CompanionSettings> {
     let record = store.business(business).await?;
-    let settings = record.map(|record| CompanionSettings::read(&record.companion).hand_over);
-    Ok(settings.unwrap_or_else(HandOverSettings::default).hours)
+    Ok(record.map(|record| CompanionSettings::read(&record.companion)).unwrap_or_default())
 }

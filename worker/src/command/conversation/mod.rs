@@ -125,7 +125,7 @@ where
     let done = match command {
         ConversationCommand::List(arguments) => list::list(&*store, &arguments).await,
         ConversationCommand::Show(arguments) => show::show(&*store, &arguments).await,
-        ConversationCommand::HandOver(arguments) => hand_over::hand_over(&*store, &arguments).await,
+        ConversationCommand::HandOver(arguments) => hand_over::hand_over(&store, &arguments).await,
         ConversationCommand::Resume(which) => hand_over::resume(&*store, &which).await,
         ConversationCommand::Send(arguments) => {
             let means = means.expect("what is missing was noted, and ended the reading");

@@ -18,6 +18,7 @@ use super::{
     SendArguments,
 };
 use crate::{
+    analytics::Diary,
     business::{Business, Lookup, Registry, TokenCipher},
     conversation::{Customer, PartForm, state::State},
     http,
@@ -66,13 +67,15 @@ pub(super) async fn send(store: &Arc<dyn Store>, means: Means, arguments: &SendA
     let to = recipient(&state.customer)?;
     let graph = Graph::new(http::client().context("set up the HTTP client")?, means.graph_url, TIMEOUT);
 
-    let length = business.companion.hand_over.hours;
-    if !store.hand_over(&state.id, length, None).await? {
+    let (diary, length) = (Diary::new(Arc::clone(store)), business.companion.hand_over.hours);
+    if !diary.hand_over(&state.id, &business.companion.zone(), length, None).await? {
         bail!("nothing was sent: the conversation went on elsewhere meanwhile; try again");
     }
     let wamid = post(&graph, token, &state, &number, &to, &text).await?;
     let recorded = record(&**store, &state, &number, &wamid, &text, length).await;
     recorded.context("it was sent, but is not written down, so the companion will not know of it")?;
+    diary.note(&business.id, &business.companion.zone(), Timestamp::now());
+    diary.store_notes().await?;
     let until = store.state(&state.id).await?.and_then(|state| state.handed_over_until);
     let until = until.map_or_else(|| "now".to_owned(), utc);
     Ok(say(&format!("Sent to {}. The conversation is handed over until {until}.", state.id))?)
@@ -161,7 +164,8 @@ async fn record(
     length: Duration,
 ) -> anyhow::Result<()> {
     let (session, business_id) = (&state.id, &state.business_id);
-    let outbound = Outbound { session, business_id, number, wamid, reply_id: None, kind: "text", body, usage: None };
+    let outbound =
+        Outbound { session, business_id, number, wamid, reply_id: None, kind: "text", body, usage: None, waited: None };
     store.record_outbound(&outbound).await?;
     if !store.hand_over(session, length, Some(body)).await? {
         bail!("the conversation went on elsewhere meanwhile");

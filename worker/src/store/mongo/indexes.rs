@@ -37,6 +37,9 @@ pub(super) fn indexes() -> Vec<Index> {
         plain("analytics", doc! { "day": 1, "business_id": 1 }),
         plain("analytics", doc! { "business_id": 1, "day": 1 }),
     ]);
+    let due = doc! { "count_at": { "$exists": true } };
+    let due = IndexOptions::builder().partial_filter_expression(due).build();
+    all.push(("analytics", doc! { "count_at": 1 }, due));
     all.extend(knowledge::indexes());
     let letters = [
         doc! { "replay": 1, "phone_number_id": 1 },

@@ -6,16 +6,17 @@
 //! is known, and no text ever comes back to it.
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use mongodb::bson::{Bson, DateTime, Document, doc};
 use shared::ids::{MessageId, PhoneNumberId, SessionId};
 
 use super::{
-    MongoStore, expiry,
+    MongoStore, expiry, from_bson, millis,
     pipeline::{keep, literal},
     to_bson,
 };
 use crate::{
-    conversation::{MailboxItem, Usage},
+    conversation::{BusinessId, MailboxItem, Usage},
     message::{Treatment, parse, treatment},
     scope::CustomerScope,
     store::{Inbound, Outbound, Quoted, Result, SHELL, SentText, StatusUpdate, Transcript, Words},
@@ -78,6 +79,9 @@ impl Transcript for MongoStore {
         if let Some(usage) = outbound.usage.filter(|usage| usage.calls > 0) {
             set.insert("usage", usage_document(usage));
         }
+        if let Some(waited) = outbound.waited {
+            set.insert("waited_millis", millis(waited));
+        }
         self.upsert(&key(outbound.number, outbound.wamid), set).await?;
         // It may be unknown to whoever was asked to forget. A turn hears of that from `settle`; a person holds nothing.
         match outbound.reply_id {
@@ -116,7 +120,7 @@ impl Transcript for MongoStore {
         Ok(text("words").or_else(written).map(Quoted::Theirs))
     }
 
-    async fn record_status(&self, update: &StatusUpdate<'_>) -> Result<()> {
+    async fn record_status(&self, update: &StatusUpdate<'_>) -> Result<Option<(BusinessId, Timestamp)>> {
         let forward = doc! { "$lt": [{ "$ifNull": ["$status_rank", -1] }, update.rank] };
         let advance = |field: &str, value: Bson| {
             doc! { "$cond": ["$forward", value, { "$ifNull": [format!("${field}"), "$$REMOVE"] }] }
@@ -137,8 +141,15 @@ impl Transcript for MongoStore {
         }
         let pipeline = vec![doc! { "$set": { "forward": forward } }, doc! { "$set": set }];
         let messages = self.db.collection::<Document>("messages");
-        messages.update_one(doc! { "_id": key(update.number, update.wamid) }, pipeline).upsert(true).await?;
-        Ok(())
+        let recorded = messages
+            .find_one_and_update(doc! { "_id": key(update.number, update.wamid) }, pipeline)
+            .upsert(true)
+            .projection(doc! { "business_id": 1, "timestamp": 1 })
+            .await?;
+        Ok(recorded.and_then(|message| {
+            let business = BusinessId(message.get_str("business_id").ok()?.to_owned());
+            Some((business, from_bson(*message.get_datetime("timestamp").ok()?)))
+        }))
     }
 
     async fn sent_text(&self, number: &PhoneNumberId, id: &MessageId) -> Result<Option<SentText>> {

@@ -94,6 +94,7 @@ async fn transcribe(talk: &Talk, items: &[MailboxItem], outbox: &Outbox) {
             kind: "text",
             body: &part.body,
             usage: None,
+            waited: None,
         };
         talk.store.record_outbound(&outbound).await.expect("the store answers");
     }

@@ -29,6 +29,7 @@ mod resend;
 mod tokens;
 mod transcript;
 mod usage;
+mod days;
 mod waiting;
 
 use std::{

@@ -43,6 +43,7 @@ async fn outbound(store: &Arc<dyn Store>, body: &str) {
         kind: "text",
         body,
         usage: None,
+        waited: None,
     };
     store.record_outbound(&outbound).await.expect("the store answers");
 }

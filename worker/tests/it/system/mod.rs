@@ -5,6 +5,7 @@ pub(crate) mod harness;
 pub(crate) mod process;
 
 mod accounts;
+mod analytics;
 mod answers;
 mod attachments;
 mod changes;
