@@ -28,6 +28,7 @@ use crate::{
 
 /// A send may take this long, or six tenths of a lease where that is shorter: the lease must outlast it.
 const SEND_TIMEOUT: Duration = Duration::from_secs(15);
+const LAST_NOTES: Duration = Duration::from_secs(2);
 const PING_EVERY: Duration = Duration::from_secs(5);
 
 /// Everything that answers, ready to run.
@@ -109,10 +110,8 @@ impl Engine {
         tasks.spawn(scheduler.run(shutdown));
         tasks.close();
         tasks.wait().await;
-        // What the last turns noted.
-        if let Err(error) = diary.store_notes().await {
-            tracing::warn!(%error, "days that have changed could not be noted");
-        }
+        // What the last turns noted. Without it a day is counted later, so it may not keep the stop waiting.
+        drop(tokio::time::timeout(LAST_NOTES, diary.store_notes()).await);
         stop_renewals.cancel();
         drop(renewals.await);
     }

@@ -17,13 +17,13 @@ use crate::{
 
 /// A day is counted that long after something of it has changed.
 pub(super) const COUNT_AFTER: Duration = Duration::from_secs(10);
-const EVERY: Duration = Duration::from_secs(1);
+const EVERY: Duration = Duration::from_secs(5);
 /// Meta reports on a message for 30 days. What is older is not counted anew, for its transcript is about to expire.
 const OLDEST: SignedDuration = SignedDuration::from_hours(35 * 24);
 
 /// Which days have changed. Cheap to clone; all clones are one diary.
 ///
-/// A note is in memory for a second before it is stored, so that a busy day costs one write a second, not one a message.
+/// A note is in memory for some seconds before it is stored, so that a busy day does not cost a write a message.
 /// What a killed worker had noted is noted again by the next thing that happens in that day: a status, a message.
 #[derive(Debug, Clone)]
 pub struct Diary {

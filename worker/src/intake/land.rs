@@ -1,5 +1,7 @@
 //! A customer's message: whose it is, which conversation, into the mailbox.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use shared::{
@@ -103,13 +105,7 @@ impl Intake {
             match self.store.land(&landing).await? {
                 Landed::New { due_in, first } => {
                     fail_point!("intake.after.land");
-                    tracing::debug!(%session, message = %item.id, "landed");
-                    count("new");
-                    let lag = Timestamp::now().duration_since(item.received_at).as_secs_f64();
-                    metrics::histogram!("switchboard_queue_age_seconds").record(lag.max(0.0));
-                    self.waker.wake(business.subdomain.as_ref(), &session, due_in);
-                    self.leases.landed(&session, &item.id);
-                    self.diary.note(&business.id, &business.companion.zone(), item.timestamp);
+                    self.tell_of_landing(business, &session, &item, due_in);
                     if first {
                         self.show_typing(business, &item, message);
                     }
@@ -136,6 +132,16 @@ impl Intake {
                 Landed::Moved(_) => return Err(merge_loop()),
             }
         }
+    }
+
+    fn tell_of_landing(&self, business: &Business, session: &SessionId, item: &MailboxItem, due_in: Duration) {
+        tracing::debug!(%session, message = %item.id, "landed");
+        count("new");
+        let lag = Timestamp::now().duration_since(item.received_at).as_secs_f64();
+        metrics::histogram!("switchboard_queue_age_seconds").record(lag.max(0.0));
+        self.waker.wake(business.subdomain.as_ref(), session, due_in);
+        self.leases.landed(session, &item.id);
+        self.diary.note(&business.id, &business.companion.zone(), item.timestamp);
     }
 
     /// The customer sees at once that somebody reads and writes, although it is still waited for what else they have to

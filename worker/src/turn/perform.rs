@@ -6,7 +6,7 @@ use std::{
 };
 
 use jiff::{Timestamp, tz::TimeZone};
-use shared::ids::PhoneNumberId;
+use shared::ids::{MessageId, PhoneNumberId};
 
 use super::{
     Turn,
@@ -75,16 +75,7 @@ impl Turn<'_> {
             }
             Effect::FreshToken => self.fresh_token().await?,
             Effect::RecordPart { reply_id, part, wamid, begin_next } => {
-                Event::PartRecorded(match begin_next {
-                    true => store.part_sent(lease, &reply_id, part, &wamid).await?,
-                    // A fact, whoever has the lease; the next write asks whether that is still me.
-                    false => {
-                        let (session, number) = (&lease.session, self.machine.number());
-                        let Some(number) = number else { return Ok(Event::PartRecorded(false)) };
-                        store.evidence(session, &number, &reply_id, part, &wamid).await?;
-                        true
-                    }
-                })
+                Event::PartRecorded(self.record_part(&reply_id, part, &wamid, begin_next).await?)
             }
             Effect::File { items, burial } => {
                 self.file(&items, &burial).await?;
@@ -101,11 +92,8 @@ impl Turn<'_> {
                 self.count_answer(&memory, messages.len());
                 let memory = self.memory(memory);
                 let settled = store.settle(lease, &number, &messages, &memory, self.quiet).await?;
-                if let (Some(_), Some(consent)) = (settled, memory.aftermath.consent) {
-                    self.count_wish(consent);
-                }
-                if let (Some(_), Some(business)) = (settled, &self.business) {
-                    self.turns.allowances.spend(business, &memory, Timestamp::now()).await;
+                if settled.is_some() {
+                    self.count_settled(&memory).await;
                 }
                 Event::Settled(settled)
             }
@@ -120,6 +108,23 @@ impl Turn<'_> {
                 unreachable!("the store has nothing to do with it")
             }
         })
+    }
+
+    async fn record_part(
+        &self,
+        reply_id: &str,
+        part: usize,
+        wamid: &MessageId,
+        begin_next: bool,
+    ) -> Result<bool, StoreError> {
+        let (store, lease) = (&self.turns.store, self.hold.key());
+        if begin_next {
+            return store.part_sent(lease, reply_id, part, wamid).await;
+        }
+        // A fact, whoever has the lease; the next write asks whether that is still me.
+        let Some(number) = self.machine.number() else { return Ok(false) };
+        store.evidence(&lease.session, &number, reply_id, part, wamid).await?;
+        Ok(true)
     }
 
     async fn prepare(&mut self, number: &PhoneNumberId, items: &[MailboxItem]) -> Result<Event, StoreError> {
@@ -288,6 +293,15 @@ impl Turn<'_> {
             metrics::histogram!("switchboard_answer_seconds").record(seconds.max(0.0));
         }
         tracing::info!(session = %self.machine.conversation().id, answered, "answered");
+    }
+
+    async fn count_settled(&self, memory: &Memory) {
+        if let Some(consent) = memory.aftermath.consent {
+            self.count_wish(consent);
+        }
+        if let Some(business) = &self.business {
+            self.turns.allowances.spend(business, memory, Timestamp::now()).await;
+        }
     }
 
     fn count_wish(&self, consent: Consent) {

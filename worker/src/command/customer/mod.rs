@@ -10,9 +10,11 @@ use std::io::ErrorKind;
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use serde_json::{Value, json};
 use shared::ids::{SessionId, UserId, WaId};
 
-use super::dead_letter::say;
+use super::dead_letter::{say, utc};
 use crate::store::{BusinessRecord, CustomerKey, Store, StoredCustomer};
 
 /// `worker customer …`
@@ -93,12 +95,29 @@ pub(super) async fn execute(command: CustomerCommand, store: &dyn Store) -> anyh
 async fn show(store: &dyn Store, choice: &Choice) -> anyhow::Result<()> {
     let customer = choice.find(store).await?;
     let (holdings, look) = (store.holdings(&customer).await?, store.look_for(&customer, choice.scan_most).await?);
+    let silent_since = silent_since(store, &customer).await?;
     if choice.json {
-        return Ok(say(&report::object(choice, &customer, &holdings, None, &look).to_string())?);
+        let mut shown = report::object(choice, &customer, &holdings, None, &look);
+        if let Value::Object(fields) = &mut shown {
+            fields.insert("opted_out_at".to_owned(), json!(silent_since));
+        }
+        return Ok(say(&shown.to_string())?);
     }
     say(&report::standing(&customer, &holdings))?;
     say(&report::table(&holdings).to_string())?;
+    if let Some(since) = silent_since {
+        say(&format!("The customer wants to hear no more, since {}; START ends that.", utc(since)))?;
+    }
     report::looked(&look, "Stored")
+}
+
+/// Since when the customer wants to hear no more.
+async fn silent_since(store: &dyn Store, customer: &StoredCustomer) -> anyhow::Result<Option<Timestamp>> {
+    let mut since = None;
+    for session in &customer.whose.sessions {
+        since = since.max(store.state(&SessionId::from_stored(session)).await?.and_then(|state| state.opted_out_at));
+    }
+    Ok(since)
 }
 
 impl Choice {

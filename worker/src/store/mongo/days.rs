@@ -19,12 +19,15 @@ use crate::{
 };
 
 const DAYS: &str = "analytics";
+const MARKED_AT_ONCE: usize = 16;
 const DAY: &str = "day of analytics";
 
 #[async_trait]
 impl Days for MongoStore {
     async fn mark_days(&self, days: &[(BusinessId, Date)], after: Duration) -> Result<()> {
-        try_join_all(days.iter().map(|(business, day)| self.mark_day(business, *day, after))).await?;
+        for some in days.chunks(MARKED_AT_ONCE) {
+            try_join_all(some.iter().map(|(business, day)| self.mark_day(business, *day, after))).await?;
+        }
         Ok(())
     }
 

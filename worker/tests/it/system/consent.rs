@@ -58,6 +58,10 @@ async fn a_stop_is_confirmed_in_its_language_and_the_business_may_take_it_for_a_
     system.write(&acme(), &ana, "Darme de baja").await;
     let told = system.answers(&acme(), &ana, 1).await;
     assert!(told[0].starts_with("No recibirá más mensajes") && told[0].contains("START"), "{told:?}");
+    system.settled().await;
+    let of = ["customer", "show", "--business", "acme", "--phone", ana.key()];
+    let shown = super::process::run("worker", &of, system.environment(), "");
+    assert!(shown.stdout.contains("wants to hear no more, since"), "{}{}", shown.stdout, shown.stderr);
     system.write(&bolt(), &eva, "STOP").await;
     assert_eq!(system.answers(&bolt(), &eva, 1).await, ["ANS STOP"]);
     assert_eq!(system.journal.chats().len(), 1);
