@@ -1,7 +1,5 @@
 //! `worker conversation hand-over|resume`: who has a conversation.
 
-use std::time::Duration;
-
 use anyhow::bail;
 use jiff::Timestamp;
 
@@ -9,11 +7,7 @@ use super::{
     super::dead_letter::{say, utc},
     HandOverArguments, Which,
 };
-use crate::{
-    business::{CompanionSettings, HandOverSettings},
-    conversation::BusinessId,
-    store::Store,
-};
+use crate::{desk::usual_length, store::Store};
 
 /// Gives a conversation to a person. The business is not told: whoever types this knows.
 ///
@@ -51,10 +45,4 @@ pub(super) async fn resume(store: &dyn Store, which: &Which) -> anyhow::Result<(
         count => format!("what waits there is answered now: {count}"),
     };
     Ok(say(&format!("{before} {}; {waits}.", state.id))?)
-}
-
-async fn usual_length(store: &dyn Store, business: &BusinessId) -> anyhow::Result<Duration> {
-    let record = store.business(business).await?;
-    let settings = record.map(|record| CompanionSettings::read(&record.companion).hand_over);
-    Ok(settings.unwrap_or_else(HandOverSettings::default).hours)
 }

@@ -1,0 +1,169 @@
+//! The trace of a conversation: every message, and what became of it when.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use maud::{Markup, html};
+
+use crate::{
+    dashboard::layout::{Tone, pill},
+    desk::{
+        figures::{count, time},
+        utc,
+    },
+    store::Line,
+};
+
+/// Messages that are shown.
+pub(super) const MOST: u32 = 200;
+
+/// The messages, the oldest first.
+pub(super) fn trace(lines: &[Line], with_texts: bool) -> Markup {
+    let waited = waits(lines);
+    let is_cut = u32::try_from(lines.len()).is_ok_and(|shown| shown >= MOST);
+    html! {
+        @if lines.is_empty() { p .empty { "No message is on record: they are kept for 90 days." } }
+        @if is_cut { p .hint { "The last " (MOST) " messages are shown." } }
+        @if !with_texts && !lines.is_empty() { p .hint { "What was said is hidden; showing it is logged." } }
+        ol .trace {
+            @for (line, waited) in lines.iter().zip(waited) { (message(line, waited, with_texts)) }
+        }
+    }
+}
+
+fn message(line: &Line, waited: Option<Duration>, with_texts: bool) -> Markup {
+    let who = match (line.inbound, &line.reply_id) {
+        (true, _) => "Customer",
+        (false, Some(_)) => "Companion",
+        (false, None) => "Person",
+    };
+    html! {
+        li class=(if line.inbound { "in" } else { "out" }) {
+            div .line {
+                b { (who) }
+                span .kind { (line.kind) }
+                time datetime=(line.at) { (utc(line.at)) }
+                @if let Some(waited) = waited { span .waited { "answered after " (time(waited)) } }
+            }
+            @if with_texts {
+                @match &line.text { Some(text) => p .text dir="auto" { (text) }, None => p .text.none { "no words" } }
+            }
+            ul .steps { @for step in if line.inbound { of_theirs(line) } else { of_ours(line) } { li { (step) } } }
+        }
+    }
+}
+
+fn of_theirs(line: &Line) -> Vec<Markup> {
+    let mut steps = Vec::new();
+    if let Some(at) = line.received_at {
+        steps.push(html! { "reached us " (later(at, line.at)) });
+    }
+    steps.push(match line.answered_at {
+        Some(at) => html! { (pill(Tone::Good, "done with")) " " (later(at, line.received_at.unwrap_or(line.at))) },
+        None => pill(Tone::Warm, "not answered yet"),
+    });
+    steps
+}
+
+fn of_ours(line: &Line) -> Vec<Markup> {
+    let mut steps = Vec::new();
+    let status = line.status.as_deref();
+    let tone = match status {
+        Some("delivered" | "read" | "played") => Tone::Good,
+        Some("failed") => Tone::Bad,
+        Some(_) | None => Tone::Plain,
+    };
+    let code = line.error_code.map(|code| format!(": Meta's error {code}")).unwrap_or_default();
+    steps.push(html! {
+        (pill(tone, &format!("{}{code}", status.unwrap_or("sent, nothing heard yet"))))
+        @if let Some(at) = line.status_at { " " (later(at, line.at)) }
+    });
+    if let Some(reply_id) = &line.reply_id {
+        steps.push(html! { "reply " code { (reply_id.chars().take(8).collect::<String>()) } });
+    }
+    if let Some(usage) = &line.usage {
+        let tokens = format!("{} tokens read, {} written", count(usage.tokens_in), count(usage.tokens_out));
+        steps.push(html! { (tokens) @if usage.calls > 1 { ", " (usage.calls) " calls" } ", " (usage.model) });
+    }
+    steps
+}
+
+fn later(at: Timestamp, than: Timestamp) -> Markup {
+    let passed = Duration::try_from(at.duration_since(than)).unwrap_or_default();
+    html! { span title=(utc(at)) { "+" (time(passed)) } }
+}
+
+/// How long each reply took: from when the first message since the last reply reached us to the first part at Meta.
+/// None of whatever is no first part of a reply, or answers nothing that is shown.
+fn waits(lines: &[Line]) -> Vec<Option<Duration>> {
+    let (mut asked, mut replying): (Option<Timestamp>, Option<&str>) = (None, None);
+    let mut waits = Vec::with_capacity(lines.len());
+    for line in lines {
+        waits.push(match (line.inbound, line.reply_id.as_deref()) {
+            (true, _) => {
+                asked.get_or_insert(line.received_at.unwrap_or(line.at));
+                None
+            }
+            (false, Some(reply)) if replying == Some(reply) => None,
+            (false, Some(reply)) => {
+                replying = Some(reply);
+                asked.take().and_then(|asked| Duration::try_from(line.at.duration_since(asked)).ok())
+            }
+            (false, None) => {
+                asked = None;
+                None
+            }
+        });
+    }
+    waits
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+
+    fn line(second: i64, inbound: bool, reply_id: Option<&str>) -> Line {
+        let at = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second);
+        Line {
+            inbound,
+            number: None,
+            id: None,
+            kind: "text".to_owned(),
+            at,
+            received_at: inbound.then_some(at + SignedDuration::from_secs(1)),
+            answered_at: None,
+            reply_id: reply_id.map(str::to_owned),
+            usage: None,
+            status: None,
+            status_at: None,
+            error_code: None,
+            text: Some("<b>words</b>".to_owned()),
+        }
+    }
+
+    #[test]
+    fn an_answer_took_as_long_as_the_first_message_waited_that_it_answers() {
+        let lines = [
+            line(0, true, None),
+            line(2, true, None),
+            line(5, false, Some("r1")),
+            line(6, false, Some("r1")),
+            line(9, false, Some("r2")),
+            line(10, true, None),
+            line(11, false, None),
+            line(12, false, Some("r3")),
+        ];
+        let waits: Vec<Option<u64>> = waits(&lines).into_iter().map(|wait| wait.map(|wait| wait.as_secs())).collect();
+        assert_eq!(waits, [None, None, Some(4), None, None, None, None, None]);
+    }
+
+    #[test]
+    fn what_was_said_stays_text_and_is_shown_to_who_asks() {
+        let lines = [line(0, true, None)];
+        assert!(!trace(&lines, false).into_string().contains("words</b>"));
+        let told = trace(&lines, true).into_string();
+        assert!(told.contains("&lt;b&gt;words&lt;/b&gt;") && !told.contains("<b>words"), "{told}");
+    }
+}
