@@ -196,13 +196,13 @@ fn value(row: &Series, place: usize) -> f64 {
     row.values.get(place).copied().flatten().unwrap_or(0.0)
 }
 
-/// The least of 1, 2, 4, 5 and 8 times a power of ten that is no less.
+/// The least of 1, 2, 3, 4, 6 and 8 times a power of ten that is no less.
 fn nice(most: f64) -> f64 {
     if !most.is_finite() || most <= 0.0 {
         return 1.0;
     }
     let power = 10_f64.powf(most.log10().floor());
-    let steps = [1.0, 2.0, 4.0, 5.0, 8.0, 10.0].map(|step| step * power);
+    let steps = [1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0].map(|step| step * power);
     steps.into_iter().find(|step| *step >= most * (1.0 - 1e-9)).unwrap_or(most)
 }
 
@@ -233,7 +233,7 @@ mod tests {
     #[test]
     fn a_scale_ends_at_a_round_number_that_nothing_exceeds() {
         for (most, end) in
-            [(0.0, 1.0), (1.0, 1.0), (3.0, 4.0), (4.5, 5.0), (81.0, 100.0), (1_234.0, 2_000.0), (0.3, 0.4)]
+            [(0.0, 1.0), (1.0, 1.0), (3.0, 4.0), (4.5, 6.0), (81.0, 100.0), (1_234.0, 2_000.0), (0.3, 0.4)]
         {
             assert!((nice(most) - end).abs() < 1e-9, "{most}: {}", nice(most));
         }

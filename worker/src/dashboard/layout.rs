@@ -117,9 +117,14 @@ fn mark() -> Markup {
 
 /// The head of a page: what it is, and what can be chosen.
 pub(super) fn head(title: impl Render, about: &Markup, choices: &Markup) -> Markup {
+    head_below(None, title, about, choices)
+}
+
+/// The same, of a page that is one of many, with the way back to them.
+pub(super) fn head_below(above: Option<(&str, &str)>, title: impl Render, about: &Markup, choices: &Markup) -> Markup {
     html! {
         div .head {
-            div { h1 { (title) } p .soft { (about) } }
+            div { @if let Some((path, name)) = above { a .crumb href=(path) { "← " (name) } } h1 { (title) } p .soft { (about) } }
             (choices)
         }
     }
@@ -194,6 +199,15 @@ pub(super) fn table(caption: &str, columns: &[&str], rows: &[Vec<Markup>], empty
 /// Facts by name.
 pub(super) fn facts<'a>(facts: impl IntoIterator<Item = (&'a str, Markup)>) -> Markup {
     html! { dl .facts { @for (name, value) in facts { div { dt { (name) } dd { (value) } } } } }
+}
+
+/// A text with names in backticks.
+pub(super) fn with_names(text: &str) -> Markup {
+    html! {
+        @for (place, part) in text.split('`').enumerate() {
+            @if place % 2 == 1 { code { (part) } } @else { (part) }
+        }
+    }
 }
 
 /// What was just done, where the address says so.

@@ -42,9 +42,9 @@ pub(super) async fn page(visit: Visit, Path(subdomain): Path<String>) -> Page {
     let first = records.first().ok_or_else(|| Trouble::NotFound("No business has this subdomain.".to_owned()))?;
     let (tone, word) = known.word(dashboard, first, Timestamp::now());
     let path = format!("/businesses/{subdomain}");
-    let about = html! { (pill(tone, &word)) " " (subdomain) ", " (span.words()) };
+    let about = html! { (pill(tone, &word)) " " (subdomain) " · " (span.words()) };
     let content = html! {
-        (layout::head(name_of(first), &about, &span.switch(&path)))
+        (layout::head_below(Some(("/", "Overview")), name_of(first), &about, &span.switch(&path)))
         (tiles(&days))
         (charts(&span, &days))
         div .cards {
@@ -86,7 +86,7 @@ async fn health(visit: &Visit, known: &Known, record: &BusinessRecord) -> Result
             h3 { "What is wrong in its document" }
             @if findings.is_empty() { p .empty { "Nothing." } } @else {
                 ul .findings { @for finding in findings {
-                    li { (pill(if finding.is_error() { Tone::Bad } else { Tone::Warm }, if finding.is_error() { "error" } else { "warning" })) " " code { (finding.field) } " " (finding.problem) }
+                    li { (pill(if finding.is_error() { Tone::Bad } else { Tone::Warm }, if finding.is_error() { "error" } else { "warning" })) " " code { (finding.field) } " " (layout::with_names(&finding.problem)) }
                 } }
             }
         }

@@ -20,7 +20,7 @@ use crate::{
     dashboard::{
         fields::link,
         gate::{Visit, token_field},
-        layout::{self, Section, done, head},
+        layout::{self, Section, done, head_below},
         trouble::Trouble,
     },
     desk::{self, Sought, find, usual_length},
@@ -48,9 +48,10 @@ pub(super) async fn page(visit: Visit, Path(name): Path<String>) -> Page {
     let lines = visit.dashboard.store.lines_of(&state.id, trace::MOST, with_texts).await?;
     let now = Timestamp::now();
     let path = format!("/conversations/{name}");
-    let rows = desk::facts(&state, now).into_iter().filter(|(name, _)| *name != "State" && *name != "Conversation");
+    let is_news = |(name, value): &(&str, String)| !matches!(*name, "State" | "Conversation") && value != "–";
+    let rows = desk::facts(&state, now).into_iter().filter(is_news);
     let content = html! {
-        (head(state.id.to_string(), &standing(&state, now), &texts(&path, with_texts)))
+        (head_below(Some(("/conversations", "Conversations")), state.id.to_string(), &standing(&state, now), &texts(&path, with_texts)))
         (done(&visit, &DONE))
         div .beside {
             section .card {
@@ -144,9 +145,9 @@ fn known_of(state: &State) -> Markup {
             h2 { "What is known of the customer" }
             (layout::facts([
                 ("Name", html! { (state.customer.name.as_deref().unwrap_or("–")) }),
-                ("Before", html! { (state.summary.as_deref().unwrap_or("–")) }),
+                ("Said before", html! { (state.summary.as_deref().unwrap_or("–")) }),
             ]))
-            @if !state.facts.is_empty() { ul .plain { @for fact in &state.facts { li { (fact.text) } } } }
+            @if !state.facts.is_empty() { h3 { "Facts" } ul .findings { @for fact in &state.facts { li { (fact.text) } } } }
         }
     }
 }

@@ -97,16 +97,17 @@ pub(super) fn tiles(days: &[CountedDay]) -> Markup {
     let (undelivered, buried) = (sum(&failed.undelivered), sum(&failed.dead_letters));
     html! {
         dl .tiles aria-label="Numbers of these days" {
-            (tile("Received", &count(all.received()), "messages of customers"))
-            (tile("Sent", &count(all.sent()), "messages to customers"))
-            (tile("Answer time", &span(times.p50()), &format!("half took no longer; p95 {}", span(times.p95()))))
-            (tile("Delivered", &percent(all.delivered_share()), &format!("{} of those sent", count(all.delivered))))
-            (tile("Read", &percent(all.read_share()), &format!("{} of those sent", count(all.read))))
-            (tile("Failures", &count(failed.count()), &format!("{} undelivered, {} dead letters", count(undelivered), count(buried))))
-            (tile("Billable", &count(all.billable()), "messages that Meta bills"))
+            (tile("Received", &count(all.received()), "from customers"))
+            (tile("Sent", &count(all.sent()), "to customers"))
+            (tile("Answer time, p50", &span(times.p50()), "half took no longer"))
+            (tile("Answer time, p95", &span(times.p95()), "one in twenty took longer"))
+            (tile("Delivered", &percent(all.delivered_share()), &format!("{} messages", count(all.delivered))))
+            (tile("Read", &percent(all.read_share()), &format!("{} messages", count(all.read))))
+            (tile("Failures", &count(failed.count()), &format!("undelivered {}, dead letters {}", count(undelivered), count(buried))))
+            (tile("Billable", &count(all.billable()), "by Meta"))
             (tile("AI tokens", &count(all.tokens()), "read and written"))
             (tile("AI cost", &cost, if all.cost_micros.is_some() { "US dollars" } else { "no price is known" }))
-            (tile("Hand-overs", &count(all.handed_over()), "conversations to a person"))
+            (tile("Hand-overs", &count(all.handed_over()), "to a person"))
             (tile("Opt-outs", &count(all.opt_outs), &format!("{} came back", count(all.opt_ins))))
         }
     }
@@ -127,7 +128,9 @@ pub(super) fn charts(span: &Span, days: &[CountedDay]) -> Markup {
         Series { name: "p50", values: seconds(|day| day.answer_times.p50()) },
         Series { name: "p95", values: seconds(|day| day.answer_times.p95()) },
     ];
-    let unit = |seconds: f64| if seconds == 0.0 { "0 s".to_owned() } else { time(Duration::from_secs_f64(seconds)) };
+    let unit = |seconds: f64| {
+        if seconds == 0.0 { "0 s".to_owned() } else { time(Duration::from_secs_f64(seconds)).replace(".0 s", " s") }
+    };
     html! {
         div .charts {
             section .card { (Chart { title: "Messages a day", labels: &labels, series: &messages, unit: whole, least: 4.0 }.bars()) }

@@ -15,7 +15,7 @@ use crate::{
     dashboard::{
         fields::link,
         gate::{Visit, token_field},
-        layout::{self, Section, done, facts, head},
+        layout::{self, Section, done, facts, head_below},
         trouble::Trouble,
     },
     desk::{self, Owners, age, fate, foreseen, harmless, replayable, utc},
@@ -73,7 +73,7 @@ pub(super) async fn page(visit: Visit, Path(name): Path<String>) -> Page {
         }
     };
     let content = html! {
-        (head(format!("Letter {}", shown(&letter)), &html! { (letter.reason) }, &switch))
+        (head_below(Some(("/letters", "Dead letters")), format!("Letter {}", shown(&letter)), &html! { (letter.reason) }, &switch))
         (done(&visit, &DONE))
         div .beside {
             div .stack {

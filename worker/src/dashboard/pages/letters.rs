@@ -66,7 +66,7 @@ pub(super) async fn page(visit: Visit) -> Page {
         section .card {
             @if let (Some(reason), false) = (wanted.reason, is_closed) {
                 @if !rows.is_empty() {
-                    p { a .button href=(link("/letters/replay", &[("business", wanted.business), ("reason", Some(reason))])) { "Replay all of " (reason) "…" } }
+                    p .scroll-head { a .button href=(link("/letters/replay", &[("business", wanted.business), ("reason", Some(reason))])) { "Replay all " (reason) "…" } }
                 }
             }
             (table("Dead letters", &columns, &rows, "No letter is like that."))

@@ -75,7 +75,7 @@ fn table_of(
             @match record.subdomain.as_ref().filter(|subdomain| Subdomain::parse(subdomain).is_ok()) {
                 Some(subdomain) => {
                     a href=(link(&format!("/businesses/{subdomain}"), &[("days", span.field().as_deref())])) { (name_of(record)) }
-                    span .sub { (subdomain) }
+                    @if name_of(record) != subdomain { span .sub { (subdomain) } }
                 }
                 None => { (name_of(record)) }
             }

@@ -11,7 +11,7 @@ use crate::{
     dashboard::{
         fields::link,
         gate::{Visit, token_field},
-        layout::{self, Section, head},
+        layout::{self, Section, head_below},
         trouble::Trouble,
     },
     desk::{Owners, figures::count, foreseen, replayable, utc},
@@ -35,7 +35,7 @@ pub(super) async fn confirm(visit: Visit) -> Page {
     let now = Timestamp::now();
     let back = link("/letters", &[("business", wanted.business), ("reason", Some(reason))]);
     let content = html! {
-        (head("Replay all?", &html! { (count(many)) " letters of " (reason) @if let Some(business) = wanted.business { ", of " (business) } }, &html! {}))
+        (head_below(Some(("/letters", "Dead letters")), "Replay all?", &html! { (count(many)) " letters: " (reason) @if let Some(business) = wanted.business { ", of " (business) } }, &html! {}))
         section .card {
             p { "Workers handle each message once more, in the order in which they came, exactly once. Those that would only \
                  be buried again are left as they are, and so are those that are buried after " (utc(now)) "." }
@@ -64,7 +64,7 @@ pub(super) async fn replay(visit: Visit) -> Page {
     tracing::info!(peer = %visit.peer, reason, marked, left, "an operator replays all dead letters of a reason");
     let back = link("/letters", &[("business", wanted.business), ("reason", Some(reason))]);
     let content = html! {
-        (head("Replay", &html! { (reason) }, &html! {}))
+        (head_below(Some(("/letters", "Dead letters")), "Replay", &html! { (reason) }, &html! {}))
         section .card {
             p role="status" { (count(marked)) " are marked; the next worker that looks replays them." }
             @if left > 0 { p { (count(left)) " are left as they are: they cannot be replayed, or would be buried again. The page of each says why." } }

@@ -59,7 +59,7 @@ fn of_theirs(line: &Line) -> Vec<Markup> {
         steps.push(html! { "reached us " (later(at, line.at)) });
     }
     steps.push(match line.answered_at {
-        Some(at) => html! { (pill(Tone::Good, "done with")) " " (later(at, line.received_at.unwrap_or(line.at))) },
+        Some(at) => html! { (pill(Tone::Good, "handled")) " " (later(at, line.received_at.unwrap_or(line.at))) },
         None => pill(Tone::Warm, "not answered yet"),
     });
     steps
@@ -76,7 +76,7 @@ fn of_ours(line: &Line) -> Vec<Markup> {
     let code = line.error_code.map(|code| format!(": Meta's error {code}")).unwrap_or_default();
     steps.push(html! {
         (pill(tone, &format!("{}{code}", status.unwrap_or("sent, nothing heard yet"))))
-        @if let Some(at) = line.status_at { " " (later(at, line.at)) }
+        @if let Some(at) = line.status_at { " " (by_meta(at, line.at)) }
     });
     if let Some(reply_id) = &line.reply_id {
         steps.push(html! { "reply " code { (reply_id.chars().take(8).collect::<String>()) } });
@@ -91,6 +91,14 @@ fn of_ours(line: &Line) -> Vec<Markup> {
 fn later(at: Timestamp, than: Timestamp) -> Markup {
     let passed = Duration::try_from(at.duration_since(than)).unwrap_or_default();
     html! { span title=(utc(at)) { "+" (time(passed)) } }
+}
+
+/// Meta tells of statuses by the second.
+fn by_meta(at: Timestamp, than: Timestamp) -> Markup {
+    if at.duration_since(than).as_secs() > 0 {
+        return later(at, than);
+    }
+    html! { span title=(utc(at)) { "within a second" } }
 }
 
 /// How long each reply took: from when the first message since the last reply reached us to the first part at Meta.

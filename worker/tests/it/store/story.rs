@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use shared::ids::SessionId;
 use worker::{
     conversation::{BusinessId, Usage},
-    store::{Inbound, Line, Outbound, StatusUpdate, Story},
+    store::{Inbound, Line, Outbound, StatusUpdate},
 };
 
 use super::{Fresh, NUMBER, id, message, number};
