@@ -2,7 +2,8 @@
 //!
 //! The contract between the two binaries is [`envelope`] (what a queued message looks like), [`topology`]
 //! (where it goes) and [`ids`] (what its names may contain). [`broker`] is the one publisher and the one
-//! consumer. The rest is plumbing: [`settings`], [`telemetry`], [`admin`], [`shutdown`], [`retry`].
+//! consumer. The rest is plumbing: [`settings`], [`telemetry`], [`admin`], [`serving`],
+//! [`buckets`], [`shutdown`], [`retry`].
 //!
 //! Nothing here knows a database, an AI provider or the Graph API: ingest links this crate and must stay small.
 
@@ -16,6 +17,8 @@ pub mod broker;
 pub mod settings;
 pub mod telemetry;
 pub mod admin;
+pub mod serving;
+pub mod buckets;
 pub mod shutdown;
 pub mod retry;
 pub mod failpoint;

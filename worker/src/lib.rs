@@ -5,7 +5,7 @@
 //! lease, asks the [`companion`], writes the outbox, sends through [`whatsapp`], and settles. What they share is
 //! the [`conversation`], kept by the [`store`]; [`business`] and [`identity`] say whose it is, and
 //! [`account`] whether Meta lets it send. [`document`] reads what customers attach; [`notify`] tells businesses where a
-//! person is wanted.
+//! person is wanted. [`dashboard`] shows operators what goes on.
 
 pub mod run;
 pub mod engine;
@@ -27,6 +27,8 @@ pub mod consent;
 pub mod document;
 pub mod notify;
 pub mod analytics;
+mod desk;
+pub mod dashboard;
 mod periodic;
 pub mod http;
 mod outside;

@@ -121,16 +121,25 @@ fn named(business: &BusinessId, day: Date, now: Timestamp) -> Row {
 }
 
 fn facts_of(message: &Row) -> MessageFacts {
-    let usage = message.get("usage").cloned();
     MessageFacts {
         is_inbound: text(message, "direction") == Some("in"),
         kind: text(message, "type").unwrap_or("unknown").to_owned(),
-        waited: message.get("waited_millis").and_then(Value::as_u64).map(Duration::from_millis),
+        waited: waited(message),
         status_rank: whole(message, "status_rank").and_then(|rank| i32::try_from(rank).ok()),
         error_code: whole(message, "error_code"),
         pricing: text(message, "pricing").map(str::to_owned),
-        usage: usage.and_then(|usage| serde_json::from_value::<Usage>(usage).ok()),
+        usage: usage_of(message),
     }
+}
+
+/// How long a customer had waited for a message.
+pub(super) fn waited(message: &Row) -> Option<Duration> {
+    message.get("waited_millis").and_then(Value::as_u64).map(Duration::from_millis)
+}
+
+/// What the reply of a message cost.
+pub(super) fn usage_of(message: &Row) -> Option<Usage> {
+    message.get("usage").cloned().and_then(|usage| serde_json::from_value(usage).ok())
 }
 
 fn counted(row: &Row) -> Result<CountedDay> {

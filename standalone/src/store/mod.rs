@@ -22,6 +22,7 @@ mod condition;
 mod events;
 mod accounts;
 mod transcript;
+mod story;
 mod dead_letters;
 mod filed_letters;
 mod closed;

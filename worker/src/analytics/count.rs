@@ -61,15 +61,6 @@ pub async fn recount(store: &dyn Store, prices: &Prices, business: &BusinessId, 
     store.keep_day(&day, &numbers, COUNT_AFTER).await
 }
 
-/// The time zone by which a business counts its days.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn zone_of(store: &dyn Store, business: &BusinessId) -> Result<TimeZone, StoreError> {
-    let record = store.business(business).await?;
-    Ok(record.map_or(TimeZone::UTC, |record| CompanionSettings::read(&record.companion).zone()))
-}
-
 async fn count_day(
     store: &dyn Store,
     prices: &Prices,

@@ -11,7 +11,7 @@ mod prices;
 mod count;
 
 pub use answer_times::AnswerTimes;
-pub use count::{count_days, count_due, recount, zone_of};
+pub use count::{count_days, count_due, recount};
 use diary::COUNT_AFTER;
 pub use diary::Diary;
 pub use numbers::{Failures, ModelUsage, Numbers, Priced};

@@ -2,8 +2,6 @@
 //!
 //! Nothing that is printed names a customer: of events Meta's closed words are shown only.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use anyhow::bail;
 use clap::Subcommand;
 use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
@@ -16,13 +14,10 @@ use super::{
     dead_letter::utc,
 };
 use crate::{
-    account::{AccountStanding, Cause, FIELDS, Mark, Notice, Pause, StandingChange},
-    message::parse,
-    store::{BusinessRecord, KeptEvent, Store},
+    account::{Cause, Mark, Pause, StandingChange},
+    desk::{Account, accounts, notice},
+    store::{KeptEvent, Store},
 };
-
-/// Events of each account that are shown.
-const EVENTS: u32 = 5;
 
 /// `worker account …`
 #[derive(Debug, Subcommand)]
@@ -40,13 +35,6 @@ pub enum AccountCommand {
     },
 }
 
-/// One account, as it is shown.
-struct Account {
-    standing: AccountStanding,
-    businesses: Vec<String>,
-    events: Vec<KeptEvent>,
-}
-
 /// Executes a command.
 ///
 /// # Errors
@@ -61,7 +49,7 @@ pub(super) async fn execute(command: AccountCommand, store: &dyn Store) -> anyho
 async fn list(store: &dyn Store, json: bool, now: Timestamp) -> anyhow::Result<()> {
     let accounts = accounts(store).await?;
     if json {
-        accounts.iter().for_each(|account| say(&account.json(now).to_string()));
+        accounts.iter().for_each(|account| say(&object(account, now).to_string()));
         return Ok(());
     }
     if accounts.is_empty() {
@@ -96,46 +84,21 @@ async fn lift(store: &dyn Store, waba_id: &str, now: Timestamp) -> anyhow::Resul
     Ok(())
 }
 
-/// By id.
-async fn accounts(store: &dyn Store) -> anyhow::Result<Vec<Account>> {
-    let mut standings: BTreeMap<String, AccountStanding> =
-        store.standings().await?.into_iter().map(|standing| (standing.waba_id.clone(), standing)).collect();
-    let mut businesses = BTreeMap::<String, BTreeSet<String>>::new();
-    for business in store.businesses().await? {
-        let Some(waba_id) = business.waba_id.clone() else { continue };
-        standings.entry(waba_id.clone()).or_insert_with(|| AccountStanding::new(&waba_id));
-        businesses.entry(waba_id).or_default().insert(name(&business));
-    }
-    let mut accounts = Vec::with_capacity(standings.len());
-    for (waba_id, standing) in standings {
-        let events = store.last_events(&waba_id, FIELDS, EVENTS).await?;
-        let businesses = businesses.remove(&waba_id).unwrap_or_default().into_iter().collect();
-        accounts.push(Account { standing, businesses, events });
-    }
-    Ok(accounts)
-}
-
-impl Account {
-    fn json(&self, now: Timestamp) -> Value {
-        let pause = self.standing.pause(now);
-        let pause = pause.map(|pause| json!({ "cause": pause.cause, "until": pause.until, "why": pause.why }));
-        let events = self.events.iter().map(|event| {
-            json!({ "received_at": event.received_at, "field": event.field, "says": notice(event).map(|n| n.to_string()),
-                    "level": notice(event).map(|notice| notice.level.name()) })
-        });
-        json!({
-            "waba_id": self.standing.waba_id,
-            "businesses": self.businesses,
-            "sends": pause.is_none(),
-            "pause": pause,
-            "marks": self.standing.marks,
-            "events": events.collect::<Vec<_>>(),
-        })
-    }
-}
-
-fn name(business: &BusinessRecord) -> String {
-    business.subdomain.clone().unwrap_or_else(|| business.id.clone())
+fn object(account: &Account, now: Timestamp) -> Value {
+    let pause = account.standing.pause(now);
+    let pause = pause.map(|pause| json!({ "cause": pause.cause, "until": pause.until, "why": pause.why }));
+    let events = account.events.iter().map(|event| {
+        json!({ "received_at": event.received_at, "field": event.field, "says": notice(event).map(|n| n.to_string()),
+                "level": notice(event).map(|notice| notice.level.name()) })
+    });
+    json!({
+        "waba_id": account.standing.waba_id,
+        "businesses": account.businesses,
+        "sends": pause.is_none(),
+        "pause": pause,
+        "marks": account.standing.marks,
+        "events": events.collect::<Vec<_>>(),
+    })
 }
 
 fn sends(pause: Option<&Pause>) -> String {
@@ -147,9 +110,4 @@ fn sends(pause: Option<&Pause>) -> String {
 fn line(event: &KeptEvent) -> String {
     let says = notice(event).map_or_else(|| "erased".to_owned(), |notice| notice.to_string());
     format!("{}  {}  {says}", utc(event.received_at), event.field)
-}
-
-fn notice(event: &KeptEvent) -> Option<Notice> {
-    let change = parse(event.payload.as_deref()?)?;
-    Some(Notice::of(&event.field, change.get("value").unwrap_or(&Value::Null)))
 }

@@ -8,13 +8,13 @@ use std::{
 
 use anyhow::{Context, bail};
 use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
-use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use super::dead_letter;
 use crate::{
     business::{CheckedBusiness, CompanionSettings, Finding, Origin, TokenCipher, check_documents, seal_document},
+    desk::{expires, served, token_state},
     store::{BusinessRecord, Store},
 };
 
@@ -172,21 +172,11 @@ fn companion(business: &BusinessRecord) -> String {
     }
 }
 
-fn served(business: &BusinessRecord) -> &'static str {
-    match (business.whatsapp_enabled && business.is_active, business.phone_number_ids.is_empty()) {
-        (false, _) => "no: disabled",
-        (true, true) => "no: no number id",
-        (true, false) => "yes",
-    }
-}
-
 /// A word on the token, and its beginning where it decrypts.
 fn token(business: &BusinessRecord, cipher: &TokenCipher) -> (String, Option<String>) {
-    let Some(stored) = &business.access_token else { return ("none".to_owned(), None) };
-    match cipher.decrypt(stored) {
-        Ok(token) => ("decrypts".to_owned(), Some(prefix(&token))),
-        Err(error) => (format!("unusable: {error}"), None),
-    }
+    let stored = business.access_token.as_ref();
+    let shown = stored.and_then(|stored| cipher.decrypt(stored).ok()).map(|token| prefix(&token));
+    (token_state(business, Some(cipher)), shown)
 }
 
 /// The beginning of a token and its length.
@@ -195,13 +185,6 @@ pub(super) fn prefix(token: &SecretString) -> String {
     // Half of a short one would be too much.
     let shown: String = text.chars().take(PREFIX.min(text.len() / 4)).collect();
     format!("{shown}… ({} characters)", text.chars().count())
-}
-
-fn expires(business: &BusinessRecord) -> String {
-    let Some(at) = business.token_expires_at else { return "unknown".to_owned() };
-    let days = at.duration_since(Timestamp::now()).as_hours() / 24;
-    let date = at.strftime("%Y-%m-%d %H:%M UTC");
-    if at < Timestamp::now() { format!("{date} (EXPIRED)") } else { format!("{date} (in {days} days)") }
 }
 
 pub(super) fn or_dash(text: Option<&str>) -> String {

@@ -6,9 +6,9 @@ use clap::Subcommand;
 use shared::{ids::PhoneNumberId, settings::Reader};
 
 use super::{
-    AccountCommand, AddCommand, AnalyticsCommand, CheckCommand, ConversationCommand, CustomerCommand,
+    AccountCommand, AddCommand, AnalyticsCommand, CheckCommand, ConversationCommand, CustomerCommand, DashboardCommand,
     DeadLetterCommand, Failure, KnowledgeCommand, account, analytics, business, business_add, business_change,
-    business_check, conversation, customer, dead_letter, knowledge, rotate, token,
+    business_check, conversation, customer, dashboard, dead_letter, knowledge, rotate, token,
 };
 use crate::{business::TokenCipher, settings::EncryptionSettings, store::Store};
 
@@ -29,6 +29,8 @@ pub enum CareCommand {
     /// Show what is stored of a customer, or forget it
     #[command(subcommand)]
     Customer(CustomerCommand),
+    /// Serve a page with what goes on, for who signs in with DASHBOARD_SECRET
+    Dashboard(DashboardCommand),
     /// Look after messages that could not be answered
     #[command(subcommand)]
     DeadLetter(DeadLetterCommand),
@@ -136,6 +138,7 @@ where
             Ok(done?)
         }
         CareCommand::Conversation(command) => conversation::execute(command, reader, find).await,
+        CareCommand::Dashboard(command) => dashboard::execute(command, reader, find).await,
         CareCommand::Customer(command) => {
             let store = open(find(&mut reader), reader).await?;
             let done = customer::execute(command, &*store).await;

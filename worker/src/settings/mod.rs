@@ -1,8 +1,9 @@
 //! The worker's configuration, read and checked as a whole. `ai.rs`: the providers of the companion; `apps.rs`: Meta's
-//! apps.
+//! apps; `dashboard.rs`: the page for operators.
 
 mod ai;
 mod apps;
+mod dashboard;
 
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use crate::analytics::Prices;
 
 pub use ai::{AiSettings, FallbackAi, SpeechSettings};
 pub use apps::{MetaApp, MetaApps};
+pub use dashboard::DashboardSettings;
 
 /// The variables that the worker reads besides the shared ones.
 pub const VARIABLES: &[Variable] = &[
@@ -60,6 +62,12 @@ pub const VARIABLES: &[Variable] = &[
         "how long to wait for a status before a send in doubt is repeated; 3 at least",
     ),
     variable("AI_GIVE_UP_SECS", "120", "AI trouble after which the customer gets an apology"),
+    secret(
+        "DASHBOARD_SECRET",
+        "unset",
+        "`dashboard`: what operators sign in with, 16 characters at least; required there",
+    ),
+    variable("DASHBOARD_ADDR", "127.0.0.1:8100", "`dashboard`: where it is served"),
 ];
 
 const fn variable(name: &'static str, default: &'static str, meaning: &'static str) -> Variable {
@@ -330,6 +338,7 @@ mod tests {
         BrokerSettings::read(&mut reader);
         StoreSettings::read(&mut reader);
         AnsweringSettings::read(&mut reader);
+        DashboardSettings::read(&mut reader);
         reader.seconds("STOP_TIMEOUT_SECS", 40.0, 0.0, 3_600.0);
         let mut asked: Vec<_> = reader.asked().iter().filter(|name| **name != "AI_API_KEY").collect();
         let mut listed: Vec<_> = SHARED_VARIABLES.iter().chain(VARIABLES).map(|v| &v.name).collect();

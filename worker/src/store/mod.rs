@@ -11,6 +11,7 @@ mod conversations;
 mod merges;
 mod forgetting;
 mod transcript;
+mod story;
 mod dead_letters;
 mod filed_letters;
 mod businesses;
@@ -54,6 +55,7 @@ pub use knowledge::{Asked, Found, KnowledgeBase, KnowledgeSize, KnowledgeSource,
 pub use languages::{recognised_language, stemmed_language};
 pub use merges::{MergeRequest, MergeRequested, MergeStep, Merges};
 pub use mongo::MongoStore;
+pub use story::{Line, Story, said};
 pub use tokens::{ExpiringToken, RefreshClaim, SecretPlace, StoredSecret, Taken, TokenReplacement, Tokens, secrets_in};
 pub use traces::{Look, Looked, Remaining, Sought, Trace, Traces};
 pub use transcript::{Inbound, Outbound, Quoted, SHELL, SentText, StatusUpdate, Transcript, Words};
@@ -78,6 +80,7 @@ pub trait Store:
     + Merges
     + Forgetting
     + Transcript
+    + Story
     + DeadLetters
     + LetterDesk
     + Events

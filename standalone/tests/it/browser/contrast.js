@@ -41,7 +41,7 @@ for (let node = walker.nextNode(); node; node = walker.nextNode()) {
   if (bad) found.push(`${bad.toFixed(2)} “${node.data.trim().slice(0, 40)}” in ${element.tagName}.${element.className}`);
 }
 const field = document.getElementById("text");
-if (field.checkVisibility()) {
+if (field?.checkVisibility()) {
   const bad = look(field, getComputedStyle(field, "::placeholder").color, 15, 400);
   if (bad) found.push(`${bad.toFixed(2)} placeholder`);
 }

@@ -18,3 +18,4 @@ mod safety;
 mod access;
 mod behind;
 mod pictures;
+mod dashboard;

@@ -6,20 +6,21 @@ use std::path::{Path, PathBuf};
 
 use super::{
     demo::{BIKES, Demo, TAZA},
+    driver::Browser,
     page::Page,
 };
 
 /// About what a README may weigh.
 const README_MOST_BYTES: usize = 300_000;
 const PNG: &[u8] = b"\x89PNG";
-const WINDOWS: [(&str, u32, u32); 2] = [("desktop", 1280, 800), ("phone", 390, 844)];
+pub(crate) const WINDOWS: [(&str, u32, u32); 2] = [("desktop", 1280, 800), ("phone", 390, 844)];
 
-fn directory() -> PathBuf {
+pub(crate) fn directory() -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it lies in the target directory");
     target.join("screenshots")
 }
 
-async fn taken(page: &Page, name: &str) -> Vec<u8> {
+pub(crate) async fn taken(page: &Browser, name: &str) -> Vec<u8> {
     page.point_nowhere().await;
     // What moves has come to rest, and what is drawn is there.
     page.until("document.getAnimations().every((one) => one.playState !== 'running')").await;

@@ -7,7 +7,10 @@ use comfy_table::{CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
 use super::OneBusiness;
 use crate::{
     analytics::{ModelUsage, Numbers, Priced},
-    command::dead_letter::harmless,
+    desk::{
+        figures::{count, dollars, percent, time},
+        harmless,
+    },
 };
 
 const COLUMNS: [&str; 12] =
@@ -54,16 +57,15 @@ pub(super) fn of_one(business: &OneBusiness) -> String {
         ("Told of trouble", total.apologies),
         ("Back after a stop", total.opt_ins),
     ];
-    let others = others.into_iter().filter(|(_, count)| *count > 0);
-    lines.extend(others.map(|(name, count)| format!("{name}: {}", grouped(count))));
+    let others = others.into_iter().filter(|(_, many)| *many > 0);
+    lines.extend(others.map(|(name, many)| format!("{name}: {}", count(many))));
     lines.join("\n")
 }
 
 /// What the sums are made of.
 fn made_of(total: &Numbers) -> [(&'static str, BTreeMap<String, u64>); 8] {
-    let priced = |count: fn(&Priced) -> u64| {
-        total.priced.iter().map(|(category, priced)| (category.clone(), count(priced))).collect()
-    };
+    let priced =
+        |of: fn(&Priced) -> u64| total.priced.iter().map(|(category, priced)| (category.clone(), of(priced))).collect();
     let tokens = |(model, usage): (&String, &ModelUsage)| (model.clone(), usage.tokens_in + usage.tokens_out);
     [
         ("In, by type", total.inbound.clone()),
@@ -78,10 +80,9 @@ fn made_of(total: &Numbers) -> [(&'static str, BTreeMap<String, u64>); 8] {
 }
 
 fn listed(name: &str, counts: &BTreeMap<String, u64>) -> Option<String> {
-    let mut counts: Vec<_> = counts.iter().filter(|(_, count)| **count > 0).collect();
-    counts.sort_by_key(|(word, count)| (std::cmp::Reverse(**count), word.as_str()));
-    let listed: Vec<_> =
-        counts.iter().map(|(word, count)| format!("{} {}", harmless(word), grouped(**count))).collect();
+    let mut counts: Vec<_> = counts.iter().filter(|(_, many)| **many > 0).collect();
+    counts.sort_by_key(|(word, many)| (std::cmp::Reverse(**many), word.as_str()));
+    let listed: Vec<_> = counts.iter().map(|(word, many)| format!("{} {}", harmless(word), count(**many))).collect();
     (!listed.is_empty()).then(|| format!("{name}: {}", listed.join(", ")))
 }
 
@@ -93,53 +94,27 @@ fn align(table: &mut Table) {
 
 fn cells(numbers: &Numbers) -> [String; COLUMNS.len()] {
     [
-        grouped(numbers.received()),
-        grouped(numbers.sent()),
-        seconds(numbers.answer_times.p50()),
-        seconds(numbers.answer_times.p95()),
+        count(numbers.received()),
+        count(numbers.sent()),
+        waited(numbers.answer_times.p50()),
+        waited(numbers.answer_times.p95()),
         percent(numbers.delivered_share()),
         percent(numbers.read_share()),
-        grouped(numbers.failures.count()),
-        grouped(numbers.billable()),
-        grouped(numbers.tokens()),
+        count(numbers.failures.count()),
+        count(numbers.billable()),
+        count(numbers.tokens()),
         numbers.cost_micros.map_or_else(dash, dollars),
-        grouped(numbers.handed_over()),
-        grouped(numbers.opt_outs),
+        count(numbers.handed_over()),
+        count(numbers.opt_outs),
     ]
+}
+
+fn waited(length: Option<Duration>) -> String {
+    length.map_or_else(dash, time)
 }
 
 fn dash() -> String {
     "–".to_owned()
-}
-
-fn seconds(time: Option<Duration>) -> String {
-    time.map_or_else(dash, |time| format!("{:.1} s", time.as_secs_f64()))
-}
-
-fn percent(share: Option<f64>) -> String {
-    share.map_or_else(dash, |share| format!("{:.0} %", share * 100.0))
-}
-
-/// To a hundredth of a cent where it is little.
-fn dollars(micros: u64) -> String {
-    let digits = if micros < 1_000_000 { 4 } else { 2 };
-    let unit = 10_u64.pow(6 - digits);
-    let rounded = (micros + unit / 2) / unit;
-    let whole = 10_u64.pow(digits);
-    let width = usize::try_from(digits).unwrap_or(2);
-    format!("${}.{:0width$}", grouped(rounded / whole), rounded % whole)
-}
-
-fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (n, digit) in digits.chars().enumerate() {
-        if n > 0 && (digits.len() - n).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// The last days as a row of bars, the highest as high as a line.
@@ -164,16 +139,5 @@ mod tests {
         assert_eq!(sparkline(&[0, 0]), "▁▁");
         assert_eq!(sparkline(&[]), "");
         assert_eq!(sparkline(&vec![1; 90]).chars().count(), DRAWN_MOST);
-    }
-
-    #[test]
-    fn numbers_are_written_as_people_read_them() {
-        assert_eq!(
-            [grouped(0), grouped(999), grouped(1_000), grouped(12_345_678)],
-            ["0", "999", "1,000", "12,345,678"]
-        );
-        assert_eq!([dollars(5_900), dollars(1_005_000), dollars(2_500_000_000)], ["$0.0059", "$1.01", "$2,500.00"]);
-        assert_eq!([percent(Some(0.985)), percent(None)], ["98 %", "–"]);
-        assert_eq!(seconds(Some(Duration::from_millis(2_450))), "2.5 s");
     }
 }

@@ -9,24 +9,19 @@ use super::{
     super::dead_letter::{say, utc},
     HandOverArguments, Which,
 };
-use crate::{analytics::Diary, business::CompanionSettings, conversation::BusinessId, store::Store};
+use crate::{desk, store::Store};
 
 /// Gives a conversation to a person. The business is not told: whoever types this knows.
 ///
 /// # Errors
 /// The database is not reachable, or there is no such conversation.
 pub(super) async fn hand_over(store: &Arc<dyn Store>, arguments: &HandOverArguments) -> anyhow::Result<()> {
-    let diary = Diary::new(Arc::clone(store));
-    let store = &**store;
-    let state = arguments.which.find(store).await?;
-    let companion = companion(store, &state.business_id).await?;
-    let length = arguments.hours.unwrap_or(companion.hand_over.hours);
-    if !diary.hand_over(&state.id, &companion.zone(), length, None).await? {
+    let state = arguments.which.find(&**store).await?;
+    if !desk::hand_over(store, &state, arguments.hours).await? {
         bail!("the conversation went on elsewhere meanwhile; try again");
     }
-    diary.store_notes().await?;
     // Who has it for longer already keeps it.
-    let until = arguments.which.find(store).await?.handed_over_until;
+    let until = arguments.which.find(&**store).await?.handed_over_until;
     let until = until.map_or_else(|| "now".to_owned(), utc);
     let under_way = if state.outbox.is_some() { " A reply that is under way is sent to its end." } else { "" };
     Ok(say(&format!("{} is handed over until {until}.{under_way}", state.id))?)
@@ -48,9 +43,4 @@ pub(super) async fn resume(store: &dyn Store, which: &Which) -> anyhow::Result<(
         count => format!("what waits there is answered now: {count}"),
     };
     Ok(say(&format!("{before} {}; {waits}.", state.id))?)
-}
-
-async fn companion(store: &dyn Store, business: &BusinessId) -> anyhow::Result<CompanionSettings> {
-    let record = store.business(business).await?;
-    Ok(record.map(|record| CompanionSettings::read(&record.companion)).unwrap_or_default())
 }

@@ -9,10 +9,10 @@ use shared::ids::{SessionId, Subdomain};
 use super::{
     super::dead_letter::{say, utc},
     ListArguments,
-    standing::{Standing, last_activity},
 };
 use crate::{
     conversation::{BusinessId, state::State},
+    desk::{Standing, customer, last_activity},
     store::{ConversationFilter, Store},
 };
 
@@ -98,10 +98,4 @@ fn object(state: &State, whole_ids: bool, now: Timestamp) -> Value {
 
 fn name(session: &SessionId, whole: bool) -> String {
     if whole { session.expose().to_owned() } else { session.to_string() }
-}
-
-/// The end of the number or user id.
-pub(super) fn customer(state: &State) -> Option<String> {
-    let customer = &state.customer;
-    customer.wa_id.as_ref().map(ToString::to_string).or_else(|| customer.user_id.as_ref().map(ToString::to_string))
 }

@@ -3,7 +3,6 @@
 //! Customers are redacted here as they are in the logs, unless their conversations' ids are asked for, and no text is
 //! printed; except by `show --texts`. All but `send` need the database alone.
 
-mod standing;
 mod list;
 mod show;
 mod texts;
@@ -17,10 +16,11 @@ use clap::{Args, Subcommand};
 use shared::{ids::SessionId, settings::Reader};
 
 use super::{Failure, care::open, customer::session};
-use crate::{conversation::state::State, store::Store};
-
-/// Tombstones that are followed, at most.
-const MOVES_MOST: usize = 16;
+use crate::{
+    conversation::state::State,
+    desk::{Sought, find},
+    store::Store,
+};
 
 /// `worker conversation …`
 #[derive(Debug, Subcommand)]
@@ -145,18 +145,14 @@ where
 impl Which {
     /// The conversation, or the one in which it went on.
     async fn find(&self, store: &dyn Store) -> anyhow::Result<State> {
-        let mut session = self.session.clone();
-        for _ in 0..MOVES_MOST {
-            let Some(state) = store.state(&session).await? else {
-                bail!("no conversation has the id {session}; `worker conversation list --whole-ids` shows the ids");
-            };
-            match &state.merged_into {
-                None => return Ok(state),
-                Some(next) if *next == session => bail!("the customer of {session} was forgotten"),
-                Some(next) => session = next.clone(),
+        match find(store, &self.session).await? {
+            Sought::Found(state) => Ok(*state),
+            Sought::Unknown(session) => {
+                bail!("no conversation has the id {session}; `worker conversation list --whole-ids` shows the ids")
             }
+            Sought::Forgotten(session) => bail!("the customer of {session} was forgotten"),
+            Sought::Lost => bail!("{} went on and on elsewhere; look at its document", self.session),
         }
-        bail!("{} went on and on elsewhere; look at its document", self.session)
     }
 }
 

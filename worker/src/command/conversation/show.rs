@@ -6,14 +6,12 @@ use serde_json::{Value, json};
 use shared::ids::Subdomain;
 
 use super::{
-    super::dead_letter::{harmless, say, utc},
-    ShowArguments,
-    list::customer,
-    standing::{Standing, last_activity},
-    texts,
+    super::dead_letter::{harmless, say},
+    ShowArguments, texts,
 };
 use crate::{
     conversation::{PartState, state::State},
+    desk::{Standing, customer, facts, last_activity},
     store::Store,
 };
 
@@ -40,52 +38,12 @@ pub(super) async fn show(store: &dyn Store, arguments: &ShowArguments) -> anyhow
 }
 
 fn table(state: &State, now: Timestamp) -> Table {
-    let dash = || "–".to_owned();
-    let time = |time: Option<Timestamp>| time.map_or_else(dash, utc);
-    let error = state.last_error.as_ref().map(|error| format!("{}: {}", error.reason, harmless(&error.detail)));
-    let windows = state.windows.iter().map(|(number, until)| format!("{} until {}", number.expose(), utc(*until)));
-    let notices = state.notices.iter().map(|notice| {
-        format!("{} of {}, {} tries, next {}", notice.reason.word(), utc(notice.at), notice.tries, utc(notice.try_at))
-    });
-    let list = |lines: Vec<String>| if lines.is_empty() { dash() } else { lines.join("\n") };
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY);
-    for (name, value) in [
-        ("Conversation", state.id.to_string()),
-        ("Business", state.subdomain.as_ref().map_or_else(dash, |subdomain| subdomain.expose().to_owned())),
-        ("Business id", state.business_id.0.clone()),
-        ("Customer", customer(state).unwrap_or_else(dash)),
-        ("State", Standing::of(state, now).words()),
-        ("Last activity", time(last_activity(state))),
-        ("Mailbox", state.mailbox.len().to_string()),
-        ("Reply under way", reply(state).unwrap_or_else(dash)),
-        ("Due", time(state.due_at)),
-        ("Waited last", error.unwrap_or_else(dash)),
-        ("Tries", state.attempts.to_string()),
-        ("AI fails since", time(state.ai_failing_since)),
-        ("Apologised", time(state.apologised_at)),
-        ("Handed over until", time(state.handed_over_until)),
-        ("Wants no more since", time(state.opted_out_at)),
-        ("Limited until", time(state.limited_until)),
-        ("To be told", list(notices.collect())),
-        ("Windows", list(windows.collect())),
-        ("Remembered", remembered(state)),
-        ("Set aside", time(state.set_aside_at)),
-    ] {
+    for (name, value) in facts(state, now) {
         table.add_row([name.to_owned(), value]);
     }
     table
-}
-
-fn reply(state: &State) -> Option<String> {
-    let outbox = state.outbox.as_ref()?;
-    let sent = outbox.parts.iter().filter(|part| part.state == PartState::Sent).count();
-    Some(format!("{sent} of {} parts sent", outbox.parts.len()))
-}
-
-fn remembered(state: &State) -> String {
-    let summary = if state.summary.is_some() { ", notes about older ones" } else { "" };
-    format!("{} lines{summary}, {} facts", state.memory.len(), state.facts.len())
 }
 
 fn object(state: &State, now: Timestamp) -> Value {

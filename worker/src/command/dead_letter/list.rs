@@ -7,11 +7,12 @@ use serde_json::{Value, json};
 use super::{
     ListArguments, age,
     choice::{by_reason, filter, total},
-    fate, harmless,
-    owner::Owners,
-    say, utc,
+    fate, harmless, say, utc,
 };
-use crate::store::{FiledLetter, LetterFilter, LetterState, Reading, Standing, Store};
+use crate::{
+    desk::Owners,
+    store::{FiledLetter, LetterFilter, LetterState, Reading, Standing, Store},
+};
 
 /// Rows of a table, where nobody says how many.
 const ROWS: u32 = 50;

@@ -4,7 +4,6 @@
 //! place where an operator reads what a letter holds.
 
 mod choice;
-mod owner;
 mod list;
 mod show;
 mod replay;
@@ -16,7 +15,11 @@ use clap::{ArgGroup, Args, Subcommand};
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 use shared::ids::{PhoneNumberId, SessionId};
 
-use crate::store::{FiledLetter, LetterState, Store};
+pub(super) use crate::desk::{harmless, utc};
+use crate::{
+    desk::{age, fate},
+    store::Store,
+};
 
 /// `worker dead-letter …`
 #[derive(Debug, Subcommand)]
@@ -159,51 +162,10 @@ fn duration(text: &str) -> Result<SignedDuration, String> {
     duration.ok().filter(|duration| !duration.is_negative()).ok_or_else(|| "must be like 30m, 12h or 7d".to_owned())
 }
 
-/// The largest unit of a time that has passed.
-fn age(since: Timestamp, now: Timestamp) -> String {
-    let passed = now.duration_since(since);
-    let (days, hours, minutes) = (passed.as_hours() / 24, passed.as_hours(), passed.as_mins());
-    match (days, hours, minutes) {
-        (1.., _, _) => format!("{days}d"),
-        (_, 1.., _) => format!("{hours}h"),
-        (_, _, 1..) => format!("{minutes}m"),
-        _ => format!("{}s", passed.as_secs().max(0)),
-    }
-}
-
-pub(super) fn utc(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
-}
-
-/// What is decided about a letter.
-fn fate(letter: &FiledLetter) -> String {
-    match letter.state {
-        LetterState::Undecided => "no".to_owned(),
-        LetterState::WaitsForBusiness { until: None } => "by itself".to_owned(),
-        LetterState::WaitsForBusiness { until: Some(until) } => format!("by itself, until {}", utc(until)),
-        LetterState::ReplayRequested { .. } => "being replayed".to_owned(),
-        LetterState::Replayed { at } => format!("replayed {}", utc(at)),
-        LetterState::Discarded { at } => format!("discarded {}", utc(at)),
-    }
-}
-
 /// An id as somebody typed it, for an error: a handle whole, of anything else the end.
 fn typed(id: &str) -> String {
     let is_handle = id.len() <= 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
     if is_handle { id.to_owned() } else { SessionId::from_stored(id).to_string() }
-}
-
-/// Text from outside without what could steer a terminal.
-pub(super) fn harmless(text: &str) -> String {
-    let steers = |c: char| {
-        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        turns || (c.is_control() && !matches!(c, '\n' | '\t'))
-    };
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        if steers(c) { shown.extend(c.escape_unicode()) } else { shown.push(c) }
-    }
-    shown
 }
 
 #[cfg(test)]
@@ -218,20 +180,6 @@ mod tests {
         for wrong in ["", "7", "soon", "-2h", "2h ago", "1mo", "1y"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn an_age_has_one_unit() {
-        let now = Timestamp::from_second(1_750_000_000).expect("in range");
-        for (seconds, shown) in [(-5, "0s"), (59, "59s"), (60, "1m"), (7_199, "1h"), (86_399, "23h"), (200_000, "2d")] {
-            assert_eq!(age(now - SignedDuration::from_secs(seconds), now), shown);
-        }
-    }
-
-    #[test]
-    fn what_steers_a_terminal_is_shown_instead_of_obeyed() {
-        assert_eq!(harmless("a\u{1b}[2Jb\u{9b}c\u{202e}d"), "a\\u{1b}[2Jb\\u{9b}c\\u{202e}d");
-        assert_eq!(harmless("one\n\ttwo é 👋"), "one\n\ttwo é 👋");
     }
 
     #[test]

@@ -9,22 +9,20 @@ use std::{
 };
 
 use anyhow::bail;
-use jiff::{SignedDuration, Timestamp};
-use shared::{
-    envelope::{Envelope, Kind},
-    ids::PhoneNumberId,
-};
+use jiff::Timestamp;
+use shared::ids::PhoneNumberId;
 
-use super::{ReplayArguments, choice::chosen, harmless, owner::Owners, say, utc};
-use crate::store::{FiledLetter, FiledLetters, LetterFilter, LetterState, Reading, Standing, Store, StoreError};
+use super::{ReplayArguments, choice::chosen, harmless, say};
+use crate::{
+    desk::{Owners, foreseen, replayable},
+    store::{FiledLetter, FiledLetters, LetterFilter, LetterState, Reading, Standing, Store, StoreError},
+};
 
 /// Letters that are marked before it is looked what became of them.
 const BATCH: usize = 200;
 /// Workers look every five seconds; with none of a batch taken up for so long, none is running.
 const PATIENCE: Duration = Duration::from_secs(15);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// Workers answer nothing that is older (Meta's service window).
-const WINDOW: SignedDuration = SignedDuration::from_hours(24);
 
 /// Replays the letters that are meant.
 ///
@@ -121,63 +119,15 @@ impl Replay<'_> {
 
     /// Why a letter is not replayed.
     async fn obstacle(&mut self, letter: &FiledLetter) -> Result<Option<String>, StoreError> {
-        match letter.state {
-            LetterState::Discarded { .. } => return Ok(Some("it was discarded, and what it held is gone".to_owned())),
-            LetterState::Replayed { at } => {
-                let when = utc(at);
-                return Ok(Some(format!(
-                    "it was replayed already ({when}), and would land as what it is: a duplicate"
-                )));
-            }
-            LetterState::Undecided | LetterState::WaitsForBusiness { .. } | LetterState::ReplayRequested { .. } => {}
-        }
-        let envelope = match Envelope::decode(letter.body.as_deref().unwrap_or_default()) {
+        let envelope = match replayable(letter) {
             Ok(envelope) => envelope,
-            Err(error) => {
-                return Ok(Some(format!(
-                    "it cannot be read, and would only be buried again ({error}); look at it with `worker dead-letter \
-                     show`, and discard it"
-                )));
-            }
+            Err(why) => return Ok(Some(why)),
         };
-        let kind = match envelope.kind {
-            Kind::Message => None,
-            Kind::Status => Some("the status of a message that was sent"),
-            Kind::Echo => Some("what a person of the business wrote"),
-            Kind::Account => Some("news of the account"),
-            Kind::Other => Some("a change that nobody could take apart"),
-        };
-        if let Some(kind) = kind {
-            return Ok(Some(format!("it is no customer's message but {kind}, so there is nothing to answer")));
-        }
         if self.arguments.force {
             return Ok(None);
         }
-        let again = self.foreseen(letter, &envelope).await?;
+        let again = foreseen(&mut self.owners, letter, &envelope, self.now).await?;
         Ok(again.map(|why| format!("{why}; --force replays it all the same")))
-    }
-
-    /// Why a message would be buried again, or should not be answered without another look.
-    async fn foreseen(&mut self, letter: &FiledLetter, envelope: &Envelope) -> Result<Option<String>, StoreError> {
-        let Some(number) = &envelope.phone_number_id else {
-            return Ok(Some("it names no number of a business, and would be buried again".to_owned()));
-        };
-        let business = match self.owners.service(number).await? {
-            Ok(business) => business,
-            Err(why) => {
-                return Ok(Some(format!("it would be buried again as {}: {}", why.reason(), why.detail())));
-            }
-        };
-        if let (Some(former), Some(business)) = (&letter.business_id, &business)
-            && former != business
-        {
-            return Ok(Some("its number is another business's now, which would answer it".to_owned()));
-        }
-        let received_at = Timestamp::from_millisecond(envelope.received_at).unwrap_or(self.now);
-        if self.now.duration_since(received_at) > WINDOW {
-            return Ok(Some("it is older than 24 hours, and would be buried again as window_closed".to_owned()));
-        }
-        Ok(None)
     }
 
     /// Waits until workers have taken up what was marked, and says what became of each. False where some is left that

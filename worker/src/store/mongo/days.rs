@@ -126,7 +126,7 @@ fn facts_of(message: &Document) -> MessageFacts {
     MessageFacts {
         is_inbound: text("direction") == Some("in"),
         kind: text("type").unwrap_or("unknown").to_owned(),
-        waited: whole("waited_millis").and_then(|millis| u64::try_from(millis).ok()).map(Duration::from_millis),
+        waited: waited(message),
         status_rank: whole("status_rank").and_then(|rank| i32::try_from(rank).ok()),
         error_code: whole("error_code"),
         pricing: text("pricing").map(str::to_owned),
@@ -134,7 +134,13 @@ fn facts_of(message: &Document) -> MessageFacts {
     }
 }
 
-fn usage_of(usage: &Document) -> Usage {
+/// How long a customer had waited for a message.
+pub(super) fn waited(message: &Document) -> Option<Duration> {
+    whole(message.get("waited_millis")).and_then(|millis| u64::try_from(millis).ok()).map(Duration::from_millis)
+}
+
+/// What a reply cost.
+pub(super) fn usage_of(usage: &Document) -> Usage {
     let count = |field: &str| whole(usage.get(field)).and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
     let few = |field: &str| u32::try_from(count(field)).unwrap_or(u32::MAX);
     Usage {
@@ -147,7 +153,7 @@ fn usage_of(usage: &Document) -> Usage {
     }
 }
 
-fn whole(value: Option<&Bson>) -> Option<i64> {
+pub(super) fn whole(value: Option<&Bson>) -> Option<i64> {
     value.and_then(|value| value.as_i64().or_else(|| value.as_i32().map(i64::from)))
 }
 

@@ -8,6 +8,7 @@ mod pipeline;
 mod error;
 mod indexes;
 mod transcript;
+mod story;
 mod dead_letters;
 mod filed_letters;
 mod businesses;

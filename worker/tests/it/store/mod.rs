@@ -27,6 +27,7 @@ mod people;
 pub(super) mod replies;
 mod resend;
 mod tokens;
+mod story;
 mod transcript;
 mod usage;
 mod days;

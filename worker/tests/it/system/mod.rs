@@ -15,6 +15,7 @@ mod consent;
 mod conversations;
 mod credentials;
 mod customers;
+mod dashboard;
 mod dead_letters;
 mod demo;
 mod doctor;

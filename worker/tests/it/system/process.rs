@@ -66,8 +66,13 @@ pub(crate) fn run(name: &str, arguments: &[&str], environment: &[(String, String
 impl Process {
     /// Starts a binary in a directory of its own, so that no `.env` file is found.
     pub(crate) fn start(name: &str, environment: &[(String, String)]) -> Self {
+        Self::start_with(name, &[], environment)
+    }
+
+    /// The same, with arguments.
+    pub(crate) fn start_with(name: &str, arguments: &[&str], environment: &[(String, String)]) -> Self {
         let directory = tempfile::tempdir().expect("a directory").keep();
-        let mut child = command(name, &[], environment, &directory)
+        let mut child = command(name, arguments, environment, &directory)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -12,7 +12,7 @@ use crate::{
 
 /// Businesses by number. Each number is asked for once.
 #[derive(Debug)]
-pub(super) struct Owners<'a> {
+pub(crate) struct Owners<'a> {
     store: &'a dyn Store,
     /// The number that is answered without a business in the database.
     fallback: Option<PhoneNumberId>,
@@ -28,12 +28,13 @@ struct Claimant {
 }
 
 impl<'a> Owners<'a> {
-    pub(super) fn new(store: &'a dyn Store, fallback: Option<PhoneNumberId>) -> Self {
+    /// Knows none yet.
+    pub(crate) fn new(store: &'a dyn Store, fallback: Option<PhoneNumberId>) -> Self {
         Self { store, fallback, known: HashMap::new() }
     }
 
     /// The subdomain of a letter's business. Where no business is known, the phone number id.
-    pub(super) async fn name(&mut self, letter: &FiledLetter) -> Result<Option<String>, StoreError> {
+    pub(crate) async fn name(&mut self, letter: &FiledLetter) -> Result<Option<String>, StoreError> {
         let claimants = match &letter.phone_number_id {
             Some(number) => self.claimants(number).await?,
             None => &[],
@@ -52,7 +53,7 @@ impl<'a> Owners<'a> {
 
     /// The business that workers would serve for a number; none for the fallback, which is in no database. The rule is
     /// that of `business::Registry`, without the tokens: a bad one makes messages wait, it buries none.
-    pub(super) async fn service(
+    pub(crate) async fn service(
         &mut self,
         number: &PhoneNumberId,
     ) -> Result<Result<Option<BusinessId>, Unserved>, StoreError> {

@@ -2,12 +2,12 @@
 
 use jiff::Timestamp;
 
-use super::super::dead_letter::{harmless, utc};
+use super::words::{harmless, utc};
 use crate::conversation::state::State;
 
 /// How a conversation stands: of what holds at once, what an operator wants to know first.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(crate) enum Standing {
     /// A worker has it in hand.
     Answering,
     /// A person has it.
@@ -21,7 +21,8 @@ pub(super) enum Standing {
 }
 
 impl Standing {
-    pub(super) fn of(state: &State, now: Timestamp) -> Self {
+    /// Of a conversation at that time.
+    pub(crate) fn of(state: &State, now: Timestamp) -> Self {
         let is_held = state.lease.as_ref().is_some_and(|lease| lease.until > now);
         match (state.handed_over_until, state.retry_at) {
             _ if is_held => Self::Answering,
@@ -36,7 +37,7 @@ impl Standing {
     }
 
     /// The word for a script.
-    pub(super) fn word(&self) -> &'static str {
+    pub(crate) fn word(&self) -> &'static str {
         match self {
             Self::Answering => "answering",
             Self::HandedOver(_) => "handed_over",
@@ -47,7 +48,7 @@ impl Standing {
     }
 
     /// The words for a person.
-    pub(super) fn words(&self) -> String {
+    pub(crate) fn words(&self) -> String {
         match self {
             Self::Answering => "answering".to_owned(),
             Self::HandedOver(until) => format!("handed over until {}", utc(*until)),
@@ -59,7 +60,7 @@ impl Standing {
 }
 
 /// When the customer wrote last.
-pub(super) fn last_activity(state: &State) -> Option<Timestamp> {
+pub(crate) fn last_activity(state: &State) -> Option<Timestamp> {
     state.last_land.as_ref().map(|last| last.at)
 }
 
