@@ -1,6 +1,6 @@
 //! How long answers took, in so few numbers that days can be added up.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, num::ParseIntError, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -9,10 +9,24 @@ use serde::{Deserialize, Serialize};
 const LINEAR_MILLIS: u64 = 16;
 const STEPS: u64 = 8;
 
-/// How many answers took how long. By the upper end of a bucket, in milliseconds, as text: keys of documents are.
+/// How many answers took how long. By the upper end of a bucket, in milliseconds; stored as text, as keys of documents are.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(into = "BTreeMap<String, u64>", try_from = "BTreeMap<String, u64>")]
 pub struct AnswerTimes(BTreeMap<u64, u64>);
+
+impl From<AnswerTimes> for BTreeMap<String, u64> {
+    fn from(times: AnswerTimes) -> Self {
+        times.0.into_iter().map(|(millis, count)| (millis.to_string(), count)).collect()
+    }
+}
+
+impl TryFrom<BTreeMap<String, u64>> for AnswerTimes {
+    type Error = ParseIntError;
+
+    fn try_from(stored: BTreeMap<String, u64>) -> Result<Self, ParseIntError> {
+        stored.into_iter().map(|(millis, count)| Ok((millis.parse()?, count))).collect::<Result<_, _>>().map(Self)
+    }
+}
 
 impl AnswerTimes {
     /// Counts one.
