@@ -12,7 +12,7 @@ use crate::{
         chart::{Chart, Series, sparkline},
         fields::link,
         gate::Visit,
-        layout::{switch, table, tile},
+        layout::{facts, switch, table, tile},
         trouble::Trouble,
     },
     desk::figures::{by_day, count, dollars, percent, time, total},
@@ -172,8 +172,19 @@ pub(super) fn details(days: &[CountedDay]) -> Markup {
             section .card { h2 { "Meta's price categories" } (table("Price categories", &["Category", "#Billable", "#Free"], &prices, "Meta has told no price.")) }
             section .card { h2 { "Models" } (table("Models", &["Model", "#Calls", "#Tokens read", "#Written"], &models, "No model was asked.")) }
             section .card { h2 { "Hand-overs" } (table("Hand-overs", &["Cause", "#Conversations"], &causes, "Nobody was handed over.")) }
+            section .card { h2 { "Voice and limits" } (voice_and_limits(&all)) }
         }
     }
+}
+
+fn voice_and_limits(all: &Numbers) -> Markup {
+    let number = |many: u64| html! { (count(many)) };
+    facts([
+        ("Recordings heard", number(all.transcriptions)),
+        ("Characters spoken", number(all.spoken_characters)),
+        ("Told of a limit", number(all.limited)),
+        ("Told of trouble", number(all.apologies)),
+    ])
 }
 
 fn sum(map: &BTreeMap<String, u64>) -> u64 {
