@@ -93,7 +93,7 @@ mod tests {
         assert!(sealed.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')), "{sealed}");
         assert_eq!(known.unseal(&sealed), Some(session.to_owned()));
         assert_eq!(secret("another long secret").unseal(&sealed), None);
-        for wrong in ["", "acme:4915123456789", &sealed[1..], &"A".repeat(140)] {
+        for wrong in ["", "acme:4915123456789", sealed.trim_start_matches('g'), &"A".repeat(140)] {
             assert_eq!(known.unseal(wrong), None, "{wrong}");
         }
         assert_ne!(known.seal(session), sealed, "two links cannot be told to be of one customer");

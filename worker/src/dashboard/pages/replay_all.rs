@@ -21,7 +21,7 @@ use crate::{
 /// Letters that are marked at once; of more, the longest buried.
 const MOST: u32 = 500;
 
-fn reason<'a>(reason: Option<&'a str>) -> Result<&'a str, Trouble> {
+fn reason(reason: Option<&str>) -> Result<&str, Trouble> {
     reason.ok_or_else(|| Trouble::Wrong("Say of which reason.".to_owned()))
 }
 

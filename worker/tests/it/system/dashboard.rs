@@ -18,6 +18,9 @@ const WORDS: &str = "<script>alert(1)</script> swordfish";
 const ESCAPED: &str = "&lt;script&gt;alert(1)&lt;/script&gt; swordfish";
 const FORM: &str = "application/x-www-form-urlencoded";
 
+/// What a browser says besides.
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
 /// A running dashboard.
 struct Dashboard {
     process: Process,
@@ -251,7 +254,7 @@ async fn forms_of_the_dashboard_that_are_not_its_own_do_nothing() {
     let own = dashboard.base.clone();
     let right = format!("hours=1&token={token}");
     let evil = [("origin", "https://evil.example")];
-    let cases: [(&[(&str, &str)], String, StatusCode); 9] = [
+    let cases: [(Headers<'_>, String, StatusCode); 9] = [
         (&[], "hours=1".to_owned(), StatusCode::FORBIDDEN),
         (&[], format!("hours=1&token={}", "0".repeat(64)), StatusCode::FORBIDDEN),
         (&[], format!("hours=1&token={theirs}"), StatusCode::FORBIDDEN),
