@@ -41,7 +41,7 @@ pub use replay::ReplayCommand;
 
 use crate::{
     document::{SUBCOMMAND, extract_pdf},
-    settings::{Settings, StoreSettings, VARIABLES, metrics_addr},
+    settings::{Settings, StoreSettings, VARIABLES, dashboard_addr, metrics_addr},
     store::{MongoStore, Store},
 };
 
@@ -64,6 +64,9 @@ pub enum Command {
         /// Ask whether everything that it needs is there, too
         #[arg(long)]
         ready: bool,
+        /// Ask the dashboard on this machine in the worker's place
+        #[arg(long, conflicts_with = "ready")]
+        dashboard: bool,
     },
     /// Look at everything, from the configuration to each business at Meta, and say what is wrong and how to mend it. Exit
     /// code 0 where nothing is broken: warnings do not count
@@ -102,9 +105,9 @@ pub async fn execute(arguments: Arguments) -> Result<(), Failure> {
             settings.telemetry.install_logs();
             Ok(crate::run::run(settings).await?)
         }
-        Command::Healthcheck { ready } => {
+        Command::Healthcheck { ready, dashboard } => {
             let mut reader = Reader::from_environment();
-            let addr = metrics_addr(&mut reader).addr;
+            let addr = if dashboard { dashboard_addr(&mut reader).addr } else { metrics_addr(&mut reader).addr };
             reader.finish()?;
             let path = if ready { "/readyz" } else { "/healthz" };
             Ok(admin::check(addr, path).await.with_context(|| format!("ask {addr}{path}"))?)

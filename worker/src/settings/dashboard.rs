@@ -18,7 +18,7 @@ pub struct DashboardSettings {
 impl DashboardSettings {
     /// Reads `DASHBOARD_SECRET` and `DASHBOARD_ADDR`. None: what is missing was noted as a problem.
     pub fn read(reader: &mut Reader) -> Option<Self> {
-        let addr = ListenAddr::read(reader, "DASHBOARD_ADDR", "127.0.0.1:8100");
+        let addr = dashboard_addr(reader);
         let secret = reader.required_secret("DASHBOARD_SECRET")?;
         if secret.expose_secret().chars().count() < SECRET_LEAST {
             let what = "must have at least 16 characters; `openssl rand -hex 32` makes one";
@@ -27,6 +27,11 @@ impl DashboardSettings {
         }
         Some(Self { secret, addr })
     }
+}
+
+/// Reads `DASHBOARD_ADDR`.
+pub fn dashboard_addr(reader: &mut Reader) -> ListenAddr {
+    ListenAddr::read(reader, "DASHBOARD_ADDR", "127.0.0.1:8100")
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use crate::analytics::Prices;
 
 pub use ai::{AiSettings, FallbackAi, SpeechSettings};
 pub use apps::{MetaApp, MetaApps};
-pub use dashboard::DashboardSettings;
+pub use dashboard::{DashboardSettings, dashboard_addr};
 
 /// The variables that the worker reads besides the shared ones.
 pub const VARIABLES: &[Variable] = &[

@@ -19,6 +19,8 @@ use crate::{
 };
 
 const DAYS: &str = "analytics";
+/// More than what is known of the database's clock may be wrong by.
+const MAY_BE_DUE_MILLIS: i64 = 5_000;
 const MARKED_AT_ONCE: usize = 16;
 const DAY: &str = "day of analytics";
 
@@ -32,7 +34,9 @@ impl Days for MongoStore {
     }
 
     async fn take_day(&self, length: Duration) -> Result<Option<DayToCount>> {
-        let due = doc! { "$expr": { "$lte": ["$count_at", "$$NOW"] }, "count_at": { "$exists": true } };
+        // The index finds what may be due, and the database's own clock decides.
+        let soon = DateTime::from_millis(self.now().timestamp_millis().saturating_add(MAY_BE_DUE_MILLIS));
+        let due = doc! { "count_at": { "$lte": soon }, "$expr": { "$lte": ["$count_at", "$$NOW"] } };
         let taken = vec![doc! { "$set": { "count_at": { "$add": ["$$NOW", millis(length)] } } }];
         let days = self.db.collection::<Document>(DAYS);
         let taking = days
