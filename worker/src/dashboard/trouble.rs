@@ -53,8 +53,8 @@ impl Trouble {
             Self::Forged => say(
                 StatusCode::FORBIDDEN,
                 "Nothing was done",
-                "This form does not come from a page of this dashboard, or its session has ended. Open the page anew and \
-                 try again.",
+                "This form does not come from a page of this dashboard, or its session has ended. Open the page anew, \
+                 and try again.",
             ),
             Self::NoCookie => say(
                 StatusCode::FORBIDDEN,
