@@ -22,7 +22,7 @@ use maud::{PreEscaped, html};
 
 use super::{
     Dashboard,
-    fields::{Fields, link},
+    fields::{Fields, link, local},
     host::{is_from_elsewhere, is_loopback, is_our_own},
     layout, pages,
     secret::are_same,
@@ -194,12 +194,14 @@ fn to_sign_in(dashboard: &Dashboard, request: &Request) -> Response {
         Some(session) => format!("/conversations/{}", dashboard.secret.seal(&pages::decoded(session))),
         None => request.uri().path_and_query().map_or("/", |wanted| wanted.as_str()).to_owned(),
     };
+    // What begins with two slashes would be another site.
+    let wanted = local(&wanted).unwrap_or("/");
     if is_from_elsewhere(request.headers()) {
         let refresh = html! { meta http-equiv="refresh" content=(format!("0;url={wanted}")); };
         let body = html! { h1 { "One moment" } p { a .button href=(wanted) { "Go on" } } };
         return layout::alone_with("One moment", &refresh, &body).into_response();
     }
-    let wanted = (wanted != "/").then_some(wanted.as_str());
+    let wanted = (wanted != "/").then_some(wanted);
     Redirect::to(&link(sign_in::PATH, &[("to", wanted)])).into_response()
 }
 

@@ -54,7 +54,7 @@ impl Trouble {
                 StatusCode::FORBIDDEN,
                 "Nothing was done",
                 "This form does not come from a page of this dashboard, or its session has ended. Open the page anew, \
-                 and try again.",
+                 and try again. Where this is said each time, the proxy in front does not pass the Host on.",
             ),
             Self::NoCookie => say(
                 StatusCode::FORBIDDEN,

@@ -35,7 +35,7 @@ pub(super) async fn confirm(visit: Visit) -> Page {
     let now = Timestamp::now();
     let back = link("/letters", &[("business", wanted.business), ("reason", Some(reason))]);
     let about = html! {
-        (count(many)) " letters: " (reason)
+        "Letters: " (count(many)) ", " (reason)
         @if let Some(business) = wanted.business { ", of " (business) }
     };
     let content = html! {
