@@ -71,24 +71,28 @@ impl Chart<'_> {
         let most = nice(all.fold(self.least, f64::max));
         let step = self.step();
         let point = |place: usize, value: f64| ((place_of(place) + 0.5) * step, HEIGHT - value / most * HEIGHT);
-        self.figure(most, &html! {
-            @for (number, row) in self.series.iter().enumerate() {
-                path class=(format!("line s{number}")) d=(path(row, point)) vector-effect="non-scaling-stroke" {}
-            }
-            @for place in 0..self.labels.len() {
-                g .place {
-                    title { (self.words(place)) }
-                    rect .hit x=(n(place_of(place) * step)) y="0" width=(n(step)) height=(n(HEIGHT)) {}
-                    @for (number, row) in self.series.iter().enumerate() {
-                        @if let Some(value) = row.values.get(place).copied().flatten() {
-                            @let (x, y) = point(place, value);
-                            // A round cap on a line of no length is a dot, however the drawing is stretched.
-                            path class=(format!("dot s{number}")) d=(format!("M{} {}h0.01", n(x), n(y))) vector-effect="non-scaling-stroke" {}
+        self.figure(
+            most,
+            &html! {
+                @for (number, row) in self.series.iter().enumerate() {
+                    path class=(format!("line s{number}")) d=(path(row, point)) vector-effect="non-scaling-stroke" {}
+                }
+                @for place in 0..self.labels.len() {
+                    g .place {
+                        title { (self.words(place)) }
+                        rect .hit x=(n(place_of(place) * step)) y="0" width=(n(step)) height=(n(HEIGHT)) {}
+                        @for (number, row) in self.series.iter().enumerate() {
+                            @if let Some(value) = row.values.get(place).copied().flatten() {
+                                @let (x, y) = point(place, value);
+                                // A round cap on a line of no length is a dot, however the drawing is stretched.
+                                @let drawn = format!("M{} {}h0.01", n(x), n(y));
+                                path class=(format!("dot s{number}")) d=(drawn) vector-effect="non-scaling-stroke" {}
+                            }
                         }
                     }
                 }
-            }
-        })
+            },
+        )
     }
 
     fn step(&self) -> f64 {
@@ -120,7 +124,8 @@ impl Chart<'_> {
                 }
                 div .plot {
                     div .ticks aria-hidden="true" { @for tick in ticks { span { (tick) } } }
-                    svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) preserveAspectRatio="none" role="img" aria-label=(self.summary()) {
+                    @let view = format!("0 0 {WIDTH} {HEIGHT}");
+                    svg viewBox=(view) preserveAspectRatio="none" role="img" aria-label=(self.summary()) {
                         @for tick in 0..=TICKS {
                             @let y = n(HEIGHT * f64::from(tick) / f64::from(TICKS));
                             path .grid d=(format!("M0 {y}H{WIDTH}")) vector-effect="non-scaling-stroke" {}
@@ -172,7 +177,8 @@ pub(super) fn sparkline(values: &[f64], about: &str) -> Markup {
         .map(|(place, value)| format!("{} {}", n(place_of(place) * step), n(HEIGHT - value / most * HEIGHT)));
     let line = points.collect::<Vec<_>>().join("L");
     html! {
-        svg .spark viewBox=(format!("0 -6 {WIDTH} {}", HEIGHT + 12.0)) preserveAspectRatio="none" role="img" aria-label=(about) {
+        @let view = format!("0 -6 {WIDTH} {}", HEIGHT + 12.0);
+        svg .spark viewBox=(view) preserveAspectRatio="none" role="img" aria-label=(about) {
             title { (about) }
             path .area d=(format!("M{line}L{WIDTH} {HEIGHT}L0 {HEIGHT}Z")) {}
             path .line d=(format!("M{line}")) vector-effect="non-scaling-stroke" {}
@@ -196,13 +202,13 @@ fn value(row: &Series, place: usize) -> f64 {
     row.values.get(place).copied().flatten().unwrap_or(0.0)
 }
 
-/// The least of 1, 2, 3, 4, 6 and 8 times a power of ten that is no less.
+/// The least of some steps between powers of ten that is no less. From 4 on they are whole, and so are their halves.
 fn nice(most: f64) -> f64 {
     if !most.is_finite() || most <= 0.0 {
         return 1.0;
     }
     let power = 10_f64.powf(most.log10().floor());
-    let steps = [1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0].map(|step| step * power);
+    let steps = [1.0, 1.2, 1.6, 2.0, 2.4, 3.0, 4.0, 6.0, 8.0, 10.0].map(|step| step * power);
     steps.into_iter().find(|step| *step >= most * (1.0 - 1e-9)).unwrap_or(most)
 }
 
@@ -233,7 +239,7 @@ mod tests {
     #[test]
     fn a_scale_ends_at_a_round_number_that_nothing_exceeds() {
         for (most, end) in
-            [(0.0, 1.0), (1.0, 1.0), (3.0, 3.0), (4.5, 6.0), (81.0, 100.0), (1_234.0, 2_000.0), (0.31, 0.4)]
+            [(0.0, 1.0), (1.0, 1.0), (3.0, 3.0), (4.5, 6.0), (81.0, 100.0), (1_234.0, 1_600.0), (0.31, 0.4)]
         {
             assert!((nice(most) - end).abs() < 1e-9, "{most}: {}", nice(most));
         }

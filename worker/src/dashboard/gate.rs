@@ -1,7 +1,7 @@
 //! Who may ask: the one way to every page.
 //!
-//! In order: a bound on what is answered at once; whether somebody is signed in; for whatever changes something, whether
-//! it comes from a page of ours and has the token of its session. Only then is a request routed. Every answer gets the
+//! In order: a bound on what is answered at once; whether somebody is signed in; for whatever changes something,
+//! whether it comes from a page of ours and has the token of its session. Only then is there a page. Every answer gets the
 //! headers that keep browsers from doing more with it than showing it.
 
 use std::{
@@ -127,7 +127,7 @@ async fn gate(State(dashboard): State<Arc<Dashboard>>, request: Request, next: N
             }
             trouble.into_response()
         }),
-        Err(_) => Trouble::Busy.into_response(),
+        Err(_) => Trouble::Slow.into_response(),
     };
     let took_ms = began.elapsed().as_millis();
     tracing::debug!(%peer, %method, path = template, status = answered.status().as_u16(), took_ms, "asked");

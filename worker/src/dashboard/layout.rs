@@ -124,7 +124,11 @@ pub(super) fn head(title: impl Render, about: &Markup, choices: &Markup) -> Mark
 pub(super) fn head_below(above: Option<(&str, &str)>, title: impl Render, about: &Markup, choices: &Markup) -> Markup {
     html! {
         div .head {
-            div { @if let Some((path, name)) = above { a .crumb href=(path) { "← " (name) } } h1 { (title) } p .soft { (about) } }
+            div {
+                @if let Some((path, name)) = above { a .crumb href=(path) { "← " (name) } }
+                h1 { (title) }
+                p .soft { (about) }
+            }
             (choices)
         }
     }
@@ -185,7 +189,8 @@ pub(super) fn table(caption: &str, columns: &[&str], rows: &[Vec<Markup>], empty
             div .scroll role="region" tabindex="0" aria-label=(caption) {
                 table {
                     thead { tr { @for column in columns {
-                        th scope="col" class=[column.starts_with('#').then_some("number")] { (column.trim_start_matches('#')) }
+                        @let class = column.starts_with('#').then_some("number");
+                        th scope="col" class=[class] { (column.trim_start_matches('#')) }
                     } } }
                     tbody { @for row in rows { tr { @for (cell, column) in row.iter().zip(columns) {
                         td class=[column.starts_with('#').then_some("number")] { (cell) }
@@ -194,6 +199,11 @@ pub(super) fn table(caption: &str, columns: &[&str], rows: &[Vec<Markup>], empty
             }
         }
     }
+}
+
+/// A part of a page.
+pub(super) fn card(title: &str, content: &Markup) -> Markup {
+    html! { section .card { h2 { (title) } (content) } }
 }
 
 /// Facts by name.

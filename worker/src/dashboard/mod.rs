@@ -2,8 +2,8 @@
 //!
 //! One process serves it over any store; nothing else needs it. Pages are rendered here, without any script.
 //!
-//! [`gate`] is the one way in: it decides who may ask, before anything is routed to a page, and no page can forget to.
-//! What a browser posts is read there too, and reaches a page only with the token of its session. [`pages`] show what
+//! `gate` is the one way in: it decides who may ask, before anything is routed to a page, and no page can forget to.
+//! What a browser posts is read there too, and reaches a page only with the token of its session. `pages` show what
 //! the store holds, customers shortened as in the logs; what was said is shown to who asks for it, and that is logged.
 
 mod secret;

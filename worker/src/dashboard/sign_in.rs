@@ -82,9 +82,11 @@ fn page(token: &str, to: Option<&str>, is_wrong: bool) -> Markup {
             (token_field(token))
             @if let Some(to) = to { input type="hidden" name="to" value=(to); }
             // Password managers want to know for whom.
-            input .hidden type="text" name="username" value="operator" autocomplete="username" readonly tabindex="-1" aria-hidden="true";
+            input .hidden type="text" name="username" value="operator" autocomplete="username" readonly tabindex="-1"
+                aria-hidden="true";
             label for="secret" { "Secret" }
-            input #secret type="password" name="secret" required autofocus autocomplete="current-password" maxlength="4096";
+            input #secret type="password" name="secret" autocomplete="current-password" maxlength="4096" required
+                autofocus;
             button .primary type="submit" { "Sign in" }
         }
         p .hint { "It is the DASHBOARD_SECRET of the process that serves this page." }

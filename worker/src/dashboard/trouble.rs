@@ -34,8 +34,10 @@ pub(super) enum Trouble {
     TooLarge,
     /// Neither a look nor a form.
     Method,
-    /// Too many requests at once, or no answer in time.
+    /// Too many requests at once.
     Busy,
+    /// No answer in time.
+    Slow,
     /// The database did not do it.
     Store(StoreError),
 }
@@ -53,8 +55,8 @@ impl Trouble {
             Self::Forged => say(
                 StatusCode::FORBIDDEN,
                 "Nothing was done",
-                "This form does not come from a page of this dashboard, or its session has ended. Open the page anew and \
-                 try again.",
+                "This form does not come from a page of this dashboard, or its session has ended. Open the page anew, \
+                 and try again. Where this is said each time, the proxy in front does not pass the Host on.",
             ),
             Self::NoCookie => say(
                 StatusCode::FORBIDDEN,
@@ -81,6 +83,11 @@ impl Trouble {
             Self::Method => {
                 say(StatusCode::METHOD_NOT_ALLOWED, "Nothing was done", "Pages are looked at, and forms are sent.")
             }
+            Self::Slow => say(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "That took too long",
+                "The database does not answer, or has very much to do. What was to be changed may be changed: look first.",
+            ),
             Self::Busy => {
                 say(StatusCode::SERVICE_UNAVAILABLE, "Too much at once", "Wait a moment, and load the page again.")
             }

@@ -293,8 +293,21 @@ async fn the_dashboard_is_drawn_in_light_and_dark_fits_every_window_and_is_easy_
             assert!(wide.as_u64().is_some_and(|wide| wide <= u64::from(width)), "{name} is {wide} wide in {width}");
         }
     }
+    readme(&browser, &desk).await;
     let console = browser.log("browser").await;
     assert!(console.is_empty(), "nothing breaks the policy: {console:#?}");
+}
+
+/// The picture of the README, docs/dashboard.png, which is made anew with SWITCHBOARD_SCREENSHOT=1.
+async fn readme(browser: &Browser, desk: &Desk) {
+    browser.goto(&format!("http://{}/?days=30", desk.addr)).await;
+    wear(browser, "light").await;
+    browser.resize(1_280, 960).await;
+    let picture = taken(browser, "dashboard-readme").await;
+    if std::env::var("SWITCHBOARD_SCREENSHOT").is_ok_and(|wanted| wanted == "1") {
+        let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+        std::fs::write(docs.join("dashboard.png"), picture).expect("written");
+    }
 }
 
 async fn wear(browser: &Browser, theme: &str) {
@@ -316,8 +329,9 @@ async fn the_dashboard_is_used_by_keyboard_and_everything_has_a_name() {
             let reached =
                 browser.value("document.activeElement.dataset.reach ?? document.activeElement.outerHTML").await;
             assert_eq!(reached, json!(place.to_string()), "{name}: {expected}");
-            let seen = browser.value("getComputedStyle(document.activeElement).outlineStyle !== 'none' || document.activeElement.matches('.skip')");
-            assert_eq!(seen.await, true, "{name}: the focus on {reached} is seen");
+            let is_seen = "getComputedStyle(document.activeElement).outlineStyle !== 'none'
+                || document.activeElement.matches('.skip')";
+            assert_eq!(browser.value(is_seen).await, true, "{name}: the focus on {reached} is seen");
             browser.press(TAB).await;
         }
         named(&browser, name).await;
@@ -338,6 +352,7 @@ async fn named(browser: &Browser, page: &str) {
         }
     }
     assert!(count > 5, "{page}: {count} were looked at");
-    let headings = browser.value("document.querySelectorAll('h1').length === 1 && document.querySelectorAll('main, header, footer').length === 3");
-    assert_eq!(headings.await, true, "{page} has one heading and its landmarks");
+    let whole = "document.querySelectorAll('h1').length === 1
+        && document.querySelectorAll('main, header, footer').length === 3";
+    assert_eq!(browser.value(whole).await, true, "{page} has one heading and its landmarks");
 }

@@ -50,8 +50,8 @@ pub(super) async fn page(visit: Visit, Path(subdomain): Path<String>) -> Page {
         div .cards {
             @for record in &records { (health(&visit, &known, record).await?) }
             (open(&visit, &subdomain, &records).await?)
+            (details(&days))
         }
-        (details(&days))
     };
     Ok(layout::page(&visit, Section::Overview, name_of(first), &content))
 }
@@ -86,13 +86,15 @@ async fn health(visit: &Visit, known: &Known, record: &BusinessRecord) -> Result
             h3 { "What is wrong in its document" }
             @if findings.is_empty() { p .empty { "Nothing." } } @else {
                 ul .findings { @for finding in findings {
-                    li { (pill(if finding.is_error() { Tone::Bad } else { Tone::Warm }, if finding.is_error() { "error" } else { "warning" })) " " code { (finding.field) } " " (layout::with_names(&finding.problem)) }
+                    @let (tone, word) = if finding.is_error() { (Tone::Bad, "error") } else { (Tone::Warm, "warning") };
+                    li { (pill(tone, word)) " " code { (finding.field) } " " (layout::with_names(&finding.problem)) }
                 } }
             }
         }
         section .card {
             h2 { "What Meta said of its account" }
-            @if events.is_empty() { p .empty { "Nothing lately." } } @else { ol .events { @for event in &events { (line(event)) } } }
+            @if events.is_empty() { p .empty { "Nothing lately." } }
+            ol .events { @for event in &events { (line(event)) } }
         }
     })
 }
@@ -131,14 +133,16 @@ async fn open(visit: &Visit, subdomain: &str, records: &[BusinessRecord]) -> Res
         Ok(count) if count < COUNTED => count.to_string(),
         _ => format!("{COUNTED} or more"),
     };
-    let those = |state| link("/conversations", &[("business", Some(subdomain)), ("state", state)]);
+    let those = |state, words: &str| {
+        html! { a href=(link("/conversations", &[("business", Some(subdomain)), ("state", state)])) { (words) } }
+    };
     Ok(html! {
         section .card {
             h2 { "Open" }
             (facts([
-                ("Handed over", html! { a href=(those(Some("handed_over"))) { (many(handed_over.conversations.len())) } }),
-                ("Waiting", html! { a href=(those(Some("waiting"))) { (many(waiting.conversations.len())) } }),
-                ("Conversations", html! { a href=(those(None)) { "all" } }),
+                ("Handed over", those(Some("handed_over"), &many(handed_over.conversations.len()))),
+                ("Waiting", those(Some("waiting"), &many(waiting.conversations.len()))),
+                ("Conversations", those(None, "all")),
             ]))
             h3 { "Dead letters" }
             (of_letters(&letters, Some(subdomain)))

@@ -50,8 +50,9 @@ pub(super) async fn page(visit: Visit, Path(name): Path<String>) -> Page {
     let path = format!("/conversations/{name}");
     let is_news = |(name, value): &(&str, String)| !matches!(*name, "State" | "Conversation") && value != "–";
     let rows = desk::facts(&state, now).into_iter().filter(is_news);
+    let above = Some(("/conversations", "Conversations"));
     let content = html! {
-        (head_below(Some(("/conversations", "Conversations")), state.id.to_string(), &standing(&state, now), &texts(&path, with_texts)))
+        (head_below(above, state.id.to_string(), &standing(&state, now), &texts(&path, with_texts)))
         (done(&visit, &DONE))
         div .beside {
             section .card {
@@ -91,7 +92,8 @@ pub(super) async fn resume(visit: Visit, Path(name): Path<String>) -> Result<Res
     if !visit.dashboard.store.resume(&state.id).await? {
         return Err(elsewhere());
     }
-    tracing::info!(peer = %visit.peer, conversation = %state.id, "an operator gave a conversation back to the companion");
+    let (peer, conversation) = (visit.peer, &state.id);
+    tracing::info!(%peer, %conversation, "an operator gave a conversation back to the companion");
     Ok(Redirect::to(&link(&format!("/conversations/{name}"), &[("done", Some("resumed"))])).into_response())
 }
 
@@ -124,7 +126,10 @@ async fn people(visit: &Visit, path: &str, state: &State) -> Result<Markup, Trou
     let hours = usual.as_secs_f64() / 3_600.0;
     let has_it = state.handed_over_until.is_some_and(|until| until > Timestamp::now());
     Ok(html! {
-        p .soft { @if has_it { "A person of the business. The companion is quiet, and remembers what is said." } @else { "The companion answers." } }
+        p .soft {
+            @if has_it { "A person of the business. The companion is quiet, and remembers what is said." }
+            @else { "The companion answers." }
+        }
         form .row method="post" action=(format!("{path}/hand-over")) {
             (token_field(&visit.token))
             label for="hours" { "Hours" }
@@ -147,7 +152,10 @@ fn known_of(state: &State) -> Markup {
                 ("Name", html! { (state.customer.name.as_deref().unwrap_or("–")) }),
                 ("Said before", html! { (state.summary.as_deref().unwrap_or("–")) }),
             ]))
-            @if !state.facts.is_empty() { h3 { "Facts" } ul .findings { @for fact in &state.facts { li { (fact.text) } } } }
+            @if !state.facts.is_empty() {
+                h3 { "Facts" }
+                ul .findings { @for fact in &state.facts { li { (fact.text) } } }
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 use shared::ids::Subdomain;
 
-use super::{Page, businesses_of, name_of};
+use super::{Page, businesses_of, name_of, to_conversation};
 use crate::{
     conversation::{BusinessId, state::State},
     dashboard::{
@@ -47,29 +47,32 @@ pub(super) async fn page(visit: Visit) -> Page {
         let asked = (word != "all").then_some(word);
         (link("/conversations", &[("business", business), ("state", asked)]), name.to_owned(), word == state)
     });
-    let columns = ["Conversation", "Customer", "State", "#Mailbox", "Last activity"];
+    let columns = ["Conversation", "Customer", "State", "Last activity", "#Mailbox"];
     let about = html! { "Those first whose customer wrote last" };
     let content = html! {
         (head("Conversations", &about, &switch("State", &links)))
         (choice(&visit, "/conversations", &all, &[("state", Some(state).filter(|state| *state != "all"))]))
         section .card {
             (table("Conversations", &columns, &rows, "No conversation is like that."))
-            @if i64::try_from(rows.len()).is_ok_and(|rows| rows >= ROWS) { p .hint { "The last " (ROWS) " are shown." } }
-            @if listed.unreadable > 0 { p .notice.bad { "Documents that cannot be read, and are not shown: " (listed.unreadable) } }
+            @if i64::try_from(rows.len()).is_ok_and(|rows| rows >= ROWS) {
+                p .hint { "The last " (ROWS) " are shown." }
+            }
+            @if listed.unreadable > 0 {
+                p .notice.bad { "Documents that cannot be read, and are not shown: " (listed.unreadable) }
+            }
         }
     };
     Ok(layout::page(&visit, Section::Conversations, "Conversations", &content))
 }
 
 fn row(visit: &Visit, state: &State, now: Timestamp) -> Vec<Markup> {
-    let name = visit.dashboard.secret.seal(state.id.expose());
     let at = last_activity(state);
     vec![
-        html! { a href=(format!("/conversations/{name}")) { (state.id) } },
+        to_conversation(visit, &state.id),
         html! { (customer(state).unwrap_or_else(|| "–".to_owned())) },
         standing(state, now),
-        html! { (state.mailbox.len()) },
         html! { @match at { Some(at) => { (utc(at)) span .sub { (age(at, now)) " ago" } }, None => "–" } },
+        html! { (state.mailbox.len()) },
     ]
 }
 
@@ -93,7 +96,9 @@ pub(super) fn choice(visit: &Visit, path: &str, all: &[BusinessRecord], kept: &[
     });
     html! {
         form .choice method="get" action=(path) {
-            @for (name, value) in kept { @if let Some(value) = value { input type="hidden" name=(name) value=(value); } }
+            @for (name, value) in kept {
+                @if let Some(value) = value { input type="hidden" name=(name) value=(value); }
+            }
             label for="business" { "Business" }
             select #business name="business" {
                 option value="" { "All" }

@@ -12,7 +12,7 @@ use crate::{
         chart::{Chart, Series, sparkline},
         fields::link,
         gate::Visit,
-        layout::{facts, switch, table, tile},
+        layout::{card, facts, switch, table, tile},
         trouble::Trouble,
     },
     desk::figures::{by_day, count, dollars, percent, time, total},
@@ -94,7 +94,7 @@ pub(super) fn tiles(days: &[CountedDay]) -> Markup {
     let times = &all.answer_times;
     let cost = all.cost_micros.map_or_else(|| "–".to_owned(), dollars);
     let failed = &all.failures;
-    let (undelivered, buried) = (sum(&failed.undelivered), sum(&failed.dead_letters));
+    let (undelivered, buried) = (count(sum(&failed.undelivered)), count(sum(&failed.dead_letters)));
     html! {
         dl .tiles aria-label="Numbers of these days" {
             (tile("Received", &count(all.received()), "from customers"))
@@ -103,7 +103,7 @@ pub(super) fn tiles(days: &[CountedDay]) -> Markup {
             (tile("Answer time, p95", &span(times.p95()), "one in twenty took longer"))
             (tile("Delivered", &percent(all.delivered_share()), &format!("{} messages", count(all.delivered))))
             (tile("Read", &percent(all.read_share()), &format!("{} messages", count(all.read))))
-            (tile("Failures", &count(failed.count()), &format!("undelivered {}, dead letters {}", count(undelivered), count(buried))))
+            (tile("Failures", &count(failed.count()), &format!("{undelivered} undelivered, {buried} buried")))
             (tile("Billable", &count(all.billable()), "by Meta"))
             (tile("AI tokens", &count(all.tokens()), "read and written"))
             (tile("AI cost", &cost, if all.cost_micros.is_some() { "US dollars" } else { "no price is known" }))
@@ -131,15 +131,13 @@ pub(super) fn charts(span: &Span, days: &[CountedDay]) -> Markup {
     let unit = |seconds: f64| {
         if seconds == 0.0 { "0 s".to_owned() } else { time(Duration::from_secs_f64(seconds)).replace(".0 s", " s") }
     };
-    html! {
-        div .charts {
-            section .card { (Chart { title: "Messages a day", labels: &labels, series: &messages, unit: whole, least: 4.0 }.bars()) }
-            section .card { (Chart { title: "Answer times", labels: &labels, series: &times, unit, least: 1.0 }.lines()) }
-        }
-    }
+    let labels = labels.as_slice();
+    let messages = Chart { title: "Messages a day", labels, series: &messages, unit: whole, least: 4.0 };
+    let times = Chart { title: "Answer times", labels, series: &times, unit, least: 1.0 };
+    html! { div .charts { section .card { (messages.bars()) } section .card { (times.lines()) } } }
 }
 
-/// What the numbers are made of.
+/// What the numbers are made of, as cards.
 pub(super) fn details(days: &[CountedDay]) -> Markup {
     let all = total(days);
     let failures = all.failures.undelivered.iter().map(|(code, many)| (format!("undelivered: {code}"), *many));
@@ -166,15 +164,17 @@ pub(super) fn details(days: &[CountedDay]) -> Markup {
     let causes: Vec<Vec<Markup>> =
         all.hand_overs.iter().map(|(cause, many)| vec![html! { (cause) }, number(*many)]).collect();
     html! {
-        div .cards {
-            section .card { h2 { "Messages by type" } (table("Messages by type", &["Type", "#Received", "#Sent"], &kinds, "No messages.")) }
-            section .card { h2 { "Failures" } (table("Failures", &["Reason", "#Messages"], &failures, "Nothing failed.")) }
-            section .card { h2 { "Meta's price categories" } (table("Price categories", &["Category", "#Billable", "#Free"], &prices, "Meta has told no price.")) }
-            section .card { h2 { "Models" } (table("Models", &["Model", "#Calls", "#Tokens read", "#Written"], &models, "No model was asked.")) }
-            section .card { h2 { "Hand-overs" } (table("Hand-overs", &["Cause", "#Conversations"], &causes, "Nobody was handed over.")) }
-            section .card { h2 { "Voice and limits" } (voice_and_limits(&all)) }
-        }
+        (made_of("Messages by type", &["Type", "#Received", "#Sent"], &kinds, "No messages."))
+        (made_of("Failures", &["Reason", "#Messages"], &failures, "Nothing failed."))
+        (made_of("Meta's prices", &["Category", "#Billable", "#Free"], &prices, "Meta has told no price."))
+        (made_of("Models", &["Model", "#Calls", "#Read", "#Written"], &models, "No model was asked."))
+        (made_of("Hand-overs", &["Cause", "#Conversations"], &causes, "Nobody was handed over."))
+        (card("Voice and limits", &voice_and_limits(&all)))
     }
+}
+
+fn made_of(title: &str, columns: &[&str], rows: &[Vec<Markup>], empty: &str) -> Markup {
+    card(title, &table(title, columns, rows, empty))
 }
 
 fn voice_and_limits(all: &Numbers) -> Markup {

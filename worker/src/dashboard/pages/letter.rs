@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 use shared::ids::SessionId;
 
-use super::Page;
+use super::{Page, to_conversation};
 use crate::{
     dashboard::{
         fields::link,
@@ -61,7 +61,8 @@ pub(super) async fn page(visit: Visit, Path(name): Path<String>) -> Page {
     let (path, now) = (format!("/letters/{name}"), Timestamp::now());
     let with_texts = visit.asked.get("texts").is_some();
     if with_texts {
-        tracing::info!(peer = %visit.peer, letter = shown(&letter), "what a dead letter holds was shown to an operator");
+        let (peer, letter) = (visit.peer, shown(&letter));
+        tracing::info!(%peer, letter, "what a dead letter holds was shown to an operator");
     }
     let mut owners = Owners::new(&*visit.dashboard.store, visit.dashboard.fallback.clone());
     let business = owners.name(&letter).await?;
@@ -72,8 +73,9 @@ pub(super) async fn page(visit: Visit, Path(name): Path<String>) -> Page {
             @else { a .button href=(link(&path, &[("texts", Some("1"))])) { "Show what it holds" } }
         }
     };
+    let title = format!("Letter {}", shown(&letter));
     let content = html! {
-        (head_below(Some(("/letters", "Dead letters")), format!("Letter {}", shown(&letter)), &html! { (letter.reason) }, &switch))
+        (head_below(Some(("/letters", "Dead letters")), &title, &html! { (letter.reason) }, &switch))
         (done(&visit, &DONE))
         div .beside {
             div .stack {
@@ -83,7 +85,7 @@ pub(super) async fn page(visit: Visit, Path(name): Path<String>) -> Page {
             section .card { h2 { "What becomes of it" } (choices(&visit, &path, &letter, &outlook)) }
         }
     };
-    Ok(layout::page(&visit, Section::Letters, &format!("Letter {}", shown(&letter)), &content))
+    Ok(layout::page(&visit, Section::Letters, &title, &content))
 }
 
 /// Has a worker replay it.
@@ -101,7 +103,7 @@ pub(super) async fn replay(visit: Visit, Path(name): Path<String>) -> Result<Res
     if !store.request_replay(&letter).await? {
         return Err(changed());
     }
-    tracing::info!(peer = %visit.peer, letter = shown(&letter), reason = letter.reason, "an operator replays a dead letter");
+    log(&visit, &letter, "an operator replays a dead letter");
     Ok(Redirect::to(&link(&format!("/letters/{name}"), &[("done", Some("requested"))])).into_response())
 }
 
@@ -114,8 +116,12 @@ pub(super) async fn discard(visit: Visit, Path(name): Path<String>) -> Result<Re
     if !visit.dashboard.store.discard(&letter).await? {
         return Err(changed());
     }
-    tracing::info!(peer = %visit.peer, letter = shown(&letter), reason = letter.reason, "an operator discarded a dead letter");
+    log(&visit, &letter, "an operator discarded a dead letter");
     Ok(Redirect::to(&link("/letters", &[("done", Some("discarded"))])).into_response())
+}
+
+fn log(visit: &Visit, letter: &FiledLetter, what: &'static str) {
+    tracing::info!(peer = %visit.peer, letter = shown(letter), reason = letter.reason, "{what}");
 }
 
 fn changed() -> Trouble {
@@ -162,7 +168,7 @@ fn known(visit: &Visit, letter: &FiledLetter, business: Option<String>, now: Tim
         (
             "Conversation",
             html! { @match &letter.session {
-                Some(session) => a href=(format!("/conversations/{}", visit.dashboard.secret.seal(session.expose()))) { (session) },
+                Some(session) => (to_conversation(visit, session)),
                 None => "–",
             } },
         ),
@@ -191,7 +197,7 @@ fn choices(visit: &Visit, path: &str, letter: &FiledLetter, outlook: &Outlook) -
                     p .soft { "A worker handles the message once more, exactly once." }
                     @if let Outlook::Doubtful(why) = outlook {
                         p .notice.warm { "It should not be replayed: " (why) "." }
-                        label .check { input type="checkbox" name="force" value="1" required; " Replay it all the same" }
+                        (checkbox("force", "Replay it all the same"))
                     }
                     button .primary type="submit" { "Replay it" }
                 }
@@ -200,9 +206,13 @@ fn choices(visit: &Visit, path: &str, letter: &FiledLetter, outlook: &Outlook) -
         @if !is_discarded {
             form .stack method="post" action=(format!("{path}/discard")) {
                 (burial)
-                label .check { input type="checkbox" name="sure" value="1" required; " What it holds is to be gone for good" }
+                (checkbox("sure", "What it holds is to be gone for good"))
                 button .danger type="submit" { "Discard it" }
             }
         }
     }
+}
+
+fn checkbox(name: &str, words: &str) -> Markup {
+    html! { label .check { input type="checkbox" name=(name) value="1" required; " " (words) } }
 }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use super::{Page, business::owner, businesses_of, conversations::choice, letter::path_of};
+use super::{Page, business::owner, businesses_of, conversations::choice, letter::path_of, to_conversation};
 use crate::{
     dashboard::{
         fields::link,
@@ -66,7 +66,8 @@ pub(super) async fn page(visit: Visit) -> Page {
         section .card {
             @if let (Some(reason), false) = (wanted.reason, is_closed) {
                 @if !rows.is_empty() {
-                    p .scroll-head { a .button href=(link("/letters/replay", &[("business", wanted.business), ("reason", Some(reason))])) { "Replay all " (reason) "…" } }
+                    @let all = [("business", wanted.business), ("reason", Some(reason))];
+                    p .scroll-head { a .button href=(link("/letters/replay", &all)) { "Replay all " (reason) "…" } }
                 }
             }
             (table("Dead letters", &columns, &rows, "No letter is like that."))
@@ -77,14 +78,20 @@ pub(super) async fn page(visit: Visit) -> Page {
 }
 
 fn reasons(counts: &[(String, u64)], wanted: &Wanted<'_>, state: Option<&str>) -> Markup {
-    let to = |reason| link("/letters", &[("business", wanted.business), ("reason", reason), ("state", state)]);
+    let to = |reason: Option<&str>| -> String {
+        link("/letters", &[("business", wanted.business), ("reason", reason), ("state", state)])
+    };
+    let all: u64 = counts.iter().map(|(_, many)| many).sum();
+    let chip = |reason: Option<&str>, many| {
+        let is_here = (wanted.reason == reason).then_some("true");
+        let word = reason.unwrap_or("any reason");
+        html! { li { a href=(to(reason)) aria-current=[is_here] { (word) " " b { (count(many)) } } } }
+    };
     html! {
         @if !counts.is_empty() {
             nav aria-label="Reasons" { ul .chips {
-                li { a href=(to(None)) aria-current=[wanted.reason.is_none().then_some("true")] { "any reason " b { (count(counts.iter().map(|(_, many)| many).sum())) } } }
-                @for (reason, many) in counts {
-                    li { a href=(to(Some(reason))) aria-current=[(wanted.reason == Some(reason)).then_some("true")] { (reason) " " b { (count(*many)) } } }
-                }
+                (chip(None, all))
+                @for (reason, many) in counts { (chip(Some(reason), *many)) }
             } }
         }
     }
@@ -110,7 +117,7 @@ fn row(visit: &Visit, letter: &FiledLetter, business: Option<String>, now: Times
         html! { (letter.reason) },
         html! { (business.unwrap_or_else(dash)) },
         html! { @match &letter.session {
-            Some(session) => a href=(format!("/conversations/{}", visit.dashboard.secret.seal(session.expose()))) { (session) },
+            Some(session) => (to_conversation(visit, session)),
             None => "–",
         } },
         html! { (letter.burials) },

@@ -18,9 +18,10 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use maud::Markup;
+use maud::{Markup, html};
+use shared::ids::SessionId;
 
-use super::{Dashboard, layout, sign_in, trouble::Trouble};
+use super::{Dashboard, gate::Visit, layout, sign_in, trouble::Trouble};
 use crate::store::{BusinessRecord, Store};
 
 /// What a page answers.
@@ -70,6 +71,12 @@ async fn businesses_of(store: &dyn Store, subdomain: &str) -> Result<Vec<Busines
         return Err(Trouble::NotFound("No business has this subdomain.".to_owned()));
     }
     Ok(records)
+}
+
+/// A link to a conversation, shortened as everywhere, and sealed.
+fn to_conversation(visit: &Visit, session: &SessionId) -> Markup {
+    let name = visit.dashboard.secret.seal(session.expose());
+    html! { a href=(format!("/conversations/{name}")) { (session) } }
 }
 
 /// What a business is called.

@@ -48,12 +48,10 @@ pub(super) async fn page(visit: Visit) -> Page {
 
 /// How many there are of each reason, as links.
 pub(super) fn of_letters(counts: &[(String, u64)], business: Option<&str>) -> Markup {
+    let to = |reason| link("/letters", &[("business", business), ("reason", Some(reason))]);
     html! {
-        @if counts.is_empty() { p .empty { "None: everything could be handled." } } @else {
-            ul .chips { @for (reason, many) in counts {
-                li { a href=(link("/letters", &[("business", business), ("reason", Some(reason))])) { (reason) " " b { (count(*many)) } } }
-            } }
-        }
+        @if counts.is_empty() { p .empty { "None: everything could be handled." } }
+        ul .chips { @for (reason, many) in counts { li { a href=(to(reason)) { (reason) " " b { (count(*many)) } } } } }
     }
 }
 
@@ -74,7 +72,8 @@ fn table_of(
         let title = html! {
             @match record.subdomain.as_ref().filter(|subdomain| Subdomain::parse(subdomain).is_ok()) {
                 Some(subdomain) => {
-                    a href=(link(&format!("/businesses/{subdomain}"), &[("days", span.field().as_deref())])) { (name_of(record)) }
+                    @let path = format!("/businesses/{subdomain}");
+                    a href=(link(&path, &[("days", span.field().as_deref())])) { (name_of(record)) }
                     @if name_of(record) != subdomain { span .sub { (subdomain) } }
                 }
                 None => { (name_of(record)) }

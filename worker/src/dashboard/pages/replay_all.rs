@@ -34,12 +34,20 @@ pub(super) async fn confirm(visit: Visit) -> Page {
     let many: u64 = counts.iter().map(|(_, many)| many).sum();
     let now = Timestamp::now();
     let back = link("/letters", &[("business", wanted.business), ("reason", Some(reason))]);
+    let about = html! {
+        "Letters: " (count(many)) ", " (reason)
+        @if let Some(business) = wanted.business { ", of " (business) }
+    };
     let content = html! {
-        (head_below(Some(("/letters", "Dead letters")), "Replay all?", &html! { (count(many)) " letters: " (reason) @if let Some(business) = wanted.business { ", of " (business) } }, &html! {}))
+        (head_below(Some(("/letters", "Dead letters")), "Replay all?", &about, &html! {}))
         section .card {
-            p { "Workers handle each message once more, in the order in which they came, exactly once. Those that would only \
-                 be buried again are left as they are, and so are those that are buried after " (utc(now)) "." }
-            @if many > u64::from(MOST) { p .notice.warm { "The " (MOST) " that were buried first are replayed; repeat it for the rest." } }
+            p {
+                "Workers handle each message once more, in the order in which they came, exactly once. Those that "
+                "would only be buried again are left as they are, and so are those that are buried after " (utc(now)) "."
+            }
+            @if many > u64::from(MOST) {
+                p .notice.warm { "The " (MOST) " that were buried first are replayed; repeat it for the rest." }
+            }
             form .row method="post" action="/letters/replay" {
                 (token_field(&visit.token))
                 input type="hidden" name="reason" value=(reason);
@@ -67,7 +75,12 @@ pub(super) async fn replay(visit: Visit) -> Page {
         (head_below(Some(("/letters", "Dead letters")), "Replay", &html! { (reason) }, &html! {}))
         section .card {
             p role="status" { (count(marked)) " are marked; the next worker that looks replays them." }
-            @if left > 0 { p { (count(left)) " are left as they are: they cannot be replayed, or would be buried again. The page of each says why." } }
+            @if left > 0 {
+                p {
+                    (count(left)) " are left as they are: they cannot be replayed, or would be buried again. The page "
+                    "of each says why."
+                }
+            }
             p { a .button href=(back) { "To the letters" } }
         }
     };

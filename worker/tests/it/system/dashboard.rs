@@ -225,6 +225,10 @@ async fn without_signing_in_no_page_of_the_dashboard_shows_or_does_anything() {
     let told = nobody.ask(Method::GET, "/conversations/of/acme:4915123456789", &there, None).await;
     assert!(told.body.contains("http-equiv=\"refresh\"") && !told.body.contains("4915123456789"), "{}", told.body);
 
+    let told = nobody.ask(Method::GET, "//evil.example/", &there, None).await;
+    assert!(told.body.contains("0;url=/\"") && !told.body.contains("evil.example"), "{}", told.body);
+    assert_eq!(nobody.get("//evil.example/").await.header("location"), "/sign-in");
+
     let mut operator = dashboard.visitor();
     let page = operator.page("/sign-in?to=//evil.example").await;
     assert!(!page.contains("evil.example"), "{page}");
