@@ -123,47 +123,29 @@ where
 {
     match command {
         CareCommand::Business(BusinessCommand::Check(command)) => business_check::execute(command, reader, find).await,
-        CareCommand::Business(command) => {
-            let (store, encryption) = (find(&mut reader), EncryptionSettings::read(&mut reader));
-            let (store, cipher) = (open(store, reader).await?, cipher(encryption));
-            let done = look_after_business(command, &*store, &cipher).await;
-            store.close().await;
-            Ok(done?)
-        }
         CareCommand::Analytics(command) => analytics::execute(command, reader, find).await,
-        CareCommand::Account(command) => {
-            let store = open(find(&mut reader), reader).await?;
-            let done = account::execute(command, &*store).await;
-            store.close().await;
-            Ok(done?)
-        }
         CareCommand::Conversation(command) => conversation::execute(command, reader, find).await,
         CareCommand::Dashboard(command) => dashboard::execute(command, reader, find).await,
+        CareCommand::Business(command) => {
+            let (store, encryption) = (find(&mut reader), EncryptionSettings::read(&mut reader));
+            over(store, reader, async |store| look_after_business(command, &**store, &cipher(encryption)).await).await
+        }
+        CareCommand::Account(command) => {
+            over(find(&mut reader), reader, async |store| account::execute(command, &**store).await).await
+        }
         CareCommand::Customer(command) => {
-            let store = open(find(&mut reader), reader).await?;
-            let done = customer::execute(command, &*store).await;
-            store.close().await;
-            Ok(done?)
+            over(find(&mut reader), reader, async |store| customer::execute(command, &**store).await).await
         }
         CareCommand::DeadLetter(command) => {
             let fallback = reader.text("WHATSAPP_PHONE_NUMBER_ID").and_then(|id| PhoneNumberId::parse(&id).ok());
-            let store = open(find(&mut reader), reader).await?;
-            let done = dead_letter::execute(command, &*store, fallback).await;
-            store.close().await;
-            Ok(done?)
+            over(find(&mut reader), reader, async |store| dead_letter::execute(command, &**store, fallback).await).await
         }
         CareCommand::Knowledge(command) => {
-            let store = open(find(&mut reader), reader).await?;
-            let done = knowledge::execute(command, &store).await;
-            store.close().await;
-            Ok(done?)
+            over(find(&mut reader), reader, async |store| knowledge::execute(command, store).await).await
         }
         CareCommand::Token(TokenCommand::Rotate { dry_run }) => {
             let (store, encryption) = (find(&mut reader), EncryptionSettings::read(&mut reader));
-            let (store, cipher) = (open(store, reader).await?, cipher(encryption));
-            let done = rotate::rotate(&*store, &cipher, dry_run).await;
-            store.close().await;
-            Ok(done?)
+            over(store, reader, async |store| rotate::rotate(&**store, &cipher(encryption), dry_run).await).await
         }
         CareCommand::Token(command) => {
             let encryption = EncryptionSettings::read(&mut reader);
@@ -195,6 +177,21 @@ async fn look_after_business(command: BusinessCommand, store: &dyn Store, cipher
         BusinessCommand::Import { file } => business::import(store, cipher, &file).await,
         BusinessCommand::Check(_) => unreachable!("it was taken out above"),
     }
+}
+
+/// Does something with the database, and closes it whatever came of that.
+async fn over<F>(
+    store: Option<F>,
+    reader: Reader,
+    work: impl AsyncFnOnce(&Arc<dyn Store>) -> anyhow::Result<()>,
+) -> Result<(), Failure>
+where
+    F: Future<Output = anyhow::Result<Arc<dyn Store>>>,
+{
+    let store = open(store, reader).await?;
+    let done = work(&store).await;
+    store.close().await;
+    Ok(done?)
 }
 
 /// Ends the reading, and opens the database.

@@ -79,7 +79,7 @@ async fn what_happened_in_a_day_is_counted_and_told() {
 
     let all = printed(&system, &[]);
     let line = |name: &str| all.lines().find(|line| line.contains(name)).unwrap_or_else(|| panic!("{name}: {all}"));
-    assert!(line("acme").contains("75 %") && line("acme").contains('█'), "{all}");
+    assert!(line("acme").contains("75.0 %") && line("acme").contains('█'), "{all}");
     let of_bolt: Vec<_> = line("bolt").split_whitespace().collect();
     assert_eq!(of_bolt[1..3], ["1", "1"], "nobody else's are in them: {all}");
     let one = printed(&system, &["acme"]);
