@@ -90,7 +90,8 @@ fn the_table_of_variables_is_that_of_the_code() {
 #[test]
 fn the_example_of_an_environment_names_every_variable_and_sets_no_other() {
     /// A second name of `GROQ_API_KEY`, and what docker-compose.yml reads for itself.
-    const ELSEWHERE: [&str; 3] = ["AI_API_KEY", "INGEST_PORT", "DASHBOARD_PORT"];
+    const ELSEWHERE: [&str; 6] =
+        ["AI_API_KEY", "INGEST_PORT", "DASHBOARD_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT", "GRAFANA_PASSWORD"];
     let text = read(".env.example");
     let words: BTreeSet<&str> = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
     let known: BTreeSet<&str> = variables().map(|(variable, _)| variable.name).collect();
@@ -118,15 +119,40 @@ fn metrics_and_reasons_exist_in_the_code() {
     assert!(unknown.is_empty(), "README.md lists reasons of dead letters that no code has: {unknown:?}");
 }
 
-/// In ARCHITECTURE.md a name in backticks with four underscores or more is a test's.
+/// What alerts and dashboards ask for is counted by somebody; each alert has a line that says what to do, and a test.
+#[test]
+fn alerts_and_dashboards_ask_for_what_there_is_and_every_alert_is_explained_and_tested() {
+    let (rules, tests) = (read("deploy/prometheus/rules.yml"), read("deploy/prometheus/rules_test.yml"));
+    let dashboard = read("deploy/grafana/dashboards/switchboard.json");
+    let source = sources(&["src"]);
+    let asked = [&rules, &tests, &dashboard].map(|text| text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'));
+    let metrics: BTreeSet<&str> = asked
+        .into_iter()
+        .flatten()
+        .filter(|word| word.starts_with("switchboard_"))
+        .map(|word| word.strip_suffix("_bucket").unwrap_or(word))
+        .collect();
+    assert!(metrics.len() > 20, "{metrics:?}");
+    let unknown: Vec<_> = metrics.into_iter().filter(|name| !source.contains(&format!("\"{name}\""))).collect();
+    assert!(unknown.is_empty(), "nobody counts {unknown:?}");
+
+    let alerts: BTreeSet<String> =
+        rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).map(str::to_owned).collect();
+    let rows = table(&read("README.md"), "| Alert |");
+    assert_same(&rows.iter().flat_map(|row| code(&row[0])).collect(), &alerts, "alerts in README.md");
+    let untested: Vec<_> = alerts.iter().filter(|alert| !tests.contains(&format!("alertname=\"{alert}\""))).collect();
+    assert!(untested.is_empty(), "no test has {untested:?} fire");
+}
+
+/// In ARCHITECTURE.md and SECURITY.md a name in backticks with four underscores or more is a test's.
 #[test]
 fn files_and_tests_that_the_documents_name_exist() {
-    let (readme, architecture) = (read("README.md"), read("ARCHITECTURE.md"));
+    let (readme, architecture, security) = (read("README.md"), read("ARCHITECTURE.md"), read("SECURITY.md"));
     let is_path = |text: &str| {
         let first = text.split('/').next().unwrap_or_default();
         text.contains('/') && !text.contains([' ', '*', ':']) && (MEMBERS.contains(&first) || first == "deploy")
     };
-    let named = code(&readme).into_iter().chain(code(&architecture));
+    let named = [&readme, &architecture, &security].into_iter().flat_map(|document| code(document));
     let gone: Vec<_> = named.filter(|text| is_path(text) && !root().join(text).exists()).collect();
     assert!(gone.is_empty(), "files that are not there: {gone:?}");
 
@@ -135,8 +161,11 @@ fn files_and_tests_that_the_documents_name_exist() {
         text.matches('_').count() >= 4
             && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
     };
-    let tests: BTreeSet<_> = code(&architecture).into_iter().filter(|text| is_test(text)).collect();
-    assert!(tests.len() > 20, "ARCHITECTURE.md names tests: {tests:?}");
+    let of = |document| code(document).into_iter().filter(|text| is_test(text)).collect::<BTreeSet<_>>();
+    let (of_promises, of_attacks) = (of(&architecture), of(&security));
+    assert!(of_promises.len() > 20, "ARCHITECTURE.md names tests: {of_promises:?}");
+    assert!(of_attacks.len() > 20, "SECURITY.md names tests: {of_attacks:?}");
+    let tests: BTreeSet<_> = of_promises.into_iter().chain(of_attacks).collect();
     let gone: Vec<_> = tests.into_iter().filter(|name| !source.contains(&format!("fn {name}("))).collect();
     assert!(gone.is_empty(), "tests that are not there: {gone:?}");
 }
