@@ -111,3 +111,29 @@ async fn recounted(system: &System, whole: Document) {
     assert_eq!(system.count("analytics", whole).await, 1);
     assert_eq!(system.count("analytics", doc! {}).await, 1, "another's days were not touched, nor empty ones kept");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_that_are_killed_take_no_message_out_of_the_numbers() {
+    let options = Options { workers: 2, ..Options::default() }.with("LEASE_SECS", "2").with("SEND_EVIDENCE_SECS", "3");
+    let mut system = System::start(options).await;
+    system.update_business(&acme(), doc! { "companion": { "quietMillis": 50 } }).await;
+    let customers: Vec<_> = (1..=6).map(customer).collect();
+    for round in 1..=3 {
+        for who in &customers {
+            system.write(&acme(), who, &format!("question {round}")).await;
+        }
+        system.kill_worker(0);
+        system.start_worker().await;
+        for who in &customers {
+            system.answers(&acme(), who, round).await;
+        }
+        system.settled().await;
+    }
+    let whole = doc! {
+        "numbers.inbound.text": 18,
+        "numbers.outbound.text": i64::try_from(system.journal.accepted().len()).expect("few"),
+        "numbers.delivered": i64::try_from(system.journal.accepted().len()).expect("few"),
+    };
+    system.wait_for_document("analytics", whole).await;
+    system.stop().await;
+}
