@@ -38,7 +38,8 @@ pub async fn count_days(store: Arc<dyn Store>, prices: Prices, shutdown: Shutdow
 pub async fn count_due(store: &dyn Store, prices: &Prices) -> Result<(), StoreError> {
     while let Some(day) = in_time(store.take_day(TAKEN_FOR)).await? {
         let begun = Instant::now();
-        let numbers = count_day(store, prices, &day.business, day.day).await?;
+        let counting = count_day(store, prices, &day.business, day.day);
+        let numbers = tokio::time::timeout(TAKEN_FOR, counting).await.map_err(|_| StoreError::TimedOut)??;
         let pause = (begun.elapsed() * PAUSE_FACTOR).max(COUNT_AFTER);
         in_time(store.keep_day(&day, &numbers, pause)).await?;
         metrics::counter!("switchboard_days_counted_total").increment(1);
