@@ -82,23 +82,36 @@ impl Diary {
 
     /// Stores what is noted.
     ///
+    /// Cancellation: it stays noted.
+    ///
     /// # Errors
-    /// [`StoreError`]; then it stays noted.
+    /// [`StoreError`]; then it stays noted, too.
     pub async fn store_notes(&self) -> Result<(), StoreError> {
-        let noted = std::mem::take(&mut *self.noted.lock().expect("no code panics while it holds this lock"));
-        if noted.is_empty() {
+        let days: Vec<_> = self.noted.lock().expect("no code panics while it holds this lock").drain().collect();
+        if days.is_empty() {
             return Ok(());
         }
-        let days: Vec<_> = noted.into_iter().collect();
-        let marked = in_time(self.store.mark_days(&days, COUNT_AFTER)).await;
-        if marked.is_err() {
-            self.noted.lock().expect("no code panics while it holds this lock").extend(days);
-        }
-        marked
+        let mut taken = Taken { diary: self, days };
+        in_time(self.store.mark_days(&taken.days, COUNT_AFTER)).await?;
+        taken.days.clear();
+        Ok(())
     }
 
     /// Stores what is noted again and again, until the drain begins.
     pub async fn keep(self, shutdown: Shutdown) {
         every(EVERY, &shutdown, "days that have changed could not be noted", || self.store_notes()).await;
+    }
+}
+
+/// Days whose notes are being stored. Those that are left in it are noted again.
+struct Taken<'a> {
+    diary: &'a Diary,
+    days: Vec<(BusinessId, Date)>,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        let mut noted = self.diary.noted.lock().expect("no code panics while it holds this lock");
+        noted.extend(self.days.drain(..));
     }
 }

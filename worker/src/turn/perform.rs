@@ -220,8 +220,8 @@ impl Turn<'_> {
     pub(super) async fn record(&self, items: &[MailboxItem], buried: bool) -> Result<(), StoreError> {
         let conversation = self.machine.conversation();
         let (session, business_id) = (&conversation.id, &conversation.business_id);
-        // What is sent once more is on record as what it was when it was sent first.
         self.note(Timestamp::now());
+        // What is sent once more is on record as what it was when it was sent first.
         for item in items.iter().filter(|item| item.resend_of.is_none()) {
             self.note(item.timestamp);
             // What is buried is not read, for reading it may be what killed the worker.

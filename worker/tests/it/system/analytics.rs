@@ -135,5 +135,7 @@ async fn workers_that_are_killed_take_no_message_out_of_the_numbers() {
         "numbers.delivered": i64::try_from(system.journal.accepted().len()).expect("few"),
     };
     system.wait_for_document("analytics", whole).await;
+    let day: Value = serde_json::from_str(printed(&system, &["acme", "--days", "1", "--json"]).trim()).expect("a day");
+    assert_eq!(number(&day, "/answers"), number(&day, "/sent"), "whoever sent it and whoever recorded it: {day}");
     system.stop().await;
 }

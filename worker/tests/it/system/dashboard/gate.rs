@@ -5,8 +5,8 @@ use std::time::Duration;
 use reqwest::{Method, StatusCode, header};
 
 use super::{
-    super::harness::{Options, System, acme, customer},
-    Dashboard, FORM, Headers, SECRET, Told, Visitor, WRONG, form_of, link, without_workers,
+    super::harness::acme, Dashboard, FORM, Headers, SECRET, Told, Visitor, WRONG, form_of, link, with_a_conversation,
+    without_workers,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -73,11 +73,7 @@ async fn without_signing_in_no_page_of_the_dashboard_shows_or_does_anything() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn forms_of_the_dashboard_that_are_not_its_own_do_nothing() {
-    let system = System::start(Options::default()).await;
-    let ana = customer(1);
-    system.write(&acme(), &ana, "hello").await;
-    system.answers(&acme(), &ana, 1).await;
-    system.settled().await;
+    let (system, ana) = with_a_conversation().await;
     let dashboard = Dashboard::start(system.environment()).await;
     let (mut operator, mut other) = (dashboard.signed_in().await, dashboard.signed_in().await);
     let list = operator.page("/conversations").await;

@@ -6,9 +6,10 @@ mod pages;
 use std::collections::BTreeMap;
 
 use reqwest::{Client, Method, Response, StatusCode, header, redirect::Policy};
+use simulator::Customer;
 
 use super::{
-    harness::{Options, PATIENCE, System},
+    harness::{Options, PATIENCE, System, acme, customer},
     process::Process,
 };
 
@@ -177,6 +178,16 @@ fn link(page: &str, path: &str) -> String {
 
 async fn without_workers() -> System {
     System::start(Options { workers: 0, ..Options::default() }).await
+}
+
+/// A system with a customer whose message was answered.
+async fn with_a_conversation() -> (System, Customer) {
+    let system = System::start(Options::default()).await;
+    let ana = customer(1);
+    system.write(&acme(), &ana, "hello").await;
+    system.answers(&acme(), &ana, 1).await;
+    system.settled().await;
+    (system, ana)
 }
 
 impl Visitor<'_> {

@@ -7,7 +7,7 @@ use simulator::meta::{Fault, Refusal, Where};
 use super::{
     super::harness::{Options, System, acme, bolt, customer},
     super::process::run,
-    Dashboard, ESCAPED, WORDS, link, without_workers,
+    Dashboard, ESCAPED, WORDS, link, with_a_conversation, without_workers,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,11 +57,7 @@ async fn what_was_said_stays_text_in_the_dashboard_and_is_hidden_until_it_is_ask
 
 #[tokio::test(flavor = "multi_thread")]
 async fn from_the_dashboard_a_person_takes_a_conversation_and_gives_it_back() {
-    let system = System::start(Options::default()).await;
-    let ana = customer(1);
-    system.write(&acme(), &ana, "hello").await;
-    system.answers(&acme(), &ana, 1).await;
-    system.settled().await;
+    let (system, ana) = with_a_conversation().await;
     let dashboard = Dashboard::start(system.environment()).await;
     let mut operator = dashboard.signed_in().await;
     let list = operator.page("/conversations").await;
