@@ -1,0 +1,58 @@
+"""What refers to something finds it, and all of it is in one namespace."""
+
+from rendering import matches
+
+
+def references_lead_somewhere(rendering, known, readme):
+    """Services, budgets, policies, autoscalers and ConfigMaps that are referred to exist."""
+    found = []
+    labelled = rendering.labelled()
+    for service in rendering.of("Service"):
+        pods = [pod for pod in rendering.pods if matches({"matchLabels": service["spec"]["selector"]}, pod.labels)]
+        ports = {port["name"] for pod in pods for _, part in pod.containers() for port in part.get("ports", [])}
+        for port in service["spec"]["ports"]:
+            if port["targetPort"] not in ports:
+                found.append(f"Service/{service['metadata']['name']}: no pod has the port {port['targetPort']}")
+    for kind, selector in (
+        ("PodDisruptionBudget", "selector"),
+        ("NetworkPolicy", "podSelector"),
+        ("PodMonitor", "selector"),
+    ):
+        for document in rendering.of(kind):
+            chosen = document["spec"][selector]
+            if chosen and not any(matches(chosen, labels) for labels in labelled):
+                found.append(f"{kind}/{document['metadata']['name']}: chooses no pod")
+    for pod in rendering.pods:
+        for where, container in pod.containers():
+            for source in container.get("envFrom", []):
+                name = source.get("configMapRef", {}).get("name")
+                if name and rendering.find("ConfigMap", name) is None:
+                    found.append(f"{where}: there is no ConfigMap {name}")
+    for ingress in rendering.of("Ingress"):
+        secured = {host for part in ingress["spec"].get("tls", []) for host in part.get("hosts", [])}
+        for rule in ingress["spec"].get("rules", []):
+            if rule.get("host") not in secured:
+                found.append(f"Ingress: {rule.get('host')} is served without TLS")
+            for path in rule["http"]["paths"]:
+                backend = path["backend"]["service"]
+                service = rendering.find("Service", backend["name"])
+                names = {port["name"] for port in service["spec"]["ports"]} if service else set()
+                if backend["port"].get("name") not in names:
+                    found.append(f"Ingress: there is no port {backend['port']} of a Service {backend['name']}")
+    return found
+
+
+def namespace_is_restricted(rendering, known, readme):
+    """One namespace, and nothing gets into it that has rights."""
+    found = []
+    names = {namespace["metadata"]["name"] for namespace in rendering.of("Namespace")}
+    if len(names) != 1:
+        return [f"not one Namespace but {len(names)}"]
+    for document in rendering.documents:
+        metadata = document["metadata"]
+        if document["kind"] == "Namespace":
+            if metadata.get("labels", {}).get("pod-security.kubernetes.io/enforce") != "restricted":
+                found.append("Namespace: pod-security.kubernetes.io/enforce is not restricted")
+        elif metadata.get("namespace") not in names:
+            found.append(f"{document['kind']}/{metadata['name']}: is in no namespace of ours")
+    return found
