@@ -37,6 +37,22 @@ BREACHES = [
     ("schema", "components/monitoring/pod-monitor.yaml", "podMetricsEndpoints:", "endpoints:", "endpoints"),
     ("alerts", "prometheus-rule.sh", "sed 's/^\\(.\\)/  \\1/'", "sed -n '1,60s/^\\(.\\)/  \\1/p'", "not those of"),
     ("alerts", "prometheus-rule.sh", "kind: PrometheusRule", "kind: PrometheusRules", "no schema"),
+    (
+        "containers_have_no_rights",
+        "base/namespace.yaml",
+        "apiVersion: v1\n",
+        "apiVersion: v1\nkind: Pod\nmetadata: { name: p }\nspec: { containers: [{ name: p, image: 'p:1' }] }\n"
+        "---\napiVersion: v1\n",
+        "Pod/p: p: may be root",
+    ),
+    (
+        "containers_have_no_rights",
+        "base/namespace.yaml",
+        "apiVersion: v1\n",
+        "apiVersion: batch/v1\nkind: CronJob\nmetadata: { name: c }\nspec:\n  schedule: '@daily'\n  jobTemplate:\n"
+        "    spec: { template: { spec: { containers: [{ name: c, image: 'c:1' }] } } }\n---\napiVersion: v1\n",
+        "CronJob/c: c: may be root",
+    ),
     ("containers_have_no_rights", INGEST, "runAsNonRoot: true", "runAsNonRoot: false", "may be root"),
     ("containers_have_no_rights", WORKER, "runAsUser: 65532", "runAsUser: 0", "may be root"),
     (

@@ -30,16 +30,22 @@ class Pod:
         return values
 
 
+def template_of(document):
+    """The pods that an object of Kubernetes makes, or none."""
+    kind, spec = document["kind"], document.get("spec", {})
+    if kind == "Pod":
+        return document
+    if kind == "CronJob":
+        return spec["jobTemplate"]["spec"]["template"]
+    return spec["template"] if kind in ("Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job") else None
+
+
 class Rendering:
     """All documents of one."""
 
     def __init__(self, documents):
         self.documents = documents
-        self.pods = [
-            Pod(self, document, document["spec"]["template"])
-            for document in documents
-            if document["kind"] in ("Deployment", "StatefulSet", "DaemonSet", "Job")
-        ]
+        self.pods = [Pod(self, document, template) for document in documents if (template := template_of(document))]
 
     def of(self, kind):
         """All of a kind."""
