@@ -3,14 +3,19 @@
 //! WhatsApp knows `*bold*`, `_italic_`, `~struck~`, monospace, simple lists and quotes, only at word boundaries
 //! and within a line; it has no headings, links, tables or escapes (WhatsApp, "How to format your messages").
 
-use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
+use std::ops::Range;
 
-/// The text with WhatsApp's markup. Plain text comes through as it is, except for its white space.
+use pulldown_cmark::{CodeBlockKind, Event, LinkType, Options, Parser, Tag, TagEnd};
+
+use crate::companion::knowledge::without_tags;
+
+/// The text with WhatsApp's markup. Plain text comes through as it is, except for its white space, and so does what only
+/// looks like Markdown or HTML: a customer must not miss `[Hours]: 9–17`, which is the definition of a link.
 pub fn from_markdown(markdown: &str) -> String {
     let options = Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TABLES;
     let mut writer = Writer { source: markdown, ..Writer::default() };
     for (event, range) in Parser::new_ext(markdown, options).into_offset_iter() {
-        writer.event(event, range);
+        writer.event(event, &range);
     }
     writer.finish()
 }
@@ -29,31 +34,47 @@ struct Writer<'a> {
     in_heading: bool,
     in_code_block: bool,
     table: Table,
+    /// Of the block of HTML that is being read.
+    html: String,
+    /// How far the source is read.
+    read_to: usize,
+    /// Whether a block is being read that holds no other.
+    in_leaf: bool,
+    /// Where links led that were defined elsewhere in the text.
+    defined: Vec<String>,
 }
 
 #[derive(Default)]
 struct Table {
     head: Vec<String>,
     cells: Vec<String>,
-    in_head: bool,
+    has_rows: bool,
+    is_open: bool,
     /// Where the cell begins in `out`.
     cell_start: usize,
 }
 
 impl Writer<'_> {
-    fn event(&mut self, event: Event<'_>, range: std::ops::Range<usize>) {
+    fn event(&mut self, event: Event<'_>, range: &Range<usize>) {
+        // In a list without blank lines, text stands in its item directly.
+        if !self.in_leaf && !matches!(event, Event::End(_)) {
+            self.keep_unread(range.start);
+        }
         match event {
-            Event::Start(tag) => self.start(tag, &range),
-            Event::End(tag) => self.end(tag),
+            Event::Start(tag) => return self.start(tag, range),
+            Event::End(tag) => self.end(tag, range),
             Event::Text(text) | Event::InlineMath(text) | Event::DisplayMath(text) => self.text(&text),
             Event::Code(code) => self.out.push_str(&format!("`{code}`")),
             Event::SoftBreak | Event::HardBreak => self.line_break(),
-            Event::InlineHtml(html) | Event::Html(html) => self.html(&html),
+            Event::InlineHtml(html) => self.inline_html(&html),
+            Event::Html(html) => self.html.push_str(&html),
             Event::FootnoteReference(_) | Event::Rule | Event::TaskListMarker(_) => {}
         }
+        self.read_to = self.read_to.max(range.end);
     }
 
-    fn start(&mut self, tag: Tag<'_>, range: &std::ops::Range<usize>) {
+    fn start(&mut self, tag: Tag<'_>, range: &Range<usize>) {
+        self.in_leaf |= is_leaf(&tag.to_end());
         match tag {
             Tag::Strong => self.open(if self.in_heading { "" } else { "*" }, "**", range),
             Tag::Emphasis => self.open("_", "*", range),
@@ -70,10 +91,16 @@ impl Writer<'_> {
                     self.out.push_str("> ");
                 }
             }
-            Tag::CodeBlock(_) => {
+            Tag::CodeBlock(kind) => {
                 self.block();
                 self.out.push_str("```");
                 self.in_code_block = true;
+                // One word names the language; more of them are the text of somebody who opened the block with it.
+                if let CodeBlockKind::Fenced(info) = kind
+                    && info.trim().contains(char::is_whitespace)
+                {
+                    self.out.push_str(&format!("{info}\n"));
+                }
             }
             Tag::List(first) => {
                 if self.lists.is_empty() {
@@ -82,27 +109,29 @@ impl Writer<'_> {
                 self.lists.push(first);
             }
             Tag::Item => self.item(),
-            Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. } => {
+            Tag::Link { dest_url, link_type, .. } | Tag::Image { dest_url, link_type, .. } => {
+                if matches!(link_type, LinkType::Reference | LinkType::Collapsed | LinkType::Shortcut) {
+                    self.defined.push(dest_url.to_string());
+                }
                 self.links.push((self.out.len(), dest_url.into_string()));
             }
             Tag::Table(_) => {
                 self.block();
-                self.table = Table::default();
+                self.table = Table { is_open: true, ..Table::default() };
             }
-            Tag::TableHead => self.table.in_head = true,
             Tag::TableCell => self.table.cell_start = self.out.len(),
             Tag::Paragraph => {
                 if !self.at_start_of_block() {
                     self.block();
                 }
             }
-            Tag::TableRow | Tag::HtmlBlock | Tag::FootnoteDefinition(_) | Tag::DefinitionList => {}
+            Tag::TableHead | Tag::TableRow | Tag::HtmlBlock | Tag::FootnoteDefinition(_) | Tag::DefinitionList => {}
             Tag::DefinitionListTitle | Tag::DefinitionListDefinition | Tag::MetadataBlock(_) => {}
             Tag::Superscript | Tag::Subscript => {}
         }
     }
 
-    fn end(&mut self, tag: TagEnd) {
+    fn end(&mut self, tag: TagEnd, range: &Range<usize>) {
         match tag {
             TagEnd::Strong | TagEnd::Emphasis | TagEnd::Strikethrough => {
                 let closer = self.closers.pop().unwrap_or_default();
@@ -112,33 +141,79 @@ impl Writer<'_> {
                 self.out.push('*');
                 self.in_heading = false;
             }
-            TagEnd::BlockQuote(_) => self.quotes = self.quotes.saturating_sub(1),
+            TagEnd::BlockQuote(_) => {
+                self.keep_unread(range.end);
+                self.quotes = self.quotes.saturating_sub(1);
+            }
             TagEnd::CodeBlock => {
                 self.out.truncate(self.out.trim_end().len());
                 self.out.push_str("```");
                 self.in_code_block = false;
             }
+            TagEnd::Item => self.keep_unread(range.end),
             TagEnd::List(_) => {
+                self.keep_unread(range.end);
                 self.lists.pop();
             }
             TagEnd::Link | TagEnd::Image => self.link(),
             TagEnd::TableHead => {
-                self.table.in_head = false;
+                self.more_cells(range);
                 self.table.head = std::mem::take(&mut self.table.cells);
             }
             TagEnd::TableCell => {
                 let cell = self.out.split_off(self.table.cell_start.min(self.out.len()));
                 self.table.cells.push(cell.trim().to_owned());
             }
-            TagEnd::TableRow => self.table_row(),
-            TagEnd::Paragraph | TagEnd::Item | TagEnd::Table | TagEnd::HtmlBlock | TagEnd::FootnoteDefinition => {}
+            TagEnd::TableRow => {
+                self.more_cells(range);
+                self.table_row();
+            }
+            TagEnd::Table => {
+                // A head with nothing below it is all that there is to say.
+                if !self.table.has_rows {
+                    self.table.cells = std::mem::take(&mut self.table.head);
+                    self.table_row();
+                }
+                self.table = Table::default();
+            }
+            TagEnd::HtmlBlock => {
+                let text = without_tags(&std::mem::take(&mut self.html));
+                self.plain_block(&text);
+            }
+            TagEnd::Paragraph | TagEnd::FootnoteDefinition => {}
             TagEnd::DefinitionList | TagEnd::DefinitionListTitle | TagEnd::DefinitionListDefinition => {}
             TagEnd::MetadataBlock(_) | TagEnd::Superscript | TagEnd::Subscript => {}
+        }
+        self.in_leaf &= !is_leaf(&tag);
+    }
+
+    /// The parser says nothing of what it takes for the definition of a link. One that a link led to is said with the link.
+    fn keep_unread(&mut self, until: usize) {
+        let unread = self.source.get(self.read_to..until).unwrap_or_default();
+        self.read_to = self.read_to.max(until);
+        if unread.contains("]:") {
+            let is_said = |line: &str| {
+                let target = line.split_once("]:").map(|(_, target)| target.trim().trim_matches(['<', '>']));
+                target.is_some_and(|target| self.defined.iter().any(|defined| defined == target))
+            };
+            let lines: Vec<&str> = unread.lines().filter(|line| !is_said(line)).collect();
+            let text = lines.join("\n");
+            self.plain_block(text.trim_start_matches(['-', '*', '+', '>', ' ', '\n']));
+        }
+    }
+
+    /// Text without any markup.
+    fn plain_block(&mut self, text: &str) {
+        if !text.trim().is_empty() {
+            if !self.at_start_of_block() {
+                self.block();
+            }
+            self.text(text.trim());
         }
     }
 
     /// Opens an inline format, or repeats the source's own mark where WhatsApp would not see one: in a word.
-    fn open(&mut self, mark: &'static str, source_mark: &'static str, range: &std::ops::Range<usize>) {
+    fn open(&mut self, mark: &'static str, source_mark: &'static str, range: &Range<usize>) {
         let before = self.source.get(..range.start).and_then(|text| text.chars().next_back());
         let after = self.source.get(range.end..).and_then(|text| text.chars().next());
         let in_a_word = [before, after].iter().any(|c| c.is_some_and(char::is_alphanumeric));
@@ -157,7 +232,7 @@ impl Writer<'_> {
 
     /// People and models break lines on purpose; but a format does not reach over a break.
     fn line_break(&mut self) {
-        if self.in_heading || !self.closers.is_empty() || !self.table.head.is_empty() {
+        if self.in_heading || !self.closers.is_empty() || self.table.is_open {
             self.out.push(' ');
         } else {
             self.out.push('\n');
@@ -167,9 +242,11 @@ impl Writer<'_> {
         }
     }
 
-    fn html(&mut self, html: &str) {
-        if html.trim_start().to_ascii_lowercase().starts_with("<br") {
-            self.line_break();
+    /// A tag or a comment, or what only looks like one, as in `Ask <Anna>`.
+    fn inline_html(&mut self, html: &str) {
+        match without_tags(html).as_str() {
+            "\n" => self.line_break(),
+            text => self.out.push_str(text),
         }
     }
 
@@ -199,6 +276,13 @@ impl Writer<'_> {
         }
     }
 
+    /// The parser leaves out the cells beyond the last column of the head.
+    fn more_cells(&mut self, row: &Range<usize>) {
+        let more = self.source.get(self.read_to..row.end).unwrap_or_default();
+        let more = more.split('|').map(str::trim).filter(|cell| !cell.is_empty());
+        self.table.cells.extend(more.map(str::to_owned));
+    }
+
     fn table_row(&mut self) {
         let cells = std::mem::take(&mut self.table.cells);
         let named = cells.iter().enumerate().filter(|(_, cell)| !cell.is_empty()).map(|(column, cell)| {
@@ -208,6 +292,10 @@ impl Writer<'_> {
             }
         });
         let line = named.collect::<Vec<_>>().join(", ");
+        if line.is_empty() {
+            return;
+        }
+        self.table.has_rows = true;
         if !self.out.is_empty() && !self.out.ends_with('\n') {
             self.out.push('\n');
         }
@@ -232,10 +320,15 @@ impl Writer<'_> {
         }
     }
 
-    fn finish(self) -> String {
+    fn finish(mut self) -> String {
+        self.keep_unread(self.source.len());
         let lines: Vec<&str> = self.out.lines().map(str::trim_end).collect();
         lines.join("\n").trim().to_owned()
     }
+}
+
+fn is_leaf(tag: &TagEnd) -> bool {
+    matches!(tag, TagEnd::Paragraph | TagEnd::Heading(_) | TagEnd::CodeBlock | TagEnd::HtmlBlock | TagEnd::Table)
 }
 
 #[cfg(test)]
@@ -281,6 +374,32 @@ mod tests {
         for (markdown, expected) in cases {
             assert_eq!(from_markdown(markdown), expected, "{markdown:?}");
         }
+    }
+
+    #[test]
+    fn what_only_looks_like_markdown_or_html_is_not_lost() {
+        let cases = [
+            ("[Hours]: 9–17", "[Hours]: 9–17"),
+            ("Hello!\n\n[Note]: closed\n[Note]: today\n\nBye", "Hello!\n\n[Note]: closed\n[Note]: today\n\nBye"),
+            ("- [a]: b\n- c", "- [a]: b\n- c"),
+            ("> [a]: b", "> [a]: b"),
+            ("[our site][1]\n\n[1]: https://a.example", "our site: https://a.example"),
+            ("<answer>\nWe open at nine.\n</answer>", "<answer>\nWe open at nine.\n</answer>"),
+            ("<div>\n<b>Open</b> at nine\n</div>\n\nBye", "Open at nine\n\nBye"),
+            ("a <b>b</b><!-- c --> d", "a b d"),
+            ("Ask <Anna> for it", "Ask <Anna> for it"),
+            ("| Day | Hours |\n|---|---|", "- Day, Hours"),
+            ("| Day |\n|---|\n| Mon | 9–17 |", "- Day: Mon, 9–17"),
+            ("``` We open\nat nine\n```", "```We open\nat nine```"),
+        ];
+        for (markdown, expected) in cases {
+            assert_eq!(from_markdown(markdown), expected, "{markdown:?}");
+        }
+    }
+
+    #[test]
+    fn lines_below_a_table_stay_lines() {
+        assert_eq!(from_markdown("| a |\n|---|\n| b |\n\none\ntwo"), "- a: b\n\none\ntwo");
     }
 
     proptest! {

@@ -1,4 +1,4 @@
-//! Takes the tags out of HTML that stands in Markdown.
+//! Takes the tags out of HTML that stands in Markdown, in what businesses write and in what models write.
 //!
 //! Only tags that HTML has: in `<Anna>` somebody means a person. Comments are for those who edit the file, and go.
 
@@ -52,7 +52,7 @@ const BLOCKS: &[&str] = &[
 const CELLS: &[&str] = &["td", "th"];
 
 /// The text without tags and comments, and without blank lines that they leave.
-pub(super) fn without_tags(html: &str) -> String {
+pub(crate) fn without_tags(html: &str) -> String {
     let (mut text, mut rest) = (String::with_capacity(html.len()), html);
     while let Some((before, from)) = rest.split_once('<') {
         text.push_str(before);

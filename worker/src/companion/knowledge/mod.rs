@@ -12,6 +12,7 @@ use std::{sync::Arc, time::Duration};
 
 use moka::future::Cache;
 
+pub(crate) use html::without_tags;
 pub use passages::{Format, Passage, TEXT_MOST, passages};
 
 use crate::{
