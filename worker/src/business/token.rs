@@ -84,12 +84,13 @@ impl TokenCipher {
     /// The stored form of an access token that somebody wrote down, or none where it has that form already.
     ///
     /// # Errors
-    /// It looks like the stored form, but does not decrypt.
+    /// It looks like the stored form, but does not decrypt; or no token is written like that.
     pub fn seal(&self, given: &SecretString) -> Result<Option<String>, TokenError> {
         match self.decrypt(given) {
             Ok(_) => Ok(None),
             // No access token of Meta's is all hexadecimal.
-            Err(TokenError::NotHex) => Ok(Some(self.encrypt(given))),
+            Err(TokenError::NotHex) if is_token(given) => Ok(Some(self.encrypt(given))),
+            Err(TokenError::NotHex) => Err(TokenError::NotAToken),
             Err(error) => Err(error),
         }
     }
@@ -294,6 +295,17 @@ mod tests {
         assert_eq!(decrypt(&hex::encode(&changed)), TokenError::WrongSecret);
         let blank = cipher.encrypt(&SecretString::from("two words"));
         assert_eq!(decrypt(&blank), TokenError::NotAToken);
+    }
+
+    #[test]
+    fn what_could_not_be_sent_is_not_sealed() {
+        let cipher = cipher("one", None);
+        let seal = |text: &str| cipher.seal(&SecretString::from(text));
+        let sealed = seal("EAAGtoken").expect("a token").expect("it was plain");
+        assert!(cipher.decrypt(&SecretString::from(sealed)).is_ok());
+        for odd in ["EAAG token", "EAAGtoken\n", "EAAGtoken\u{feff}", "“EAAGtoken”"] {
+            assert_eq!(seal(odd).expect_err("no token"), TokenError::NotAToken, "{odd:?}");
+        }
     }
 
     #[test]

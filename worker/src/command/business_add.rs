@@ -47,7 +47,7 @@ pub(super) async fn add(store: &dyn Store, cipher: &TokenCipher, command: AddCom
         Some(file) => from_file(file)?,
         None => from_stdin()?,
     };
-    let sealed = cipher.seal(&token).context("the token looks encrypted, and cannot be used")?;
+    let sealed = cipher.seal(&token).context("the token cannot be used")?;
     let stored = sealed.unwrap_or_else(|| secrecy::ExposeSecret::expose_secret(&token).to_owned());
     let document = json!({
         "subDomain": subdomain,

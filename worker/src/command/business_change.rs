@@ -103,7 +103,7 @@ fn flag(name: &str, value: bool) -> Edit {
 }
 
 fn sealed(cipher: &TokenCipher, token: &SecretString) -> anyhow::Result<String> {
-    let sealed = cipher.seal(token).context("the token looks encrypted, and cannot be used")?;
+    let sealed = cipher.seal(token).context("the token cannot be used")?;
     Ok(sealed.unwrap_or_else(|| token.expose_secret().to_owned()))
 }
 
