@@ -118,7 +118,7 @@ fn interactive(content: &Value) -> Option<String> {
 }
 
 fn location(content: &Value) -> Option<String> {
-    let (latitude, longitude) = (text(content, "latitude")?, text(content, "longitude")?);
+    let (latitude, longitude) = (says(content, "latitude")?, says(content, "longitude")?);
     let label = [says(content, "name"), says(content, "address")].into_iter().flatten().collect::<Vec<_>>().join(", ");
     let label = if label.is_empty() { String::new() } else { format!(" {label}") };
     Some(format!("[The customer shared a location:]{label} ({latitude}, {longitude})"))
@@ -138,8 +138,8 @@ fn contacts(content: &Value) -> Option<String> {
 fn order(content: &Value) -> Option<String> {
     let items = content.get("product_items")?.as_array()?.iter().take(30).map(|item| {
         let product = says(item, "product_retailer_id").unwrap_or_else(|| "unknown product".to_owned());
-        let quantity = text(item, "quantity").unwrap_or("1".into());
-        let price = match (text(item, "item_price"), text(item, "currency")) {
+        let quantity = says(item, "quantity").unwrap_or_else(|| "1".to_owned());
+        let price = match (says(item, "item_price"), says(item, "currency")) {
             (Some(price), Some(currency)) => format!(" at {price} {currency}"),
             _ => String::new(),
         };
@@ -260,6 +260,17 @@ mod tests {
             json!(null),
         ] {
             assert!(!answered(odd).is_empty());
+        }
+    }
+
+    #[test]
+    fn no_field_of_a_message_brings_more_than_its_share_of_text() {
+        let flood = format!("\u{1b}[2J{}", "9".repeat(100_000));
+        let place = answered(json!({"type":"location","location":{"latitude": flood, "longitude": flood}}));
+        let item = json!({"quantity": flood, "item_price": flood, "currency": flood});
+        let order = answered(json!({"type":"order","order":{"product_items":[item]}}));
+        for words in [place, order] {
+            assert!(words.chars().count() < 4 * TEXT_MOST && !words.contains('\u{1b}'));
         }
     }
 
