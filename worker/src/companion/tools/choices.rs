@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{OFFER_CHOICES, words};
+use super::{OFFER_CHOICES, cleaned, words};
 use crate::{
     companion::provider::ToolSpec,
     conversation::Choice,
@@ -52,8 +52,17 @@ pub(super) fn spec() -> ToolSpec {
     }
 }
 
-/// Reads the arguments; what is wrong with them is for the model.
-pub(super) fn offer(arguments: &Map<String, Value>) -> Result<Offer, String> {
+impl Offer {
+    /// Reads the arguments of a call.
+    ///
+    /// # Errors
+    /// What is wrong with them, for the model.
+    pub fn read(arguments: &Map<String, Value>) -> Result<Self, String> {
+        offer(arguments)
+    }
+}
+
+fn offer(arguments: &Map<String, Value>) -> Result<Offer, String> {
     let listed = arguments.get("choices").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let mut choices: Vec<Choice> = Vec::with_capacity(listed.len());
     for value in listed {
@@ -80,7 +89,8 @@ pub(super) fn offer(arguments: &Map<String, Value>) -> Result<Offer, String> {
 fn choice(value: &Value) -> Result<Choice, String> {
     // Models like to leave the object out.
     if let Some(title) = value.as_str() {
-        return titled(title.trim(), None);
+        let title = cleaned(title, 4 * TITLE_UNITS).ok_or("each choice must have a `title`")?;
+        return titled(&title, None);
     }
     let Value::Object(fields) = value else { return Err("each choice must have a `title`".to_owned()) };
     let title = words(fields, "title", 4 * TITLE_UNITS).ok_or("each choice must have a `title`")?;
@@ -88,7 +98,7 @@ fn choice(value: &Value) -> Result<Choice, String> {
 }
 
 fn titled(title: &str, description: Option<String>) -> Result<Choice, String> {
-    if title.is_empty() || utf16(title) > TITLE_UNITS {
+    if utf16(title) > TITLE_UNITS {
         return Err("a `title` must have 1 to 20 characters".to_owned());
     }
     if description.as_deref().is_some_and(|description| utf16(description) > DESCRIPTION_UNITS) {
@@ -117,6 +127,14 @@ mod tests {
     }
 
     #[test]
+    fn a_title_has_no_control_characters_however_it_is_written() {
+        for title in [json!("\u{7}Yes\u{0} "), json!({"title": "\u{7}Yes\u{0} "})] {
+            let offer = offered(json!({"choices": [title]})).expect("valid");
+            assert_eq!(offer.choices[0].title, "Yes");
+        }
+    }
+
+    #[test]
     fn what_whatsapp_would_refuse_goes_back_to_the_model() {
         let many: Vec<String> = (0..11).map(|n| n.to_string()).collect();
         for wrong in [
@@ -128,6 +146,8 @@ mod tests {
             json!({"text": "?", "choices": [{"title": "S", "description": "x".repeat(73)}]}),
             json!({"text": "?", "choices": [{"description": "no title"}]}),
             json!({"text": "?", "choices": [7]}),
+            json!({"text": "?", "choices": ["\u{0} \u{0}"]}),
+            json!({"text": "?", "choices": [{"title": "\u{0} \u{0}"}]}),
             json!({"text": "x".repeat(1_025), "choices": ["Yes"]}),
         ] {
             assert!(offered(wrong.clone()).is_err(), "{wrong}");

@@ -158,7 +158,7 @@ impl<'a> Toolbox<'a> {
                 self.hand_over(HandOverReason::Tool);
                 Result::done("Done: a person will go on from here. Tell the customer.")
             }
-            OFFER_CHOICES => choices::offer(&arguments).map_or_else(Result::failed, |offer| {
+            OFFER_CHOICES => Offer::read(&arguments).map_or_else(Result::failed, |offer| {
                 self.offer = Some(offer);
                 Result::done("Done: the customer gets these choices with your words.")
             }),
@@ -231,9 +231,14 @@ fn problem(error: &serde_json::Error) -> String {
 
 /// A text of the arguments that is not blank, of at most so many characters.
 fn words(arguments: &Map<String, Value>, name: &str, most: usize) -> Option<String> {
-    let text = arguments.get(name)?.as_str()?.trim();
-    let text: String = text.chars().filter(|c| !c.is_control() || *c == '\n').take(most).collect();
-    (!text.is_empty()).then_some(text)
+    cleaned(arguments.get(name)?.as_str()?, most)
+}
+
+/// Without control characters but line breaks, at most so many characters; none where nothing is left.
+fn cleaned(text: &str, most: usize) -> Option<String> {
+    let text = text.trim().chars().filter(|c| !c.is_control() || *c == '\n').take(most).collect::<String>();
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_owned())
 }
 
 fn count(outcome: &'static str) {
