@@ -63,7 +63,10 @@ impl Graph {
     pub async fn inspect_token(&self, token: &SecretString, by: &SecretString) -> Result<TokenInfo, AskError> {
         let request = self.look("debug_token", by).query(&[("input_token", token.expose_secret())]);
         let answer = ask(request).await?;
-        answer.get("data").map(token_info).ok_or_else(|| AskError::NoAnswer("it says nothing of the token".to_owned()))
+        answer
+            .get("data")
+            .map(TokenInfo::read)
+            .ok_or_else(|| AskError::NoAnswer("it says nothing of the token".to_owned()))
     }
 
     /// The numbers of an account.
@@ -130,26 +133,29 @@ fn number(value: &Value) -> Option<AccountNumber> {
     Some(AccountNumber { id: text("id")?, display: text("display_phone_number")? })
 }
 
-fn token_info(data: &Value) -> TokenInfo {
-    let texts = |value: Option<&Value>| -> Vec<String> {
-        let items = value.and_then(Value::as_array).into_iter().flatten();
-        items.filter_map(|item| item.as_str().map(str::to_owned)).collect()
-    };
-    let granular = data.get("granular_scopes").and_then(Value::as_array).into_iter().flatten();
-    let targets = granular.filter_map(|scope| {
-        // Without targets a scope counts for all of them.
-        let ids = texts(Some(scope.get("target_ids").filter(|ids| ids.is_array())?));
-        Some((scope.get("scope")?.as_str()?.to_owned(), ids))
-    });
-    // 0 stands for "never".
-    let expires_at = data.get("expires_at").and_then(Value::as_i64).filter(|at| *at > 0);
-    TokenInfo {
-        app_id: data.get("app_id").and_then(Value::as_str).map(str::to_owned),
-        is_valid: data.get("is_valid").and_then(Value::as_bool).unwrap_or(false),
-        problem: data.get("error").map(|_| GraphError::from_answer(400, data.to_string().as_bytes(), None).detail),
-        expires_at: expires_at.and_then(|at| Timestamp::from_second(at).ok()),
-        scopes: texts(data.get("scopes")),
-        targets: targets.collect(),
+impl TokenInfo {
+    /// From the `data` of the answer.
+    pub fn read(data: &Value) -> Self {
+        let texts = |value: Option<&Value>| -> Vec<String> {
+            let items = value.and_then(Value::as_array).into_iter().flatten();
+            items.filter_map(|item| item.as_str().map(str::to_owned)).collect()
+        };
+        let granular = data.get("granular_scopes").and_then(Value::as_array).into_iter().flatten();
+        let targets = granular.filter_map(|scope| {
+            // Without targets a scope counts for all of them.
+            let ids = texts(Some(scope.get("target_ids").filter(|ids| ids.is_array())?));
+            Some((scope.get("scope")?.as_str()?.to_owned(), ids))
+        });
+        // 0 stands for "never".
+        let expires_at = data.get("expires_at").and_then(Value::as_i64).filter(|at| *at > 0);
+        Self {
+            app_id: data.get("app_id").and_then(Value::as_str).map(str::to_owned),
+            is_valid: data.get("is_valid").and_then(Value::as_bool).unwrap_or(false),
+            problem: data.get("error").map(|_| GraphError::from_answer(400, data.to_string().as_bytes(), None).detail),
+            expires_at: expires_at.and_then(|at| Timestamp::from_second(at).ok()),
+            scopes: texts(data.get("scopes")),
+            targets: targets.collect(),
+        }
     }
 }
 
@@ -161,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_token_of_meta_s_sample_is_read() {
-        let info = token_info(&json!({
+        let info = TokenInfo::read(&json!({
             "app_id": "634974688087057", "type": "SYSTEM_USER", "expires_at": 0, "is_valid": true,
             "scopes": ["whatsapp_business_management", "whatsapp_business_messaging"],
             "granular_scopes": [{"scope": "whatsapp_business_management", "target_ids": ["102290129340398"]},
@@ -175,8 +181,8 @@ mod tests {
     #[test]
     fn an_invalid_token_is_told_in_meta_s_words() {
         let error = json!({"code": 190, "message": "Error validating access token: Session has expired."});
-        let info = token_info(&json!({"is_valid": false, "error": error, "expires_at": 1_700_000_000}));
+        let info = TokenInfo::read(&json!({"is_valid": false, "error": error, "expires_at": 1_700_000_000}));
         assert!(!info.is_valid && info.problem.is_some_and(|problem| problem.contains("Session has expired")));
-        assert_eq!(token_info(&json!({})), TokenInfo::default(), "what says nothing is not valid");
+        assert_eq!(TokenInfo::read(&json!({})), TokenInfo::default(), "what says nothing is not valid");
     }
 }

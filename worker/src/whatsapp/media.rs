@@ -65,6 +65,39 @@ pub struct Media {
     pub room: Room,
 }
 
+/// Where a file lies, as Meta answers when it is asked for it by its id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MediaPlace {
+    /// To which the token may go.
+    pub url: Url,
+    /// Without parameters, lower case, not empty.
+    pub mime_type: Option<String>,
+    /// In bytes, as Meta says.
+    pub size: Option<usize>,
+}
+
+impl MediaPlace {
+    /// What the Graph API at `graph` answered with HTTP 2xx about a file that may have `most` bytes.
+    ///
+    /// # Errors
+    /// [`MediaError::TooLarge`], [`MediaError::ForeignHost`], or [`MediaError::Unreachable`] where no URL is named.
+    pub fn read(answer: &[u8], graph: &str, most: usize) -> Result<Self, MediaError> {
+        let answer: Value = serde_json::from_slice(answer).unwrap_or(Value::Null);
+        let size = answer.get("file_size").and_then(|size| size.as_u64().or_else(|| size.as_str()?.parse().ok()));
+        let size = size.map(|size| usize::try_from(size).unwrap_or(usize::MAX));
+        if size.is_some_and(|size| size > most) {
+            return Err(MediaError::TooLarge { most });
+        }
+        let url = answer.get("url").and_then(Value::as_str).and_then(|url| Url::parse(url).ok());
+        let url = url.ok_or_else(|| MediaError::Unreachable("Meta named no URL".to_owned()))?;
+        if !is_trusted(&url, graph) {
+            return Err(MediaError::ForeignHost(url.host_str().unwrap_or("no host").to_owned()));
+        }
+        let mime_type = answer.get("mime_type").and_then(Value::as_str).map(bare_mime_type);
+        Ok(Self { url, mime_type: mime_type.filter(|mime_type| !mime_type.is_empty()), size })
+    }
+}
+
 /// Room for a file, given back with the last clone.
 #[derive(Debug, Clone)]
 pub struct Room {
@@ -156,7 +189,7 @@ impl Graph {
         most: usize,
     ) -> Result<Media, MediaError> {
         for _ in 0..LOOKUPS_MOST {
-            let (url, mime_type, size) = self.media_url(token, number, id, most).await?;
+            let MediaPlace { url, mime_type, size } = self.media_place(token, number, id, most).await?;
             let room = self.rooms.take(size.unwrap_or(most)).await?;
             let request = self.client.get(url).bearer_auth(token.expose_secret()).timeout(TRANSFER_TIMEOUT);
             let response = request.send().await.map_err(unreachable)?;
@@ -188,13 +221,13 @@ impl Graph {
         Err(MediaError::Gone)
     }
 
-    async fn media_url(
+    async fn media_place(
         &self,
         token: &SecretString,
         number: &PhoneNumberId,
         id: &MediaId,
         most: usize,
-    ) -> Result<(Url, Option<String>, Option<usize>), MediaError> {
+    ) -> Result<MediaPlace, MediaError> {
         let request = self.client.get(format!("{}/{}", self.base_url, id.0));
         // With the number, so that Meta answers only for a file that was sent to it.
         let request = request.query(&[("phone_number_id", number.expose())]);
@@ -210,19 +243,7 @@ impl Graph {
             let gone = error.class == ErrorClass::Permanent;
             return Err(if gone { MediaError::Gone } else { MediaError::of_graph(error) });
         }
-        let answer: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        let size = answer.get("file_size").and_then(|size| size.as_u64().or_else(|| size.as_str()?.parse().ok()));
-        let size = size.map(|size| usize::try_from(size).unwrap_or(usize::MAX));
-        if size.is_some_and(|size| size > most) {
-            return Err(MediaError::TooLarge { most });
-        }
-        let url = answer.get("url").and_then(Value::as_str).and_then(|url| Url::parse(url).ok());
-        let url = url.ok_or_else(|| MediaError::Unreachable("Meta named no URL".to_owned()))?;
-        if !is_trusted(&url, &self.base_url) {
-            return Err(MediaError::ForeignHost(url.host_str().unwrap_or("no host").to_owned()));
-        }
-        let mime_type = answer.get("mime_type").and_then(Value::as_str).map(bare_mime_type);
-        Ok((url, mime_type.filter(|mime_type| !mime_type.is_empty()), size))
+        MediaPlace::read(&bytes, &self.base_url, most)
     }
 
     /// Uploads a voice note, OGG with Opus, to be sent from this number. Says Meta's id, which is valid for 30 days.

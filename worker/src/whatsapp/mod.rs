@@ -11,12 +11,12 @@ mod markup;
 mod split;
 
 pub use account::{AccountNumber, AskError, TokenInfo};
-pub use client::{Callback, Graph, Outgoing, Recipient, SendError};
+pub use client::{Callback, Graph, Outgoing, Recipient, SendError, sent};
 pub use error::{ErrorClass, GraphError, Scope, classify};
 pub use form::{BUTTON_UNITS, BUTTONS_MOST, CHOICES_BODY_UNITS, CHOICES_MOST, DESCRIPTION_UNITS, TITLE_UNITS};
 pub use markup::from_markdown;
 pub(crate) use media::bare_mime_type;
-pub use media::{Media, MediaError, MediaId, Room};
+pub use media::{Media, MediaError, MediaId, MediaPlace, Room};
 pub use pace::{Pace, Permit};
 pub use split::{MESSAGE_UNITS, split};
 pub(crate) use split::{cut, utf16};

@@ -151,6 +151,16 @@ pub struct Completion {
     pub tokens_out: u64,
 }
 
+impl Completion {
+    /// What a provider answered with HTTP 2xx, when it was asked for this model.
+    ///
+    /// # Errors
+    /// [`AiError::Useless`]: there are neither words nor calls in it.
+    pub fn from_answer(body: &[u8], model: &str) -> Result<Self, AiError> {
+        read(&serde_json::from_slice(body).map_err(|_| AiError::Useless("no JSON"))?, model)
+    }
+}
+
 /// A chat request as it travels.
 #[derive(Debug, Serialize)]
 pub(super) struct Request<'a> {
@@ -171,8 +181,7 @@ impl Provider {
     pub(super) async fn complete(&self, request: &Request<'_>, timeout: Duration) -> Result<Completion, AiError> {
         let asked = async {
             let bytes = exchange(self.post("chat/completions").json(request), timeout).await?;
-            let body: Value = serde_json::from_slice(&bytes).map_err(|_| AiError::Useless("no JSON"))?;
-            read(&body, request.model)
+            Completion::from_answer(&bytes, request.model)
         };
         let completion = counted("chat", asked).await?;
         metrics::counter!("switchboard_ai_tokens_total", "direction" => "in").increment(completion.tokens_in);
@@ -215,12 +224,12 @@ fn read_call(n: usize, call: &Value) -> Option<ToolCall> {
     Some(ToolCall { id: id.map_or_else(|| format!("call_{n}"), str::to_owned), name: name.to_owned(), arguments })
 }
 
-/// Reasoning models that think aloud do so in front, between these marks.
-fn without_thinking(text: &str) -> &str {
-    match text.trim_start().strip_prefix("<think>") {
-        Some(thought) => thought.split_once("</think>").map_or("", |(_, answer)| answer),
-        None => text,
+/// Reasoning models that think aloud do so in front, between these marks, and some of them more than once.
+fn without_thinking(mut text: &str) -> &str {
+    while let Some(thought) = text.trim_start().strip_prefix("<think>") {
+        text = thought.split_once("</think>").map_or("", |(_, answer)| answer);
     }
+    text
 }
 
 #[cfg(test)]
@@ -248,6 +257,8 @@ mod tests {
         assert_eq!(text_of(&pieces), "ab");
         let thinking = json!({"choices":[{"message":{"content":"<think>hm</think>\nYes."}}]});
         assert_eq!(text_of(&thinking), "Yes.");
+        let twice = json!({"choices":[{"message":{"content":"<think>hm</think>\n<think>so</think>\nYes."}}]});
+        assert_eq!(text_of(&twice), "Yes.");
     }
 
     #[test]

@@ -52,6 +52,12 @@ pub enum AiError {
 }
 
 impl AiError {
+    /// An error answer. `body` need not be the provider's: proxies answer too.
+    pub fn from_answer(status: u16, body: &[u8], retry_after: Option<Duration>) -> Self {
+        let told: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
+        Self::Status { status, code: code(&told), retry_after }
+    }
+
     /// How long the provider wants to be left alone.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -134,11 +140,7 @@ async fn exchange(request: RequestBuilder, timeout: Duration) -> Result<Bytes, A
     let (status, retry_after) = (answer.status(), retry_after(answer.headers()));
     let bytes = body(answer, ANSWER_BYTES_MOST).await.map_err(|error| unreachable(&error))?;
     let bytes = bytes.ok_or(AiError::Useless("it has no end"))?;
-    if status.is_success() {
-        return Ok(bytes);
-    }
-    let told: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-    Err(AiError::Status { status: status.as_u16(), code: code(&told), retry_after })
+    if status.is_success() { Ok(bytes) } else { Err(AiError::from_answer(status.as_u16(), &bytes, retry_after)) }
 }
 
 fn unreachable(error: &reqwest::Error) -> AiError {

@@ -14,6 +14,17 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 pub struct Served(BTreeSet<String>);
 
 impl Served {
+    /// What a provider answered with HTTP 2xx.
+    ///
+    /// # Errors
+    /// [`AiError::Useless`].
+    pub fn from_answer(body: &[u8]) -> Result<Self, AiError> {
+        let body: Value = serde_json::from_slice(body).map_err(|_| AiError::Useless("no JSON"))?;
+        let models = body.get("data").and_then(Value::as_array).ok_or(AiError::Useless("no list of models"))?;
+        let ids = models.iter().filter_map(|model| model.get("id").and_then(Value::as_str));
+        Ok(Self(ids.map(str::to_owned).collect()))
+    }
+
     /// Whether a model is among them. A provider that lists none tells nothing.
     pub fn has(&self, model: &str) -> bool {
         self.0.is_empty() || self.0.contains(model)
@@ -34,11 +45,7 @@ impl Served {
 /// # Errors
 /// [`AiError`].
 pub async fn served_models(provider: &Provider) -> Result<Served, AiError> {
-    let bytes = exchange(provider.get("models"), TIMEOUT).await?;
-    let body: Value = serde_json::from_slice(&bytes).map_err(|_| AiError::Useless("no JSON"))?;
-    let models = body.get("data").and_then(Value::as_array).ok_or(AiError::Useless("no list of models"))?;
-    let ids = models.iter().filter_map(|model| model.get("id").and_then(Value::as_str));
-    Ok(Served(ids.map(str::to_owned).collect()))
+    Served::from_answer(&exchange(provider.get("models"), TIMEOUT).await?)
 }
 
 #[cfg(test)]

@@ -47,6 +47,16 @@ pub enum Heard {
     Nothing,
 }
 
+impl Heard {
+    /// What a provider answered with HTTP 2xx.
+    ///
+    /// # Errors
+    /// [`AiError::Useless`].
+    pub fn from_answer(body: &[u8]) -> Result<Self, AiError> {
+        read(&serde_json::from_slice(body).map_err(|_| AiError::Useless("no JSON"))?)
+    }
+}
+
 /// A model of speech. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Transcriber {
@@ -97,7 +107,7 @@ impl Transcriber {
         let request = self.provider.post("audio/transcriptions").multipart(form);
         let listening = async {
             let bytes = exchange(request, TIMEOUT).await?;
-            read(&serde_json::from_slice(&bytes).map_err(|_| AiError::Useless("no JSON"))?)
+            Heard::from_answer(&bytes)
         };
         counted("transcription", listening).await
     }
