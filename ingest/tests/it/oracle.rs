@@ -85,7 +85,8 @@ fn take(left: &mut Vec<(String, Value)>, kinds: &[&str], payload: &Value) -> boo
 fn is_id(value: &Value) -> bool {
     let text = match value {
         Value::String(text) => text.clone(),
-        Value::Number(number) => number.to_string(),
+        // Digits only: a sign or an exponent belongs to no id.
+        Value::Number(number) if number.is_u64() => number.to_string(),
         _ => return false,
     };
     (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
