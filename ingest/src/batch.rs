@@ -15,8 +15,8 @@ use shared::{
     envelope::{Envelope, Kind},
     ids::{MADE_UP_PREFIX, PhoneNumberId, WabaId},
     topology::{Exchange, Topology},
+    trace::{HEADER, TraceParent},
 };
-use uuid::Uuid;
 
 use crate::{
     signatures::Verified,
@@ -29,38 +29,20 @@ pub(crate) struct Batch {
     pub(crate) messages: Vec<Outgoing>,
     /// Set where the body was not taken apart and goes to the dead letters as it is.
     pub(crate) dead: Option<NotAWebhook>,
-    pub(crate) trace: Trace,
-}
-
-/// The W3C trace context that begins with a webhook: its updates share it on their way through the worker.
-#[derive(Debug, Clone)]
-pub(crate) struct Trace {
-    pub(crate) trace_id: String,
-    span_id: String,
-}
-
-impl Trace {
-    fn begin() -> Self {
-        let [trace, span] = [Uuid::new_v4(), Uuid::new_v4()].map(|id| id.simple().to_string());
-        Self { trace_id: trace, span_id: span.chars().take(16).collect() }
-    }
-
-    fn header(&self) -> (&'static str, String) {
-        ("traceparent", format!("00-{}-{}-01", self.trace_id, self.span_id))
-    }
+    pub(crate) trace: TraceParent,
 }
 
 impl Batch {
-    /// Takes a body apart. Whatever it is, something is published for it, unless its `entry` is empty.
-    pub(crate) fn of(body: Verified<'_>, topology: &Topology, received: SystemTime) -> Self {
-        let trace = Trace::begin();
+    /// Takes a body apart. Whatever it is, something is published for it, unless its `entry` is empty. It goes on in
+    /// `trace`.
+    pub(crate) fn of(body: Verified<'_>, topology: &Topology, received: SystemTime, trace: TraceParent) -> Self {
         match webhook::parse(body.bytes()) {
             Ok(updates) => {
-                let messages = outgoing(body, updates, topology, received, &trace);
+                let messages = outgoing(body, updates, topology, received, trace);
                 Self { messages, dead: None, trace }
             }
             Err(reason) => {
-                let messages = vec![dead_letter(body, reason, topology, received, &trace)];
+                let messages = vec![dead_letter(body, reason, topology, received, trace)];
                 Self { messages, dead: Some(reason), trace }
             }
         }
@@ -72,9 +54,10 @@ fn outgoing(
     updates: Vec<Update<'_>>,
     topology: &Topology,
     received: SystemTime,
-    trace: &Trace,
+    trace: TraceParent,
 ) -> Vec<Outgoing> {
     let digest = LazyCell::new(|| body_id(body));
+    let trace = trace.to_string();
     let compose = |(index, update): (u32, Update<'_>)| {
         let exchange = exchange(update.kind);
         let phone = update.phone_number_id.as_ref().map(PhoneNumberId::expose);
@@ -86,7 +69,7 @@ fn outgoing(
             kind: update.kind.name(),
             content_type: "application/json",
             timestamp: since_epoch(received).as_secs(),
-            headers: vec![trace.header()],
+            headers: vec![(HEADER, trace.clone())],
             body: Envelope {
                 kind: update.kind,
                 phone_number_id: update.phone_number_id,
@@ -114,7 +97,7 @@ fn dead_letter(
     reason: NotAWebhook,
     topology: &Topology,
     received: SystemTime,
-    trace: &Trace,
+    trace: TraceParent,
 ) -> Outgoing {
     Outgoing {
         exchange: Exchange::Dead,
@@ -123,7 +106,7 @@ fn dead_letter(
         kind: "raw",
         content_type: "application/octet-stream",
         timestamp: since_epoch(received).as_secs(),
-        headers: vec![trace.header(), ("reason", reason.to_string())],
+        headers: vec![(HEADER, trace.to_string()), ("reason", reason.to_string())],
         body: body.bytes().to_vec(),
     }
 }
@@ -149,7 +132,7 @@ mod tests {
 
     fn batch(body: &str) -> Batch {
         let received = UNIX_EPOCH + Duration::from_millis(1_749_416_383_250);
-        Batch::of(Verified::for_test(body.as_bytes()), &Topology::new("t", 8), received)
+        Batch::of(Verified::for_test(body.as_bytes()), &Topology::new("t", 8), received, TraceParent::random())
     }
 
     #[test]
@@ -188,12 +171,11 @@ mod tests {
     }
 
     #[test]
-    fn the_trace_context_has_the_w3c_shape() {
-        let (name, value) = Trace::begin().header();
-        let parts: Vec<_> = value.split('-').collect();
-        assert_eq!((name, parts[0], parts[3]), ("traceparent", "00", "01"));
-        assert_eq!((parts[1].len(), parts[2].len()), (32, 16));
-        assert!(parts.iter().all(|part| part.bytes().all(|b| b.is_ascii_hexdigit())));
+    fn all_of_a_body_goes_on_in_its_trace() {
+        for body in [TEXT, DELIVERED, ACCOUNT, "nonsense"] {
+            let batch = batch(body);
+            assert!(batch.messages.iter().all(|m| m.headers.contains(&("traceparent", batch.trace.to_string()))));
+        }
     }
 
     #[test]

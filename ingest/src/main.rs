@@ -35,10 +35,12 @@ fn main() -> ExitCode {
 
 async fn run(settings: Settings) -> anyhow::Result<()> {
     shared::install_tls_provider();
-    settings.telemetry.install_logs();
+    let traces = settings.telemetry.install("ingest")?;
     let metrics = shared::telemetry::install_metrics();
     let shutdown = Shutdown::on_signals(settings.stop_timeout).context("listen for signals")?;
-    Ingest::build(settings, metrics).await?.run(shutdown).await
+    let done = Ingest::build(settings, metrics).await?.run(shutdown).await;
+    traces.finish().await;
+    done
 }
 
 fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {

@@ -22,7 +22,9 @@ use axum::{
 };
 use metrics::{counter, histogram};
 use secrecy::SecretString;
+use shared::trace::{self, SPAN, STEP, TraceParent};
 use tokio::sync::Semaphore;
+use tracing::{Instrument, field::Empty, info_span};
 
 use crate::{
     batch::Batch,
@@ -87,13 +89,23 @@ impl Webhooks {
     }
 
     async fn publish(&self, signed: Verified<'_>) -> Outcome {
-        let batch = Batch::of(signed, self.sink.topology(), SystemTime::now());
+        // Only what Meta signed begins a trace: anybody can send the rest.
+        let span = info_span!(target: SPAN, "webhook", otel.kind = "server", trace = Empty, outcome = Empty);
+        let trace = trace::begin(&span, None);
+        let outcome = self.keep(signed, trace).instrument(span.clone()).await;
+        span.record("outcome", outcome.name());
+        outcome
+    }
+
+    async fn keep(&self, signed: Verified<'_>, trace: TraceParent) -> Outcome {
+        let batch = Batch::of(signed, self.sink.topology(), SystemTime::now(), trace);
         if batch.messages.is_empty() {
             // An empty `entry`: a broker that is away must not make Meta repeat it.
             return Outcome::Accepted;
         }
         let started = Instant::now();
-        if let Err(error) = self.sink.keep(&batch.messages).await {
+        let span = info_span!(target: STEP, "publish", otel.kind = "producer", updates = batch.messages.len());
+        if let Err(error) = self.sink.keep(&batch.messages).instrument(span).await {
             return unpublished(&batch, error);
         }
         histogram!("switchboard_ingest_publish_confirm_seconds").record(started.elapsed());
@@ -157,13 +169,13 @@ fn unread(peer: IpAddr, unreadable: Unreadable) -> Outcome {
 }
 
 fn unpublished(batch: &Batch, error: NotKept) -> Outcome {
-    let (trace, updates) = (&batch.trace.trace_id, batch.messages.len());
+    let (trace, updates) = (batch.trace.trace_id(), batch.messages.len());
     tracing::warn!(%trace, updates, %error, "a webhook could not be published; Meta will send it again");
     Outcome::Unavailable
 }
 
 fn published(batch: &Batch, signed: Verified<'_>) -> Outcome {
-    let (trace, bytes) = (&batch.trace.trace_id, signed.bytes().len());
+    let (trace, bytes) = (batch.trace.trace_id(), signed.bytes().len());
     if let Some(reason) = batch.dead {
         tracing::error!(%trace, bytes, %reason, "a signed body is no webhook; it is kept among the dead letters");
         return Outcome::Dead;

@@ -2,7 +2,7 @@
 //!
 //! The contract between the two binaries is [`envelope`] (what a queued message looks like), [`topology`]
 //! (where it goes) and [`ids`] (what its names may contain). [`broker`] is the one publisher and the one
-//! consumer. The rest is plumbing: [`settings`], [`telemetry`], [`admin`], [`serving`],
+//! consumer. The rest is plumbing: [`settings`], [`telemetry`], [`trace`], [`admin`], [`serving`],
 //! [`buckets`], [`shutdown`], [`retry`].
 //!
 //! Nothing here knows a database, an AI provider or the Graph API: ingest links this crate and must stay small.
@@ -16,6 +16,7 @@ pub mod topology;
 pub mod broker;
 pub mod settings;
 pub mod telemetry;
+pub mod trace;
 pub mod admin;
 pub mod serving;
 pub mod buckets;
@@ -31,4 +32,12 @@ pub mod testing;
 pub fn install_tls_provider() {
     // The error only says that a provider is installed already, which is what we want.
     drop(rustls::crypto::ring::default_provider().install_default());
+}
+
+/// Mozilla's roots, for HTTP clients: an image without a certificate store has none of its own.
+///
+/// # Errors
+/// One of them cannot be read.
+pub fn public_roots() -> reqwest::Result<Vec<reqwest::Certificate>> {
+    webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|root| reqwest::Certificate::from_der(root)).collect()
 }

@@ -56,6 +56,24 @@ pub const SHARED_VARIABLES: &[Variable] = &[
     },
     Variable { name: "RUST_LOG", default: "info", secret: false, meaning: "log filter, such as `info,worker=debug`" },
     Variable { name: "LOG_FORMAT", default: "text", secret: false, meaning: "`text` or `json`" },
+    Variable {
+        name: "OTEL_EXPORTER_OTLP_ENDPOINT",
+        default: "unset",
+        secret: false,
+        meaning: "where traces go, by OTLP over HTTP, such as `http://localhost:4318`; unset: nowhere",
+    },
+    Variable {
+        name: "OTEL_EXPORTER_OTLP_HEADERS",
+        default: "unset",
+        secret: true,
+        meaning: "what the collector wants to be sent, such as `api-key=abc`, several with commas between them",
+    },
+    Variable {
+        name: "OTEL_TRACES_SAMPLER_ARG",
+        default: "1",
+        secret: false,
+        meaning: "the part of all traces that is recorded, 0 to 1; ingest decides for the whole trace",
+    },
 ];
 
 /// Everything that is wrong with a configuration.

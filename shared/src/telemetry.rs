@@ -1,14 +1,25 @@
-//! Logs and metrics of a process.
+//! Logs, metrics and traces of a process.
 //!
 //! Logs go to standard error, as text for people or as one JSON object a line for machines; levels are set by
-//! `RUST_LOG`. Metrics are recorded through the `metrics` facade and rendered by [`crate::admin`].
+//! `RUST_LOG`. Metrics are recorded through the `metrics` facade and rendered by [`crate::admin`]. Traces go to a
+//! collector, where one is named; see [`crate::trace`].
+
+mod export;
 
 use std::io::IsTerminal;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::{
+    EnvFilter, Layer, filter::filter_fn, layer::SubscriberExt, registry::LookupSpan, util::SubscriberInitExt,
+};
 
-use crate::settings::Reader;
+pub use self::export::NoExport;
+use self::export::{Collector, Export};
+use crate::{
+    settings::Reader,
+    trace::{SPAN, STEP},
+};
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,17 +30,32 @@ pub enum LogFormat {
     Json,
 }
 
-/// `RUST_LOG` and `LOG_FORMAT`.
+/// `RUST_LOG`, `LOG_FORMAT`, and where traces go.
 #[derive(Debug, Clone)]
 pub struct TelemetrySettings {
     /// Directives of `tracing_subscriber::EnvFilter`.
     pub filter: String,
     /// How log lines look.
     pub format: LogFormat,
+    collector: Option<Collector>,
+}
+
+/// The export of traces, which has to be finished; nothing where no collector is named.
+#[derive(Debug)]
+#[must_use = "what is queued is lost unless it is finished"]
+pub struct Traces(Option<Export>);
+
+impl Traces {
+    /// Sends what is queued, for at most three seconds.
+    pub async fn finish(self) {
+        if let Some(export) = self.0 {
+            export.finish().await;
+        }
+    }
 }
 
 impl TelemetrySettings {
-    /// Reads both; a wrong value is noted in the reader and replaced by the default, so that the problem itself
+    /// Reads them; a wrong value is noted in the reader and replaced by the default, so that the problem itself
     /// can be reported.
     pub fn read(reader: &mut Reader) -> Self {
         let filter = reader.text("RUST_LOG").unwrap_or_else(|| "info".to_owned());
@@ -44,23 +70,64 @@ impl TelemetrySettings {
                 LogFormat::Text
             }
         };
-        Self { filter, format }
+        Self { filter, format, collector: Collector::read(reader) }
     }
 
     /// Installs the log subscriber of the process. Later calls change nothing.
     pub fn install_logs(&self) {
+        drop(tracing_subscriber::registry().with(self.logs()).try_init());
+    }
+
+    /// The same, and spans go to the collector on behalf of `service`.
+    ///
+    /// # Errors
+    /// [`NoExport`].
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    pub fn install(&self, service: &'static str) -> Result<Traces, NoExport> {
+        let export = self.collector.as_ref().map(|collector| collector.start(service)).transpose()?;
+        let spans = export.as_ref().map(|export| {
+            let layer = tracing_opentelemetry::layer().with_tracer(export.tracer.clone());
+            layer
+                .with_location(false)
+                .with_threads(false)
+                .with_tracked_inactivity(false)
+                .with_filter(filter_fn(is_traced))
+        });
+        drop(tracing_subscriber::registry().with(spans).with(self.logs()).try_init());
+        Ok(Traces(export))
+    }
+
+    fn logs<S>(&self) -> impl Layer<S> + use<S>
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        // People read what happened; machines can also tell by the span what belongs together, at whatever level.
+        let (spans, steps) = match self.format {
+            LogFormat::Text => ("off", "off"),
+            LogFormat::Json => ("info", "off"),
+        };
         // lapin reports every lost connection through `tracing` itself; our supervisor does so once, with the cause.
-        let directives = format!("{},lapin=off", self.filter);
-        let filter = EnvFilter::builder().parse_lossy(directives);
-        let registry = tracing_subscriber::registry().with(filter);
+        let directives = format!("{},lapin=off,{SPAN}={spans},{STEP}={steps}", self.filter);
         let layer =
             tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
-        let installed = match self.format {
-            LogFormat::Text => registry.with(layer.with_target(false)).try_init(),
-            LogFormat::Json => registry.with(layer.json().flatten_event(true).with_current_span(true)).try_init(),
+        let layer = match self.format {
+            LogFormat::Text => layer.with_target(false).boxed(),
+            LogFormat::Json => layer.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed(),
         };
-        drop(installed);
+        layer.with_filter(EnvFilter::builder().parse_lossy(directives))
     }
+}
+
+/// What a collector gets: our spans, and what our own code logs in them.
+fn is_traced(metadata: &Metadata<'_>) -> bool {
+    const OURS: &[&str] = &["ingest", "worker", "shared", "standalone"];
+    if metadata.is_span() {
+        return metadata.target().starts_with(SPAN);
+    }
+    let origin = metadata.target().split("::").next().unwrap_or_default();
+    *metadata.level() <= Level::INFO && OURS.contains(&origin)
 }
 
 /// Installs the metrics recorder of the process and returns what renders it.

@@ -80,8 +80,10 @@ pub async fn execute(arguments: Arguments) -> Result<(), Failure> {
         Command::ExtractPdf => std::process::exit(extract_pdf().code()),
         Command::Run(command) => {
             let settings = Settings::read(Reader::from_environment(), db, command.addr)?;
-            settings.telemetry.install_logs();
-            Ok(run::run(settings).await?)
+            let traces = settings.telemetry.install("standalone").map_err(anyhow::Error::from)?;
+            let done = run::run(settings).await;
+            traces.finish().await;
+            Ok(done?)
         }
         Command::Healthcheck { ready } => {
             let mut reader = Reader::from_environment();

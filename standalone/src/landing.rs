@@ -7,6 +7,7 @@ use ingest::sink::{NotKept, Sink};
 use shared::{
     broker::Outgoing,
     topology::{Exchange, Topology},
+    trace::HEADER,
 };
 use worker::intake::{Arrival, DirectIntake};
 
@@ -49,5 +50,6 @@ fn arrival(message: &Outgoing) -> Arrival<'_> {
             Some(reason.map_or("no reason given", |(_, reason)| reason.as_str()))
         }
     };
-    Arrival { body: &message.body, message_id: &message.message_id, undecodable }
+    let trace = message.headers.iter().find(|(name, _)| *name == HEADER).and_then(|(_, value)| value.parse().ok());
+    Arrival { body: &message.body, message_id: &message.message_id, undecodable, trace }
 }

@@ -19,7 +19,7 @@ use crate::{
     identity::Identities,
     intake::{Intake, finish_merges, revive},
     notify::Notifier,
-    scheduler::Scheduler,
+    scheduler::{Scheduler, watch_backlog},
     settings::AnsweringSettings,
     store::Store,
     turn::{Indicators, Leases, Turns},
@@ -98,6 +98,7 @@ impl Engine {
         };
         let store = &intake.store;
         tasks.spawn(watch_store(Arc::clone(store), condition, shutdown.clone()));
+        tasks.spawn(watch_backlog(Arc::clone(store), shutdown.clone()));
         tasks.spawn(watch_tokens(Arc::clone(store), turns.registry.clone(), shutdown.clone()));
         tasks.spawn(watch_accounts(Arc::clone(store), turns.registry.clone(), shutdown.clone()));
         tasks.spawn(keep_tokens(tokens, shutdown.clone()));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::{
-    Certificate, Client, ClientBuilder, Response,
+    Client, ClientBuilder, Response,
     header::{HeaderMap, RETRY_AFTER},
     redirect::Policy,
 };
@@ -21,9 +21,8 @@ pub fn client() -> reqwest::Result<Client> {
 
 /// The same, before it is built.
 pub(crate) fn builder() -> reqwest::Result<ClientBuilder> {
-    let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|root| Certificate::from_der(root));
     Ok(Client::builder()
-        .tls_certs_merge(roots.collect::<reqwest::Result<Vec<_>>>()?)
+        .tls_certs_merge(shared::public_roots()?)
         .user_agent(concat!("switchboard/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(Duration::from_secs(5))
         .timeout(Duration::from_secs(120))

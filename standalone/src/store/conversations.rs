@@ -6,7 +6,10 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 use serde_json::Value;
-use shared::ids::{MessageId, PhoneNumberId, SessionId, Subdomain};
+use shared::{
+    ids::{MessageId, PhoneNumberId, SessionId, Subdomain},
+    trace::TraceParent,
+};
 use worker::{
     conversation::{
         BusinessId, Claim, CommitOutcome, Conversation, Landed, Landing, LeaseKey, Memory, Outbox, Postponement,
@@ -145,13 +148,13 @@ impl Mailboxes for SqliteStore {
     }
 
     async fn land_resend(&self, resend: &Resend<'_>) -> Result<Option<Duration>> {
-        let Resend { session, number, reply_id, part, wamid, body, failed_at, quiet } = *resend;
+        let Resend { session, number, reply_id, part, wamid, body, failed_at, quiet, trace } = *resend;
         let (session, number, reply_id) = (session.clone(), number.clone(), reply_id.to_owned());
         let (wamid, body) = (wamid.clone(), body.to_owned());
         let resent = self.change(resend.session, move |state, now| {
             let (session, number, reply_id, wamid, body) =
                 (&session, &number, reply_id.as_str(), &wamid, body.as_str());
-            state.land_resend(now, &Resend { session, number, reply_id, part, wamid, body, failed_at, quiet })
+            state.land_resend(now, &Resend { session, number, reply_id, part, wamid, body, failed_at, quiet, trace })
         });
         Ok(resent.await?.flatten())
     }
@@ -217,6 +220,11 @@ impl Leasing for SqliteStore {
     async fn due(&self, businesses: usize, each: i64) -> Result<DueBusinesses> {
         self.database.read(move |connection, now| due(connection, businesses, each, now.as_millisecond())).await
     }
+
+    async fn count_due(&self, ends: &[Duration]) -> Result<Vec<u64>> {
+        let ends: Vec<i64> = ends.iter().map(|end| i64::try_from(end.as_millis()).unwrap_or(i64::MAX)).collect();
+        self.database.read(move |connection, now| count_due(connection, &ends, now.as_millisecond())).await
+    }
 }
 
 /// As far as the columns tell, which is what the scan goes by as well.
@@ -242,6 +250,19 @@ fn due(connection: &Connection, businesses: usize, each: i64, now: i64) -> Done<
         found.push((subdomain, sessions.into_iter().map(SessionId::from_stored).collect()));
     }
     Ok(found)
+}
+
+fn count_due(connection: &Connection, ends: &[i64], now: i64) -> Done<Vec<u64>> {
+    let mut statement =
+        connection.prepare_cached("SELECT count(*) FROM conversations WHERE due_at <= ?1 AND due_at > ?2")?;
+    let mut begin = now;
+    let mut counts = Vec::with_capacity(ends.len() + 1);
+    for end in ends.iter().map(|end| now.saturating_sub(*end)).chain([i64::MIN]) {
+        let count: i64 = statement.query_row(params![begin, end], |row| row.get(0))?;
+        counts.push(u64::try_from(count).unwrap_or(0));
+        begin = end;
+    }
+    Ok(counts)
 }
 
 #[async_trait]
@@ -317,6 +338,11 @@ impl Replies for SqliteStore {
     async fn is_under_way(&self, session: &SessionId, reply_id: &str) -> Result<bool> {
         let state = self.state(session).await?;
         Ok(state.and_then(|state| state.outbox).is_some_and(|outbox| outbox.reply_id == reply_id))
+    }
+
+    async fn trace_of_reply(&self, session: &SessionId, reply_id: &str) -> Result<Option<TraceParent>> {
+        let outbox = self.state(session).await?.and_then(|state| state.outbox);
+        Ok(outbox.filter(|outbox| outbox.reply_id == reply_id).and_then(|outbox| outbox.trace))
     }
 }
 

@@ -7,12 +7,15 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
-use shared::ids::{MessageId, PhoneNumberId, SessionId};
+use shared::{
+    ids::{MessageId, PhoneNumberId, SessionId},
+    trace::TraceParent,
+};
 use worker::{
     conversation::{BusinessId, MailboxItem, Usage},
     message::{Treatment, parse, treatment},
     scope::CustomerScope,
-    store::{Inbound, Outbound, Quoted, Result, SHELL, SentText, StatusUpdate, Transcript, Words},
+    store::{Inbound, OnRecord, Outbound, Quoted, Result, SHELL, SentText, StatusUpdate, Transcript, Words},
 };
 
 use super::{
@@ -86,7 +89,7 @@ impl Transcript for SqliteStore {
         Ok(stored("words").or_else(written).map(Quoted::Theirs))
     }
 
-    async fn record_status(&self, update: &StatusUpdate<'_>) -> Result<Option<(BusinessId, Timestamp)>> {
+    async fn record_status(&self, update: &StatusUpdate<'_>) -> Result<Option<OnRecord>> {
         let key = key(update.number, update.wamid);
         let named = fields([("phone_number_id", update.number.expose().into()), ("id", update.wamid.expose().into())]);
         let standing = fields([
@@ -112,7 +115,8 @@ impl Transcript for SqliteStore {
                 row.entry("expire_at").or_insert_with(|| expiry(now).into());
                 MESSAGES.put(connection, &key, &row)?;
                 let business = text(&row, "business_id").map(|id| BusinessId(id.to_owned()));
-                Ok(business.zip(time_in(&row, "timestamp")))
+                let sent_at = time_in(&row, "timestamp");
+                Ok(business.zip(sent_at).map(|(business, sent_at)| OnRecord { business, sent_at, trace: trace(&row) }))
             })
             .await
     }
@@ -124,6 +128,7 @@ impl Transcript for SqliteStore {
                 session: SessionId::from_stored(text(&row, "conversation")?),
                 reply_id: text(&row, "reply_id")?.to_owned(),
                 body: text(&row, "body")?.to_owned(),
+                trace: trace(&row),
             })
         }))
     }
@@ -209,6 +214,9 @@ fn ours(outbound: &Outbound<'_>) -> Row {
     if let Some(usage) = outbound.usage.filter(|usage| usage.calls > 0) {
         row.insert("usage".to_owned(), cost(usage).into());
     }
+    if let Some(trace) = outbound.trace {
+        row.insert("trace".to_owned(), trace.to_string().into());
+    }
     if let Some(waited) = outbound.waited {
         row.insert("waited_millis".to_owned(), u64::try_from(waited.as_millis()).unwrap_or(u64::MAX).into());
     }
@@ -224,6 +232,10 @@ fn cost(usage: &Usage) -> Row {
         ("transcriptions", usage.transcriptions.into()),
         ("spoken_characters", usage.spoken_characters.into()),
     ])
+}
+
+fn trace(row: &Row) -> Option<TraceParent> {
+    text(row, "trace")?.parse().ok()
 }
 
 fn is_ours(row: &Row) -> bool {

@@ -102,8 +102,10 @@ pub async fn execute(arguments: Arguments) -> Result<(), Failure> {
         Command::ExtractPdf => std::process::exit(extract_pdf().code()),
         Command::Run => {
             let settings = Settings::read(Reader::from_environment())?;
-            settings.telemetry.install_logs();
-            Ok(crate::run::run(settings).await?)
+            let traces = settings.telemetry.install("worker").map_err(anyhow::Error::from)?;
+            let done = crate::run::run(settings).await;
+            traces.finish().await;
+            Ok(done?)
         }
         Command::Healthcheck { ready, dashboard } => {
             let mut reader = Reader::from_environment();

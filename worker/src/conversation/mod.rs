@@ -15,7 +15,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use shared::ids::{MessageId, PhoneNumberId, SessionId, Subdomain, UserId, WaId};
+use shared::{
+    ids::{MessageId, PhoneNumberId, SessionId, Subdomain, UserId, WaId},
+    trace::TraceParent,
+};
 
 pub use aftermath::{Aftermath, Consent, FactChange, Summary, Usage};
 pub use limits::{
@@ -70,6 +73,9 @@ pub struct MailboxItem {
     /// A message of our own that Meta accepted and then could not deliver, and that is to be sent once more; then
     /// `message` is its text, as it is. None for what a customer wrote.
     pub resend_of: Option<MessageId>,
+    /// The trace that began with its webhook, in which its turn goes on; none of older ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceParent>,
 }
 
 /// A reply that was decided on, and how far it has been sent.
@@ -87,6 +93,8 @@ pub struct Outbox {
     pub parts: Vec<Part>,
     /// What it changes once it is sent.
     pub aftermath: Aftermath,
+    /// The turn that wrote it, in whose trace it goes on, whoever sends it; none of older ones.
+    pub trace: Option<TraceParent>,
 }
 
 impl Outbox {

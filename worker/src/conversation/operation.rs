@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use shared::ids::{MessageId, PhoneNumberId, SessionId, Subdomain, UserId, WaId};
+use shared::{
+    ids::{MessageId, PhoneNumberId, SessionId, Subdomain, UserId, WaId},
+    trace::TraceParent,
+};
 
 use super::{Aftermath, BusinessId, Conversation, Customer, LeaseKey, MailboxItem, MemoryTurn, QuietTime, ReplyKind};
 
@@ -67,6 +70,8 @@ pub struct Resend<'a> {
     pub failed_at: Timestamp,
     /// How long to wait for what else the customer writes.
     pub quiet: QuietTime,
+    /// The trace of its reply.
+    pub trace: Option<TraceParent>,
 }
 
 /// A lease that was taken.

@@ -114,6 +114,7 @@ mod tests {
             index,
             message: None,
             resend_of: None,
+            trace: None,
         }
     }
 

@@ -49,6 +49,7 @@ impl Intake {
                     body,
                     usage: None,
                     waited: None,
+                    trace: update.trace,
                 };
                 self.store.record_outbound(&outbound).await?;
             }

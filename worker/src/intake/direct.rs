@@ -7,6 +7,7 @@
 use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::{FutureExt, future::try_join_all};
+use shared::trace::TraceParent;
 use tokio::sync::Mutex;
 
 use super::{Intake, LANES, Update, customer_of};
@@ -21,6 +22,8 @@ pub struct Arrival<'a> {
     pub message_id: &'a str,
     /// Why nobody could take it apart, where that is so: then it is filed as it is.
     pub undecodable: Option<&'a str>,
+    /// Where its webhook began a trace.
+    pub trace: Option<TraceParent>,
 }
 
 /// Lands what arrives. Cheap to clone.
@@ -64,13 +67,13 @@ impl DirectIntake {
 
 impl Intake {
     async fn take_arrival(&self, arrival: &Arrival<'_>) -> Result<(), StoreError> {
-        let Arrival { body, message_id, undecodable } = *arrival;
+        let Arrival { body, message_id, undecodable, trace } = *arrival;
         let update = match (undecodable, Update::decode(body, Some(message_id))) {
             (Some(why), _) => return self.file_undecodable(body, Some(message_id), why, None).await,
             (None, Err(error)) => {
                 return self.file_undecodable(body, Some(message_id), &error.to_string(), None).await;
             }
-            (None, Ok(update)) => update,
+            (None, Ok(update)) => Update { trace, ..update },
         };
         match AssertUnwindSafe(self.take(&update, body)).catch_unwind().await {
             Ok(taken) => taken,

@@ -237,5 +237,6 @@ fn item(update: &Update, number: &PhoneNumberId, message: &Value) -> Result<Mail
         index: update.envelope.index,
         message: Some(update.envelope.payload.get().to_owned()),
         resend_of: None,
+        trace: update.trace,
     })
 }

@@ -27,9 +27,11 @@ use shared::{
     envelope::{Envelope, Kind},
     retry::Delays,
     shutdown::Shutdown,
+    trace::{self, HEADER, SPAN, TraceParent},
 };
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
+use tracing::{Instrument, field::Empty, info_span};
 
 pub use direct::{Arrival, DirectIntake};
 pub use merges::finish_merges;
@@ -106,6 +108,8 @@ pub(crate) struct Update {
     pub(crate) message_id: String,
     /// The number of a replay, for one that comes from the dead letters.
     pub(crate) replay: Option<i64>,
+    /// Where its webhook began a trace.
+    pub(crate) trace: Option<TraceParent>,
 }
 
 impl Update {
@@ -113,7 +117,7 @@ impl Update {
         let envelope = Envelope::decode(body)?;
         let message_id =
             message_id.map_or_else(|| format!("{}{}", shared::ids::MADE_UP_PREFIX, fingerprint(body)), str::to_owned);
-        Ok(Self { envelope, message_id, replay: None })
+        Ok(Self { envelope, message_id, replay: None, trace: None })
     }
 }
 
@@ -226,6 +230,9 @@ impl Intake {
             metrics::counter!("switchboard_unrouted_total").increment(1);
         }
         let update = Update::decode(&delivery.body, delivery.message_id.as_deref());
+        let header = delivery.headers.iter().find(|(name, _)| name == HEADER);
+        let trace = header.and_then(|(_, value)| value.parse().ok());
+        let update = update.map(|update| Update { trace, ..update });
         match (delivery.source.role, update) {
             (QueueRole::Dead, update) => self.take_dead_letter(delivery, update.ok()).await?,
             (QueueRole::Inbound | QueueRole::Status, Ok(update)) => self.take(&update, &delivery.body).await?,
@@ -270,13 +277,18 @@ impl Intake {
     /// Handles an update, or says why that can never be done.
     async fn attempt(&self, update: &Update) -> Result<(), IntakeError> {
         let kind = update.envelope.kind;
-        let taken = match kind {
-            Kind::Message => self.take_message(update).await,
-            Kind::Status => self.take_status(update).await,
-            Kind::Echo => self.take_echo(update).await,
-            Kind::Account => self.take_account(update).await,
-            Kind::Other => self.take_other(update).await,
+        let span = info_span!(target: SPAN, "update", otel.kind = "consumer", kind = kind.name(), trace = Empty);
+        trace::begin(&span, update.trace);
+        let taking = async {
+            match kind {
+                Kind::Message => self.take_message(update).await,
+                Kind::Status => self.take_status(update).await,
+                Kind::Echo => self.take_echo(update).await,
+                Kind::Account => self.take_account(update).await,
+                Kind::Other => self.take_other(update).await,
+            }
         };
+        let taken = taking.instrument(span).await;
         metrics::counter!("switchboard_updates_total", "kind" => kind.name()).increment(1);
         match taken {
             // A write that MongoDB refuses for what it is would be refused for ever.

@@ -3,14 +3,18 @@
 use std::time::Duration;
 
 use jiff::{Timestamp, tz::TimeZone};
-use shared::ids::PhoneNumberId;
+use shared::{
+    ids::PhoneNumberId,
+    trace::{self, STEP, TraceParent},
+};
+use tracing::info_span;
 
 use super::{Intake, IntakeError, Update};
 use crate::{
     business::Lookup,
     conversation::{QuietTime, Resend},
     message::{Status, parse},
-    store::{SentText, StatusUpdate},
+    store::{OnRecord, SentText, StatusUpdate},
     whatsapp::{Callback, ErrorClass, classify},
 };
 
@@ -51,13 +55,15 @@ impl Intake {
             pricing: status.pricing.as_deref(),
             error_code: status.error.as_ref().map(|(code, _)| *code),
         };
-        if let Some((business, sent_at)) = self.store.record_status(&recorded).await? {
+        let message = self.store.record_status(&recorded).await?;
+        if let Some(OnRecord { business, sent_at, .. }) = &message {
             let zone = match self.registry.lookup(number).await? {
-                Lookup::Served(owner) if owner.id == business => owner.companion.zone(),
+                Lookup::Served(owner) if owner.id == *business => owner.companion.zone(),
                 Lookup::Served(_) | Lookup::Unserved(_) => TimeZone::UTC,
             };
-            self.diary.note(&business, &zone, sent_at);
+            self.diary.note(business, &zone, *sent_at);
         }
+        self.trace_status(update, &status, message.and_then(|message| message.trace)).await?;
         if !status.is_failure() {
             return Ok(());
         }
@@ -67,6 +73,30 @@ impl Intake {
         }
         let (code, title) = status.error.unwrap_or((0, "no error given".to_owned()));
         Err(IntakeError::unhandled("delivery_failed", format!("error {code}: {title}")))
+    }
+
+    /// Makes the status the end of its message's trace, where traces are recorded: a webhook of its own brought it.
+    async fn trace_status(
+        &self,
+        update: &Update,
+        status: &Status,
+        on_record: Option<TraceParent>,
+    ) -> Result<(), IntakeError> {
+        let span = info_span!(target: STEP, "status", otel.name = rank_name(status.rank()));
+        if span.is_disabled() {
+            return Ok(());
+        }
+        // What comes before its reply is on record finds it in the outbox.
+        let callback = status.callback.as_deref().and_then(Callback::decode);
+        let message = match (on_record, callback) {
+            (None, Some(Callback { session, reply_id, .. })) => self.store.trace_of_reply(&session, &reply_id).await?,
+            (on_record, _) => on_record,
+        };
+        if let Some(message) = message {
+            trace::begin(&span, Some(message));
+            update.trace.iter().for_each(|webhook| trace::link(&span, *webhook));
+        }
+        Ok(())
     }
 
     /// Puts the words of a message that failed for a passing reason, or for its form, back into its conversation, to be
@@ -82,9 +112,9 @@ impl Intake {
         let failed_at = status.at.unwrap_or(received_at);
         for _ in 0..SETTLING_LOOKS {
             let sent = self.store.sent_text(number, &status.wamid).await?;
-            if let Some(SentText { session, reply_id, body }) = &sent {
-                let (wamid, quiet) = (&status.wamid, QuietTime::new(self.settings.quiet));
-                let resend = Resend { session, number, reply_id, part, wamid, body, failed_at, quiet };
+            if let Some(SentText { session, reply_id, body, trace }) = &sent {
+                let (wamid, quiet, trace) = (&status.wamid, QuietTime::new(self.settings.quiet), *trace);
+                let resend = Resend { session, number, reply_id, part, wamid, body, failed_at, quiet, trace };
                 if self.store.land_resend(&resend).await?.is_some() {
                     tracing::info!(%session, part, "a message failed that need not fail again: it is sent once more");
                     metrics::counter!("switchboard_resends_total").increment(1);

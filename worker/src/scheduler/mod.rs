@@ -4,6 +4,7 @@
 //! database twice a second, which finds retries and what dead workers left. What does not fit stays in the
 //! database, for whoever has room.
 
+mod backlog;
 mod fair;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -19,6 +20,7 @@ use tokio::{
 };
 use tokio_util::time::{DelayQueue, delay_queue};
 
+pub(crate) use self::backlog::watch_backlog;
 use self::fair::FairQueue;
 use crate::{
     store::in_time,

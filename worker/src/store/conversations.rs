@@ -7,7 +7,10 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use shared::ids::{MessageId, PhoneNumberId, SessionId, Subdomain};
+use shared::{
+    ids::{MessageId, PhoneNumberId, SessionId, Subdomain},
+    trace::TraceParent,
+};
 
 use super::Result;
 use crate::conversation::{
@@ -75,6 +78,14 @@ pub trait Leasing {
     /// # Errors
     /// [`super::StoreError`].
     async fn due(&self, businesses: usize, each: i64) -> Result<DueBusinesses>;
+
+    /// How many conversations are due, in somebody's hand or not, by how long they have been: for less than the first of
+    /// these times, less than the second, and so on, and for longer than the last. A backlog beyond 100,000 may be
+    /// counted as that many.
+    ///
+    /// # Errors
+    /// [`super::StoreError`].
+    async fn count_due(&self, ends: &[Duration]) -> Result<Vec<u64>>;
 }
 
 /// A reply from its commitment to the settled conversation.
@@ -147,6 +158,12 @@ pub trait Replies {
     /// # Errors
     /// [`super::StoreError`].
     async fn is_under_way(&self, session: &SessionId, reply_id: &str) -> Result<bool>;
+
+    /// The trace of a reply that is still on its way out.
+    ///
+    /// # Errors
+    /// [`super::StoreError`].
+    async fn trace_of_reply(&self, session: &SessionId, reply_id: &str) -> Result<Option<TraceParent>>;
 }
 
 /// Conversations that wait: until a time, for evidence, or for another token.

@@ -58,7 +58,7 @@ pub use mongo::MongoStore;
 pub use story::{Line, Story, said};
 pub use tokens::{ExpiringToken, RefreshClaim, SecretPlace, StoredSecret, Taken, TokenReplacement, Tokens, secrets_in};
 pub use traces::{Look, Looked, Remaining, Sought, Trace, Traces};
-pub use transcript::{Inbound, Outbound, Quoted, SHELL, SentText, StatusUpdate, Transcript, Words};
+pub use transcript::{Inbound, OnRecord, Outbound, Quoted, SHELL, SentText, StatusUpdate, Transcript, Words};
 pub use usage::{DayUsage, HAND_OVER_REASONS, UsageBook};
 pub use whose::{Whose, verbatim};
 

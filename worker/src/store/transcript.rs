@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use shared::ids::{MessageId, PhoneNumberId, SessionId};
+use shared::{
+    ids::{MessageId, PhoneNumberId, SessionId},
+    trace::TraceParent,
+};
 
 use super::Result;
 use crate::{
@@ -75,6 +78,8 @@ pub struct Outbound<'a> {
     pub usage: Option<&'a Usage>,
     /// How long the customer had waited for it, with the first part of a reply.
     pub waited: Option<Duration>,
+    /// The turn that sent it: in its trace goes on what becomes of it.
+    pub trace: Option<TraceParent>,
 }
 
 /// What a customer's file says, once somebody has found out.
@@ -115,6 +120,19 @@ pub struct SentText {
     pub reply_id: String,
     /// The text.
     pub body: String,
+    /// The turn that sent it.
+    pub trace: Option<TraceParent>,
+}
+
+/// A message of ours that is on record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OnRecord {
+    /// Whose it is.
+    pub business: BusinessId,
+    /// When it was sent.
+    pub sent_at: Timestamp,
+    /// The turn that sent it.
+    pub trace: Option<TraceParent>,
 }
 
 /// What became of a message to a customer.
@@ -169,12 +187,11 @@ pub trait Transcript {
     /// [`super::StoreError`].
     async fn quoted(&self, scope: &CustomerScope, number: &PhoneNumberId, id: &MessageId) -> Result<Option<Quoted>>;
 
-    /// Records a status; the transcript's own only ever moves forward. Gives whose message it is, and when it was sent,
-    /// where it is on record.
+    /// Records a status; the transcript's own only ever moves forward. Gives its message, where that is on record.
     ///
     /// # Errors
     /// [`super::StoreError`].
-    async fn record_status(&self, update: &StatusUpdate<'_>) -> Result<Option<(BusinessId, Timestamp)>>;
+    async fn record_status(&self, update: &StatusUpdate<'_>) -> Result<Option<OnRecord>>;
 
     /// A text of ours, and the reply that it is a part of; none where it is not on record, or a person wrote it.
     ///

@@ -20,7 +20,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use shared::{broker::StatusesDrained, fail_point, ids::SessionId, retry::full_jitter};
+use shared::{
+    broker::StatusesDrained,
+    fail_point,
+    ids::SessionId,
+    retry::full_jitter,
+    trace::{self, SPAN, STEP, TraceParent},
+};
+use tracing::{Instrument, Span, field::Empty, info_span};
 
 pub use lease::{Hold, Leases};
 pub(crate) use reading::real_id;
@@ -37,7 +44,7 @@ use crate::{
         Companion,
         provider::{Speaker, Transcriber},
     },
-    conversation::QuietTime,
+    conversation::{Claim, Conversation, QuietTime},
     document::DocumentReader,
     settings::TurnSettings,
     store::{Postponement, ReplayPolicy, Store, StoreError, in_time},
@@ -48,6 +55,8 @@ use crate::{
 const TURN_MOST: Duration = Duration::from_secs(240);
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_MOST: Duration = Duration::from_secs(600);
+/// Messages of a flood that a turn's trace refers to.
+const LINKS_MOST: usize = 16;
 
 /// What turns work with. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -132,6 +141,8 @@ struct Turn<'a> {
     started: Instant,
     /// When the database was last asked to write that a try begins, by this process's clock.
     try_began: Instant,
+    /// Where what follows from it goes on.
+    trace: TraceParent,
 }
 
 /// Runs a turn of a conversation, if it is due.
@@ -148,6 +159,32 @@ pub async fn run(turns: &Turns, session: &SessionId) -> Outcome {
             return Outcome::Interrupted;
         }
     };
+    let span = info_span!(target: SPAN, "turn", %session, trace = Empty, outcome = Empty);
+    let trace = trace_of(&span, &claim.conversation);
+    let outcome = take(turns, claim, started, trace).instrument(span.clone()).await;
+    span.record("outcome", outcome.name());
+    outcome
+}
+
+/// Goes on where the first message's webhook began, or the reply that is under way; the other messages have to do with it.
+fn trace_of(span: &Span, conversation: &Conversation) -> TraceParent {
+    let under_way = conversation.outbox.as_ref().map(|outbox| outbox.trace);
+    let mut webhooks = conversation.mailbox.iter().filter_map(|item| item.trace);
+    let parent = under_way.unwrap_or_else(|| webhooks.next());
+    for other in webhooks.take(LINKS_MOST) {
+        trace::link(span, other);
+    }
+    trace::begin(span, parent)
+}
+
+/// Plays a turn that was claimed when the process's clock said `started` at the latest.
+async fn take(turns: &Turns, claim: Claim, started: Instant, trace: TraceParent) -> Outcome {
+    let session = &claim.lease.session.clone();
+    if claim.conversation.takeovers > 0 {
+        // Somebody died with it in hand, or lost the database.
+        tracing::warn!(%session, takeovers = claim.conversation.takeovers, "took over an expired lease");
+        metrics::counter!("switchboard_leases_taken_over_total").increment(1);
+    }
     let hold = turns.leases.hold(claim.lease, started, &claim.conversation.mailbox);
     let (quiet, settings) = (QuietTime::new(turns.settings.quiet), turns.settings);
     let rules = Rules { send_evidence: settings.patience(), ai_give_up: settings.ai_give_up, jitter: full_jitter };
@@ -163,6 +200,7 @@ pub async fn run(turns: &Turns, session: &SessionId) -> Outcome {
         acted: Arc::default(),
         started,
         try_began: started,
+        trace,
     };
     // Boxed: the future of a whole turn is large, and there are hundreds of tasks.
     let playing = tokio::time::timeout(TURN_MOST, Box::pin(turn.play(first)));
@@ -203,7 +241,10 @@ impl Turn<'_> {
                 self.try_began = Instant::now();
             }
             fail_point!("turn.before", name);
-            let event = self.perform(effect).await?;
+            let began = Instant::now();
+            let performing = self.perform(effect).instrument(info_span!(target: STEP, "step", otel.name = name));
+            let event = performing.await?;
+            metrics::histogram!("switchboard_turn_step_seconds", "step" => name).record(began.elapsed().as_secs_f64());
             fail_point!("turn.after", name);
             effect = self.machine.step(event);
         }

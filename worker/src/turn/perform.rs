@@ -52,6 +52,7 @@ impl Turn<'_> {
         Ok(match effect {
             Effect::Prepare { number, items } => self.prepare(&number, &items).await?,
             Effect::Commit { outbox, seen } => {
+                let outbox = Outbox { trace: Some(self.trace), ..outbox };
                 let outcome = store.commit_reply(lease, &outbox, seen.as_deref()).await?;
                 if outcome == CommitOutcome::NewerMessages {
                     metrics::counter!("switchboard_regenerations_total").increment(1);
@@ -264,6 +265,7 @@ impl Turn<'_> {
                 // Once for a reply.
                 usage: (n == 0).then_some(&outbox.aftermath.usage),
                 waited: if n == 0 { self.waited(outbox) } else { None },
+                trace: Some(self.trace),
             };
             self.turns.store.record_outbound(&outbound).await?;
         }

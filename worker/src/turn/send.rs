@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
-use shared::ids::MessageId;
+use shared::{ids::MessageId, trace::STEP};
+use tracing::{Instrument, field::Empty, info_span};
 
 use super::{Turn, machine::Sending};
 use crate::{
@@ -49,7 +50,12 @@ impl Turn<'_> {
             callback: &callback,
         };
         let started = Instant::now();
-        let sent = self.turns.graph.send(token, &message).await;
+        let span = info_span!(
+            target: STEP, "graph", otel.kind = "client", otel.name = "POST messages", part = sending.part,
+            attempt = sending.attempt, outcome = Empty,
+        );
+        let sent = self.turns.graph.send(token, &message).instrument(span.clone()).await;
+        span.record("outcome", outcome(&sent));
         metrics::histogram!("switchboard_send_seconds").record(started.elapsed().as_secs_f64());
         metrics::counter!("switchboard_sends_total", "outcome" => outcome(&sent)).increment(1);
         if sent.as_ref().is_err_and(SendError::is_ambiguous) {

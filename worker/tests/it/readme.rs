@@ -90,8 +90,18 @@ fn the_table_of_variables_is_that_of_the_code() {
 #[test]
 fn the_example_of_an_environment_names_every_variable_and_sets_no_other() {
     /// A second name of `GROQ_API_KEY`, and what docker-compose.yml reads for itself.
-    const ELSEWHERE: [&str; 6] =
-        ["AI_API_KEY", "INGEST_PORT", "DASHBOARD_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT", "GRAFANA_PASSWORD"];
+    const ELSEWHERE: [&str; 10] = [
+        "AI_API_KEY",
+        "INGEST_PORT",
+        "DASHBOARD_PORT",
+        "PROMETHEUS_PORT",
+        "GRAFANA_PORT",
+        "GRAFANA_PASSWORD",
+        "COMPOSE_PROFILES",
+        "SWITCHBOARD_VERSION",
+        "WEBHOOK_DOMAIN",
+        "PHONE_PORT",
+    ];
     let text = read(".env.example");
     let words: BTreeSet<&str> = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
     let known: BTreeSet<&str> = variables().map(|(variable, _)| variable.name).collect();
@@ -100,6 +110,15 @@ fn the_example_of_an_environment_names_every_variable_and_sets_no_other() {
     let assignments = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('='));
     let unknown: Vec<_> = assignments.map(|(name, _)| name).filter(|name| !known.contains(name)).collect();
     assert!(unknown.iter().all(|name| ELSEWHERE.contains(name)), "nothing reads all of {unknown:?}");
+}
+
+#[test]
+fn images_are_tagged_with_the_version_that_is_built() {
+    let version = concat!("${SWITCHBOARD_VERSION:-", env!("CARGO_PKG_VERSION"), "}");
+    let compose = read("docker-compose.yml");
+    let tags: Vec<_> = compose.lines().filter(|line| line.contains("SWITCHBOARD_VERSION")).collect();
+    assert!(tags.len() > 4 && tags.iter().all(|line| line.contains(version)), "{tags:?}");
+    assert!(read(".env.example").contains(concat!("tag of its images (", env!("CARGO_PKG_VERSION"), ")")));
 }
 
 #[test]

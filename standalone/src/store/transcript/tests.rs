@@ -25,6 +25,7 @@ async fn said(store: &SqliteStore, words: Option<&Words>, taken_back: bool) {
         index: 0,
         message: Some("{}".to_owned()),
         resend_of: None,
+        trace: None,
     };
     let (session, business_id) = (SessionId::from_stored(SESSION), BusinessId("acme".to_owned()));
     let (session, business_id, item) = (&session, &business_id, &item);
@@ -44,6 +45,7 @@ async fn answered(store: &SqliteStore, reply_id: Option<&str>) {
         body: "secret",
         usage: Some(&Usage { model: "a".to_owned(), calls: 1, ..Usage::default() }),
         waited: None,
+        trace: None,
     };
     store.record_outbound(&outbound).await.expect("the store answers");
 }

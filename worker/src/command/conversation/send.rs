@@ -164,8 +164,18 @@ async fn record(
     length: Duration,
 ) -> anyhow::Result<()> {
     let (session, business_id) = (&state.id, &state.business_id);
-    let outbound =
-        Outbound { session, business_id, number, wamid, reply_id: None, kind: "text", body, usage: None, waited: None };
+    let outbound = Outbound {
+        session,
+        business_id,
+        number,
+        wamid,
+        reply_id: None,
+        kind: "text",
+        body,
+        usage: None,
+        waited: None,
+        trace: None,
+    };
     store.record_outbound(&outbound).await?;
     if !store.hand_over(session, length, Some(body)).await? {
         bail!("the conversation went on elsewhere meanwhile");

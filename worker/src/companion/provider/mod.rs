@@ -17,6 +17,8 @@ use bytes::Bytes;
 use reqwest::{Client, RequestBuilder};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
+use shared::trace::STEP;
+use tracing::{Instrument, field::Empty, info_span};
 
 pub use chat::{ChatMessage, Completion, ContentPart, Picture, ToolCall, ToolSpec, UserContent};
 pub use failover::{Ai, Ask, Endpoint};
@@ -125,8 +127,10 @@ impl Provider {
 /// Counts a call, to the end of what it was made for. `call` is a closed word.
 async fn counted<T>(call: &'static str, work: impl Future<Output = Result<T, AiError>>) -> Result<T, AiError> {
     let started = std::time::Instant::now();
-    let done = work.await;
+    let span = info_span!(target: STEP, "ai", otel.kind = "client", otel.name = call, outcome = Empty);
+    let done = work.instrument(span.clone()).await;
     let outcome = done.as_ref().map_or_else(AiError::outcome, |_| "ok");
+    span.record("outcome", outcome);
     metrics::counter!("switchboard_ai_calls_total", "call" => call, "outcome" => outcome).increment(1);
     metrics::histogram!("switchboard_ai_call_seconds", "call" => call).record(started.elapsed().as_secs_f64());
     done

@@ -149,6 +149,7 @@ impl State {
             index: u32::try_from(resend.part).unwrap_or(u32::MAX),
             message: Some(resend.body.to_owned()),
             resend_of: Some(resend.wamid.clone()),
+            trace: resend.trace,
         };
         let due_at = self.take_in(now, item, resend.quiet);
         Some(until(due_at, now))

@@ -4,7 +4,10 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use shared::ids::{MessageId, PhoneNumberId, SessionId, Subdomain};
+use shared::{
+    ids::{MessageId, PhoneNumberId, SessionId, Subdomain},
+    trace::TraceParent,
+};
 
 use super::State;
 use crate::conversation::{
@@ -35,6 +38,7 @@ pub enum Operation {
         body: String,
         failed_at: Timestamp,
         quiet: QuietTime,
+        trace: Option<TraceParent>,
     },
     /// [`State::claim`].
     Claim { worker: String, length: Duration },
@@ -118,9 +122,9 @@ impl Operation {
                 let landing = Landing { session, business_id, subdomain, customer, item, quiet, looked_up };
                 Answer::Landed(state.land(now, &landing))
             }
-            Self::LandResend { number, reply_id, part, wamid, body, failed_at, quiet } => {
-                let (part, failed_at, quiet, session) = (*part, *failed_at, *quiet, &session);
-                let resend = Resend { session, number, reply_id, part, wamid, body, failed_at, quiet };
+            Self::LandResend { number, reply_id, part, wamid, body, failed_at, quiet, trace } => {
+                let (part, failed_at, quiet, trace, session) = (*part, *failed_at, *quiet, *trace, &session);
+                let resend = Resend { session, number, reply_id, part, wamid, body, failed_at, quiet, trace };
                 Answer::Resent(state.land_resend(now, &resend))
             }
             Self::Claim { worker, length } => Answer::Claimed(state.claim(now, worker, *length).map(Box::new)),

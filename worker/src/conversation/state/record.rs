@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use shared::ids::{MessageId, PhoneNumberId};
+use shared::{
+    ids::{MessageId, PhoneNumberId},
+    trace::TraceParent,
+};
 
 use crate::conversation::{Aftermath, MailboxItem, Outbox, Part, PartForm, PartState, ReplyKind};
 
@@ -68,6 +71,9 @@ pub struct OutboxRecord {
     pub parts: Vec<PartRecord>,
     /// What it changes once it is sent.
     pub aftermath: Aftermath,
+    /// The turn that wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceParent>,
 }
 
 /// One message of a reply.
@@ -146,6 +152,7 @@ impl From<&OutboxRecord> for Outbox {
             answers: record.answers.clone(),
             parts: record.parts.iter().map(Part::from).collect(),
             aftermath: record.aftermath.clone(),
+            trace: record.trace,
         }
     }
 }

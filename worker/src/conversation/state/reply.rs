@@ -164,5 +164,6 @@ fn committed(outbox: &Outbox) -> OutboxRecord {
         answers: outbox.answers.clone(),
         parts: parts.collect(),
         aftermath: outbox.aftermath.clone(),
+        trace: outbox.trace,
     }
 }

@@ -37,6 +37,7 @@ fn land(n: usize) -> Operation {
         index: 0,
         message: Some("{}".to_owned()),
         resend_of: None,
+        trace: None,
     };
     let customer = Customer { wa_id: WaId::parse("16505551234").ok(), ..Customer::default() };
     let business_id = BusinessId("acme".to_owned());
@@ -51,7 +52,7 @@ fn reply(reply_id: &str, kind: ReplyKind, parts: usize) -> Outbox {
     let part = Part::waiting("hello".to_owned(), PartForm::Text);
     let (reply_id, answers) = (reply_id.to_owned(), vec![id("wamid.0")]);
     let aftermath = Aftermath::default();
-    Outbox { reply_id, kind, phone_number_id: number(), answers, parts: vec![part; parts], aftermath }
+    Outbox { reply_id, kind, phone_number_id: number(), answers, parts: vec![part; parts], aftermath, trace: None }
 }
 
 fn settle(epoch: i64, messages: Vec<MessageId>) -> Operation {
@@ -67,6 +68,7 @@ fn land_resend(reply_id: &str, part: usize) -> Operation {
         body: "hello".to_owned(),
         failed_at: NOW,
         quiet: QUIET,
+        trace: None,
     }
 }
 

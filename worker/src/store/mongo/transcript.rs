@@ -6,9 +6,11 @@
 //! is known, and no text ever comes back to it.
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use mongodb::bson::{Bson, DateTime, Document, doc};
-use shared::ids::{MessageId, PhoneNumberId, SessionId};
+use shared::{
+    ids::{MessageId, PhoneNumberId, SessionId},
+    trace::TraceParent,
+};
 
 use super::{
     MongoStore, expiry, from_bson, millis,
@@ -19,7 +21,7 @@ use crate::{
     conversation::{BusinessId, MailboxItem, Usage},
     message::{Treatment, parse, treatment},
     scope::CustomerScope,
-    store::{Inbound, Outbound, Quoted, Result, SHELL, SentText, StatusUpdate, Transcript, Words},
+    store::{Inbound, OnRecord, Outbound, Quoted, Result, SHELL, SentText, StatusUpdate, Transcript, Words},
 };
 
 #[async_trait]
@@ -82,6 +84,9 @@ impl Transcript for MongoStore {
         if let Some(waited) = outbound.waited {
             set.insert("waited_millis", millis(waited));
         }
+        if let Some(trace) = outbound.trace {
+            set.insert("trace", trace.to_string());
+        }
         self.upsert(&key(outbound.number, outbound.wamid), set).await?;
         // It may be unknown to whoever was asked to forget. A turn hears of that from `settle`; a person holds nothing.
         match outbound.reply_id {
@@ -120,7 +125,7 @@ impl Transcript for MongoStore {
         Ok(text("words").or_else(written).map(Quoted::Theirs))
     }
 
-    async fn record_status(&self, update: &StatusUpdate<'_>) -> Result<Option<(BusinessId, Timestamp)>> {
+    async fn record_status(&self, update: &StatusUpdate<'_>) -> Result<Option<OnRecord>> {
         let forward = doc! { "$lt": [{ "$ifNull": ["$status_rank", -1] }, update.rank] };
         let advance = |field: &str, value: Bson| {
             doc! { "$cond": ["$forward", value, { "$ifNull": [format!("${field}"), "$$REMOVE"] }] }
@@ -144,11 +149,12 @@ impl Transcript for MongoStore {
         let recorded = messages
             .find_one_and_update(doc! { "_id": key(update.number, update.wamid) }, pipeline)
             .upsert(true)
-            .projection(doc! { "business_id": 1, "timestamp": 1 })
+            .projection(doc! { "business_id": 1, "timestamp": 1, "trace": 1 })
             .await?;
         Ok(recorded.and_then(|message| {
             let business = BusinessId(message.get_str("business_id").ok()?.to_owned());
-            Some((business, from_bson(*message.get_datetime("timestamp").ok()?)))
+            let sent_at = from_bson(*message.get_datetime("timestamp").ok()?);
+            Some(OnRecord { business, sent_at, trace: trace(&message) })
         }))
     }
 
@@ -160,6 +166,7 @@ impl Transcript for MongoStore {
                 session: SessionId::from_stored(row.get_str("conversation").ok()?),
                 reply_id: row.get_str("reply_id").ok()?.to_owned(),
                 body: row.get_str("body").ok()?.to_owned(),
+                trace: trace(&row),
             })
         }))
     }
@@ -242,6 +249,10 @@ impl MongoStore {
         let messages = self.db.collection::<Document>("messages");
         Ok(messages.update_many(doc! { "conversation": session.expose() }, erasing).await?.modified_count)
     }
+}
+
+fn trace(row: &Document) -> Option<TraceParent> {
+    row.get_str("trace").ok()?.parse().ok()
 }
 
 fn usage_document(usage: &Usage) -> Document {

@@ -119,6 +119,8 @@ impl Machine {
             answers: ids(&self.run),
             parts: reply.parts,
             aftermath: Aftermath { consent: self.wish, ..reply.aftermath },
+            // Only who performs the turn has one.
+            trace: None,
         });
         self.ask_for(Step::Commit)
     }

@@ -35,6 +35,7 @@ fn item(id: &str, written: i64, received: i64) -> MailboxItem {
         index: 0,
         message: Some("{}".to_owned()),
         resend_of: None,
+        trace: None,
     }
 }
 
@@ -75,6 +76,7 @@ fn in_doubt_since(seconds: i64) -> Conversation {
         answers: vec![message.id.clone()],
         parts: vec![part],
         aftermath: Aftermath::default(),
+        trace: None,
     };
     Conversation { outbox: Some(outbox), ..conversation(vec![message]) }
 }

@@ -183,6 +183,7 @@ impl World {
                 index: 0,
                 message: Some(json!({"type": "text", "text": {"body": text}}).to_string()),
                 resend_of: None,
+                trace: None,
             };
             Draft { item, text, asks: None }
         });

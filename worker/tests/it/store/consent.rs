@@ -77,7 +77,8 @@ async fn nothing_is_sent_once_more_to_whom_wants_silence() {
     let talk = opted_out(&store).await;
     let (session, number, wamid) = (&talk.session, &number(super::NUMBER), &id("wamid.out"));
     let failed_at = message(1).timestamp;
-    let resend = Resend { session, number, reply_id: "r1", part: 0, wamid, body: "$x", failed_at, quiet: AT_ONCE };
+    let resend =
+        Resend { session, number, reply_id: "r1", part: 0, wamid, body: "$x", failed_at, quiet: AT_ONCE, trace: None };
     assert_eq!(store.land_resend(&resend).await.expect("the store answers"), None);
     assert!(talk.try_claim("worker", LONG).await.is_none(), "there is nothing to do");
 }

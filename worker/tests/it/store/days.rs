@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp, civil::date};
+use shared::trace::TraceParent;
 use worker::{
     analytics::{ModelUsage, Numbers, Priced},
     conversation::{BusinessId, Usage},
-    store::{DayToCount, Inbound, MessageFacts, Outbound, StatusUpdate},
+    store::{DayToCount, Inbound, MessageFacts, OnRecord, Outbound, StatusUpdate},
 };
 
 use super::{Fresh, Talk, id, message, number};
@@ -97,7 +98,7 @@ async fn of_each_message_it_is_told_what_counts_and_a_status_says_whose_it_is() 
     let inbound = Inbound { session, business_id, item, kind: "audio", answered: true, words: None, taken_back: false };
     store.record_inbound(&inbound).await.expect("the store answers");
     let usage = Usage { model: "m".to_owned(), calls: 2, tokens_in: 30, tokens_out: 4, ..Usage::default() };
-    let (wamid, waited) = (id("wamid.out"), Duration::from_millis(1_234));
+    let (wamid, waited, trace) = (id("wamid.out"), Duration::from_millis(1_234), TraceParent::random());
     let outbound = Outbound {
         session,
         business_id,
@@ -108,6 +109,7 @@ async fn of_each_message_it_is_told_what_counts_and_a_status_says_whose_it_is() 
         body: "hello",
         usage: Some(&usage),
         waited: Some(waited),
+        trace: Some(trace),
     };
     store.record_outbound(&outbound).await.expect("the store answers");
     let status = |wamid, rank, pricing, error_code| StatusUpdate {
@@ -121,8 +123,8 @@ async fn of_each_message_it_is_told_what_counts_and_a_status_says_whose_it_is() 
     };
     let pricing = r#"{"category":"service"}"#;
     let whose = store.record_status(&status(&wamid, 3, Some(pricing), Some(131_000))).await.expect("the store answers");
-    let (whose, sent_at) = whose.expect("it is on record");
-    assert_eq!(whose, talk.business);
+    let OnRecord { business: whose, sent_at, trace: recorded } = whose.expect("it is on record");
+    assert_eq!((whose, recorded), (talk.business.clone(), Some(trace)));
     assert!(Timestamp::now().duration_since(sent_at) < SignedDuration::from_mins(5), "{sent_at}");
     let unknown = id("wamid.unknown");
     assert_eq!(store.record_status(&status(&unknown, 1, None, None)).await.expect("the store answers"), None);

@@ -95,6 +95,7 @@ async fn transcribe(talk: &Talk, items: &[MailboxItem], outbox: &Outbox) {
             body: &part.body,
             usage: None,
             waited: None,
+            trace: None,
         };
         talk.store.record_outbound(&outbound).await.expect("the store answers");
     }

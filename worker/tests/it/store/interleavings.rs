@@ -123,6 +123,7 @@ impl World {
             body: &answer.parts[part].body,
             failed_at: item.timestamp,
             quiet: AT_ONCE,
+            trace: None,
         };
         if self.talk.store.land_resend(&resend).await.expect("the store answers").is_some() {
             assert!(left.remove(&part), "no part is sent more than once more");

@@ -227,6 +227,28 @@ async fn due_in_time(store: &Arc<dyn Store>, businesses: usize, each: i64, count
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_due_is_counted_by_how_long_it_has_been_in_somebodys_hand_or_not() {
+    let store = Fresh::prepared("backlog").await;
+    let hour = Duration::from_secs(3_600);
+    let counted = async |ends: &[Duration]| store.count_due(ends).await.expect("the store answers");
+    assert_eq!(counted(&[hour]).await, [0, 0]);
+    for phone in ["1001", "1002", "1003"] {
+        Talk::of(&store, Some("acme"), phone).receive(&[message(1)]).await;
+    }
+    let later = Talk::of(&store, Some("acme"), "1004").quiet(LONG, LONG);
+    later.receive(&[message(1)]).await;
+    due_in_time(&store, 10, 10, 3).await;
+    assert_eq!(counted(&[hour, hour * 2]).await, [3, 0, 0]);
+    Talk::of(&store, Some("acme"), "1001").claim().await;
+    assert_eq!(counted(&[hour]).await, [3, 0], "in hand");
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(counted(&[Duration::from_millis(1), hour]).await, [0, 3, 0]);
+    assert_eq!(counted(&[]).await, [3]);
+    Talk::of(&store, Some("acme"), "1002").answer(&[message(1)]).await;
+    assert_eq!(counted(&[]).await, [2], "answered");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn due_conversations_are_found_by_business_and_the_longest_due_first() {
     let store = Fresh::prepared("scan").await;
     assert_eq!(due(&store, 10, 10).await, []);

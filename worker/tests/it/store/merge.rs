@@ -367,6 +367,7 @@ async fn what_names_the_old_conversation_names_the_new_one() {
         body: "answer",
         usage: None,
         waited: None,
+        trace: None,
     };
     pair.store.record_outbound(&outbound).await.expect("the store answers");
     let letter = DeadLetter {

@@ -278,6 +278,7 @@ fn message_at(n: u32, sent_at: Timestamp) -> MailboxItem {
         index: 0,
         message: Some(format!(r#"{{"type":"text","text":{{"body":"message {n}"}}}}"#)),
         resend_of: None,
+        trace: None,
     }
 }
 
@@ -307,6 +308,7 @@ pub(super) fn reply(reply_id: &str, answers: &[MailboxItem], bodies: &[&str]) ->
         answers: ids(answers),
         parts: bodies.iter().map(waiting).collect(),
         aftermath: Aftermath::default(),
+        trace: None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use shared::trace::TraceParent;
 use worker::{
     conversation::{MailboxItem, MemoryTurn, Outbox, PartState, ReplyKind, Speaker},
     store::{Claim, CommitOutcome, Memory, Postponement},
@@ -34,6 +35,22 @@ async fn a_committed_reply_has_its_first_part_under_way() {
     assert_eq!(parts, expected);
     assert!(stored.parts[0].last_try_at.is_some_and(|at| at >= claim.conversation.claimed_at));
     assert!(stored.parts[1..].iter().all(|part| part.last_try_at.is_none() && part.wamid.is_none()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reply_on_its_way_out_tells_its_trace_and_no_other_reply_does() {
+    let store = Fresh::open("trace").await;
+    let trace = TraceParent::random();
+    let (talk, claim) = claimed(&store, &[MailboxItem { trace: Some(trace), ..message(1) }]).await;
+    assert_eq!(claim.conversation.mailbox[0].trace, Some(trace), "with the message");
+    let told = async |reply_id| store.trace_of_reply(&talk.session, reply_id).await.expect("the store answers");
+    assert_eq!(told("r1").await, None);
+    let turn = TraceParent::random();
+    let outbox = Outbox { trace: Some(turn), ..reply("r1", &[message(1)], &["hello"]) };
+    assert_eq!(talk.commit(&claim.lease, &outbox).await, CommitOutcome::Committed);
+    assert_eq!((told("r1").await, told("r2").await), (Some(turn), None));
+    talk.settle(&claim.lease, &[message(1)]).await.expect("the lease is held");
+    assert_eq!(told("r1").await, None, "its messages tell from now on");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -34,6 +34,7 @@ impl Talk {
             body: "$what was said",
             failed_at: failed_at(),
             quiet,
+            trace: None,
         };
         self.store.land_resend(&resend).await.expect("the store answers")
     }
@@ -74,6 +75,7 @@ async fn a_part_of_the_last_reply_comes_back_with_its_words() {
             index: 1,
             message: Some("$what was said".to_owned()),
             resend_of: Some(wamid),
+            trace: None,
         };
         assert_eq!(*item, expected);
         talk.settle(&claim.lease, &[expected]).await.expect("the lease is held");

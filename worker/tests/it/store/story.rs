@@ -40,6 +40,7 @@ async fn sent(store: &Fresh, wamid: &str, reply_id: Option<&str>, usage: Option<
         body: "an answer",
         usage,
         waited: usage.map(|_| Duration::from_millis(1_500)),
+        trace: None,
     };
     store.record_outbound(&outbound).await.expect("the store answers");
 }

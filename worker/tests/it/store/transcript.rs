@@ -44,6 +44,7 @@ async fn outbound(store: &Arc<dyn Store>, body: &str) {
         body,
         usage: None,
         waited: None,
+        trace: None,
     };
     store.record_outbound(&outbound).await.expect("the store answers");
 }

@@ -37,5 +37,6 @@ mod replay;
 mod sending;
 mod tokens;
 mod tools;
+mod traces;
 mod voice;
 mod voice_trouble;

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mongodb::bson::{DateTime, Document, deserialize_from_document};
 use serde::Deserialize;
-use shared::ids::{MessageId, PhoneNumberId, SessionId, Subdomain, UserId, WaId};
+use shared::{
+    ids::{MessageId, PhoneNumberId, SessionId, Subdomain, UserId, WaId},
+    trace::TraceParent,
+};
 
 use super::super::{corrupt, from_bson};
 use crate::{
@@ -91,6 +94,7 @@ struct ItemDocument {
     landed_at: DateTime,
     message: Option<String>,
     resend_of: Option<MessageId>,
+    trace: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -127,6 +131,7 @@ struct OutboxDocument {
     parts: Vec<PartDocument>,
     /// JSON text; older documents have none.
     aftermath: Option<String>,
+    trace: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -250,6 +255,11 @@ impl From<ConversationDocument> for State {
     }
 }
 
+/// One that cannot be read costs a trace, not the conversation.
+fn trace(stored: Option<String>) -> Option<TraceParent> {
+    stored?.parse().ok()
+}
+
 impl From<CustomerDocument> for Customer {
     fn from(stored: CustomerDocument) -> Self {
         Self { wa_id: stored.wa_id, user_id: stored.user_id, name: stored.name, language: stored.language }
@@ -266,6 +276,7 @@ impl From<ItemDocument> for Waiting {
             index: stored.index,
             message: stored.message,
             resend_of: stored.resend_of,
+            trace: trace(stored.trace),
         };
         Self { item, landed_at: from_bson(stored.landed_at) }
     }
@@ -300,6 +311,7 @@ impl From<OutboxDocument> for OutboxRecord {
             parts: stored.parts.into_iter().map(PartRecord::from).collect(),
             // One that a newer worker wrote otherwise changes nothing; the reply itself goes on.
             aftermath: stored.aftermath.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default(),
+            trace: trace(stored.trace),
         }
     }
 }

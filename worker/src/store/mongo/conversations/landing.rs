@@ -164,6 +164,9 @@ pub(super) fn item_document(item: &MailboxItem) -> Document {
     if let Some(failed) = &item.resend_of {
         document.insert("resend_of", failed.expose());
     }
+    if let Some(trace) = item.trace {
+        document.insert("trace", trace.to_string());
+    }
     document
 }
 

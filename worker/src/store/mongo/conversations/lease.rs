@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use mongodb::{
-    bson::{Document, doc},
+    bson::{DateTime, Document, doc},
     options::ReturnDocument,
 };
 use shared::ids::{SessionId, Subdomain};
@@ -12,7 +12,7 @@ use shared::ids::{SessionId, Subdomain};
 use super::{
     super::{
         MongoStore, millis,
-        pipeline::{array, literal},
+        pipeline::{array, literal, whole},
     },
     document, held_by,
 };
@@ -20,6 +20,9 @@ use crate::{
     conversation::{Claim, Conversation, LeaseKey, Renewed},
     store::{DueBusinesses, Leasing, Result, StoreError},
 };
+
+/// Beyond, how much longer a backlog is matters to nobody, and counting it costs time.
+const COUNTED_MOST: i64 = 100_000;
 
 #[async_trait]
 impl Leasing for MongoStore {
@@ -120,6 +123,35 @@ impl Leasing for MongoStore {
             found.push((subdomain, sessions));
         }
         Ok(found)
+    }
+
+    async fn count_due(&self, ends: &[Duration]) -> Result<Vec<u64>> {
+        let now = self.now();
+        // In order: the first that fits counts.
+        let ages = ends.iter().enumerate().map(|(age, end)| {
+            let since = DateTime::from_millis(
+                now.timestamp_millis().saturating_sub(i64::try_from(end.as_millis()).unwrap_or(i64::MAX)),
+            );
+            doc! { "case": { "$gt": ["$due_at", since] }, "then": whole(age) }
+        });
+        let age = doc! { "$switch": { "branches": ages.collect::<Vec<_>>(), "default": whole(ends.len()) } };
+        let pipeline = [
+            doc! { "$match": { "due_at": { "$lte": now } } },
+            doc! { "$limit": COUNTED_MOST },
+            // Nothing but what the index holds, so that no document is read.
+            doc! { "$project": { "_id": 0, "due_at": 1 } },
+            doc! { "$group": { "_id": age, "count": { "$sum": 1_i64 } } },
+        ];
+        let mut counts = vec![0; ends.len() + 1];
+        let mut cursor = self.conversations().aggregate(pipeline).await?;
+        while cursor.advance().await? {
+            let group = cursor.deserialize_current()?;
+            let age = group.get_i64("_id").ok().and_then(|age| usize::try_from(age).ok());
+            if let (Some(count), Ok(number)) = (age.and_then(|age| counts.get_mut(age)), group.get_i64("count")) {
+                *count = u64::try_from(number).unwrap_or(0);
+            }
+        }
+        Ok(counts)
     }
 }
 

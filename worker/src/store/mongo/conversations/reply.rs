@@ -5,7 +5,10 @@ use mongodb::{
     bson::{Bson, Document, doc},
     options::ReturnDocument,
 };
-use shared::ids::{MessageId, PhoneNumberId, SessionId};
+use shared::{
+    ids::{MessageId, PhoneNumberId, SessionId},
+    trace::TraceParent,
+};
 
 use super::{
     super::{
@@ -33,6 +36,13 @@ impl Replies for MongoStore {
     async fn is_under_way(&self, session: &SessionId, reply_id: &str) -> Result<bool> {
         let filter = doc! { "_id": session.expose(), "outbox.reply_id": reply_id };
         Ok(self.conversations().find_one(filter).projection(doc! { "_id": 1 }).await?.is_some())
+    }
+
+    async fn trace_of_reply(&self, session: &SessionId, reply_id: &str) -> Result<Option<TraceParent>> {
+        let filter = doc! { "_id": session.expose(), "outbox.reply_id": reply_id };
+        let found = self.conversations().find_one(filter).projection(doc! { "outbox.trace": 1 }).await?;
+        let trace = |document: Document| document.get_document("outbox").ok()?.get_str("trace").ok()?.parse().ok();
+        Ok(found.and_then(trace))
     }
 
     async fn commit_reply(
@@ -224,7 +234,7 @@ fn outbox_document(outbox: &Outbox) -> Document {
         document
     });
     let answers: Vec<&str> = outbox.answers.iter().map(MessageId::expose).collect();
-    doc! {
+    let mut document = doc! {
         "reply_id": literal(outbox.reply_id.as_str()),
         "kind": match outbox.kind {
             ReplyKind::Answer => "answer",
@@ -235,7 +245,11 @@ fn outbox_document(outbox: &Outbox) -> Document {
         "answers": literal(answers),
         "parts": parts.collect::<Vec<_>>(),
         "aftermath": literal(serde_json::to_string(&outbox.aftermath).unwrap_or_default()),
+    };
+    if let Some(trace) = outbox.trace {
+        document.insert("trace", trace.to_string());
     }
+    document
 }
 
 /// How a part is sent, as JSON text; none for plain text.

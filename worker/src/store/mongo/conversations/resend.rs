@@ -29,6 +29,7 @@ impl MongoStore {
             index: u32::try_from(resend.part).unwrap_or(u32::MAX),
             message: Some(resend.body.to_owned()),
             resend_of: Some(resend.wamid.clone()),
+            trace: resend.trace,
         };
         let filter = doc! {
             "_id": resend.session.expose(),

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use rand::{Rng, seq::IndexedRandom};
-use shared::ids::{MessageId, PhoneNumberId, Subdomain};
+use shared::{
+    ids::{MessageId, PhoneNumberId, Subdomain},
+    trace::TraceParent,
+};
 use worker::{
     conversation::{
         Aftermath, Announcement, BusinessId, Choice, Consent, Customer, CustomerIdChange, FactChange, HandOverReason,
@@ -78,6 +81,7 @@ impl Walk {
                 index: 0,
                 message: None,
                 resend_of: None,
+                trace: None,
             });
             waiting.chain(answered).collect::<Vec<_>>().choose(&mut self.rng).cloned()
         });
@@ -96,6 +100,10 @@ impl Walk {
         Operation::Land { business_id, subdomain, customer, item, quiet, looked_up: self.rng.random_bool(0.3) }
     }
 
+    fn trace(&mut self) -> Option<TraceParent> {
+        self.rng.random_bool(0.5).then(TraceParent::random)
+    }
+
     fn item(&mut self) -> MailboxItem {
         self.count += 1;
         let ages = [0, 0, 0, 1, 10, 25, 40];
@@ -110,6 +118,7 @@ impl Walk {
             index: self.rng.random_range(0..3),
             message: self.rng.random_bool(0.8).then(|| format!("$message {}", self.count)),
             resend_of: self.rng.random_bool(0.1).then(|| id("$failed")),
+            trace: self.trace(),
         }
     }
 
@@ -136,6 +145,7 @@ impl Walk {
             body: "$body".to_owned(),
             failed_at: Timestamp::now() - SignedDuration::from_nanos(self.rng.random_range(0..5_000_000_000)),
             quiet: self.quiet(),
+            trace: self.trace(),
         }
     }
 
@@ -196,6 +206,7 @@ impl Walk {
             answers: run.iter().map(|item| item.id.clone()).collect(),
             parts,
             aftermath: self.aftermath(),
+            trace: self.trace(),
         };
         let seen: Vec<MessageId> = mailbox.iter().map(|item| item.id.clone()).collect();
         let seen = match self.rng.random_range(0..5) {

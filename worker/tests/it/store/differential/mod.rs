@@ -273,9 +273,9 @@ impl Walk {
                 let landing = Landing { session, business_id, subdomain, customer, item, quiet, looked_up };
                 store.land(&landing).await.map(Answer::Landed)
             }
-            Operation::LandResend { number, reply_id, part, wamid, body, failed_at, quiet } => {
-                let (part, failed_at, quiet) = (*part, *failed_at, *quiet);
-                let resend = Resend { session, number, reply_id, part, wamid, body, failed_at, quiet };
+            Operation::LandResend { number, reply_id, part, wamid, body, failed_at, quiet, trace } => {
+                let (part, failed_at, quiet, trace) = (*part, *failed_at, *quiet, *trace);
+                let resend = Resend { session, number, reply_id, part, wamid, body, failed_at, quiet, trace };
                 store.land_resend(&resend).await.map(Answer::Resent)
             }
             Operation::Claim { worker, length } => {

@@ -1,0 +1,225 @@
+//! Spans to a collector, by OTLP over HTTP.
+//!
+//! Nothing waits for it: spans queue up to a bound, beyond which they are dropped, and a collector that is away is told
+//! of once and counted (`switchboard_trace_exports_total`).
+
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use http::{Request, Response};
+use opentelemetry::trace::TracerProvider;
+use opentelemetry_http::{Bytes, HttpClient, HttpError};
+use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithHttpConfig};
+use opentelemetry_sdk::{
+    Resource,
+    trace::{Sampler, SdkTracer, SdkTracerProvider},
+};
+use reqwest::{Client, Url};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::settings::Reader;
+
+/// Of one request. The SDK gives up on a batch after this, too.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a stop waits for what is queued.
+const LAST_EXPORT: Duration = Duration::from_secs(3);
+
+/// Where spans go.
+#[derive(Debug, Clone)]
+pub(crate) struct Collector {
+    /// With `/v1/traces`.
+    url: Url,
+    headers: Vec<(String, SecretString)>,
+    ratio: f64,
+}
+
+impl Collector {
+    /// Reads the variables; none where no collector is named.
+    pub(crate) fn read(reader: &mut Reader) -> Option<Self> {
+        let endpoint = reader.text("OTEL_EXPORTER_OTLP_ENDPOINT");
+        let headers = reader.secret("OTEL_EXPORTER_OTLP_HEADERS");
+        let ratio = reader.text("OTEL_TRACES_SAMPLER_ARG");
+        let ratio = ratio.map_or(Some(1.0), |text| text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio)));
+        if ratio.is_none() {
+            reader.problem("OTEL_TRACES_SAMPLER_ARG", "must be a number from 0 to 1");
+        }
+        let headers = headers.map_or(Some(Vec::new()), |headers| read_headers(headers.expose_secret()));
+        if headers.is_none() {
+            reader.problem("OTEL_EXPORTER_OTLP_HEADERS", "must be `name=value`, several with commas between them");
+        }
+        let url = traces_url(&endpoint?);
+        if url.is_none() {
+            reader.problem("OTEL_EXPORTER_OTLP_ENDPOINT", "must be an http:// or https:// URL");
+        }
+        Some(Self { url: url?, headers: headers?, ratio: ratio? })
+    }
+
+    /// A provider of spans that sends them from tasks of the current runtime, on behalf of `service`.
+    ///
+    /// # Errors
+    /// A client cannot be set up.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    pub(super) fn start(&self, service: &'static str) -> Result<Export, NoExport> {
+        let runtime = tokio::runtime::Handle::current();
+        let client = client().map_err(|error| NoExport(error.to_string()))?;
+        let client = OnRuntime { client, runtime, away: AtomicBool::new(false) };
+        let headers: HashMap<_, _> =
+            self.headers.iter().map(|(name, value)| (name.clone(), value.expose_secret().to_owned())).collect();
+        let exporter = SpanExporter::builder()
+            .with_http()
+            .with_http_client(client)
+            .with_endpoint(self.url.as_str())
+            .with_headers(headers)
+            .with_timeout(TIMEOUT)
+            .build()
+            .map_err(|error| NoExport(error.to_string()))?;
+        let resource = Resource::builder()
+            .with_service_name(service)
+            .with_attribute(opentelemetry::KeyValue::new("service.namespace", "switchboard"))
+            .with_attribute(opentelemetry::KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
+        let provider = SdkTracerProvider::builder()
+            .with_batch_exporter(exporter)
+            .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(self.ratio))))
+            .with_resource(resource.build())
+            .build();
+        Ok(Export { tracer: provider.tracer("switchboard"), provider })
+    }
+}
+
+/// Spans cannot be exported; a restart may not help.
+#[derive(Debug, thiserror::Error)]
+#[error("the exporter of traces cannot be set up: {0}")]
+pub struct NoExport(String);
+
+/// What sends spans.
+#[derive(Debug)]
+pub(super) struct Export {
+    pub(super) tracer: SdkTracer,
+    provider: SdkTracerProvider,
+}
+
+impl Export {
+    /// Sends what is queued, for at most three seconds.
+    pub(super) async fn finish(self) {
+        // It blocks, and what it waits for runs on this runtime.
+        let finished = tokio::task::spawn_blocking(move || self.provider.shutdown_with_timeout(LAST_EXPORT));
+        if let Ok(Err(error)) = finished.await {
+            tracing::debug!(%error, "the last spans did not all reach the collector");
+        }
+    }
+}
+
+/// `name=value` pairs; values may be percent-encoded (OpenTelemetry, "Protocol Exporter").
+fn read_headers(text: &str) -> Option<Vec<(String, SecretString)>> {
+    let pair = |pair: &str| {
+        let (name, value) = pair.split_once('=')?;
+        let name = http::HeaderName::try_from(name.trim()).ok()?;
+        let value = percent_encoding::percent_decode_str(value.trim()).decode_utf8().ok()?;
+        http::HeaderValue::try_from(value.as_ref()).ok()?;
+        Some((name.to_string(), SecretString::from(value.into_owned())))
+    };
+    text.split(',').filter(|text| !text.trim().is_empty()).map(pair).collect()
+}
+
+fn traces_url(endpoint: &str) -> Option<Url> {
+    let url = Url::parse(&format!("{}/v1/traces", endpoint.trim_end_matches('/'))).ok()?;
+    (matches!(url.scheme(), "http" | "https") && url.has_host()).then_some(url)
+}
+
+fn client() -> reqwest::Result<Client> {
+    Client::builder()
+        .tls_certs_merge(crate::public_roots()?)
+        .timeout(TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+}
+
+/// The SDK exports from a thread of its own, outside of the runtime that the client needs.
+#[derive(Debug)]
+struct OnRuntime {
+    client: Client,
+    runtime: tokio::runtime::Handle,
+    /// Told of once, until it is back.
+    away: AtomicBool,
+}
+
+#[async_trait]
+impl HttpClient for OnRuntime {
+    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let sent = self.send(request).await;
+        let problem = match &sent {
+            Ok(response) if response.status().is_success() => None,
+            Ok(response) => Some(format!("it answered {}", response.status())),
+            Err(error) => Some(error.to_string()),
+        };
+        let outcome = if problem.is_none() { "ok" } else { "failed" };
+        metrics::counter!("switchboard_trace_exports_total", "outcome" => outcome).increment(1);
+        let was_away = self.away.swap(problem.is_some(), Ordering::Relaxed);
+        match problem {
+            Some(problem) if !was_away => tracing::warn!(problem, "traces do not reach OTEL_EXPORTER_OTLP_ENDPOINT"),
+            None if was_away => tracing::info!("traces reach OTEL_EXPORTER_OTLP_ENDPOINT again"),
+            Some(_) | None => {}
+        }
+        sent
+    }
+}
+
+impl OnRuntime {
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let (client, request) = (self.client.clone(), reqwest::Request::try_from(request)?);
+        let exchange = self.runtime.spawn(async move {
+            let response = client.execute(request).await.map_err(reqwest::Error::without_url)?;
+            let status = response.status();
+            Ok::<_, reqwest::Error>((status, response.bytes().await.map_err(reqwest::Error::without_url)?))
+        });
+        let (status, body) = exchange.await??;
+        Ok(Response::builder().status(status).body(body)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> (Option<Collector>, Vec<String>) {
+        let mut reader = Reader::from_pairs(pairs.iter().copied());
+        let collector = Collector::read(&mut reader);
+        let problems = reader.finish().err().map_or_else(Vec::new, |problems| {
+            problems.list().iter().map(|(name, what)| format!("{name} {what}")).collect()
+        });
+        (collector, problems)
+    }
+
+    #[test]
+    fn a_collector_is_read_with_its_headers() {
+        assert!(matches!(read(&[]), (None, problems) if problems.is_empty()));
+        let (collector, problems) = read(&[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318/"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=a%20b, X-Scope = c=d,"),
+            ("OTEL_TRACES_SAMPLER_ARG", "0.25"),
+        ]);
+        let collector = collector.expect("a collector");
+        assert_eq!((collector.url.as_str(), collector.ratio), ("http://collector:4318/v1/traces", 0.25));
+        let headers: Vec<_> = collector.headers.iter().map(|(name, value)| (&**name, value.expose_secret())).collect();
+        assert_eq!(headers, [("api-key", "a b"), ("x-scope", "c=d")]);
+        assert!(problems.is_empty() && !format!("{collector:?}").contains("a b"));
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_told_without_its_value() {
+        let (collector, problems) = read(&[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "s3cret"),
+            ("OTEL_TRACES_SAMPLER_ARG", "NaN"),
+        ]);
+        assert!(collector.is_none());
+        assert_eq!(problems.len(), 3, "{problems:?}");
+        assert!(!format!("{problems:?}").contains("s3cret"));
+    }
+}
