@@ -73,8 +73,11 @@ impl Sender {
     /// Where no HTTP client can be made.
     pub fn new(url: impl Into<String>, app_secret: Option<SecretString>, journal: &Journal, seed: Seed) -> Self {
         shared::install_tls_provider();
-        let client = reqwest::Client::builder().connect_timeout(Duration::from_secs(5)).no_proxy();
-        let client = client.build().expect("the TLS provider is installed and nothing else can be missing");
+        let roots = shared::public_roots().expect("the roots were built in");
+        let client =
+            reqwest::Client::builder().tls_certs_merge(roots).connect_timeout(Duration::from_secs(5)).no_proxy();
+        let client =
+            client.build().expect("the TLS provider is installed, with roots, and nothing else can be missing");
         let (journal, ids) = (journal.clone(), Arc::new(Ids::new(seed, "inbound")));
         Self { url: url.into(), app_secret, journal, seed, ids, patience: Patience::default(), client }
     }
