@@ -159,19 +159,24 @@ fn alerts_and_dashboards_ask_for_what_there_is_and_every_alert_is_explained_and_
         rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).map(str::to_owned).collect();
     let rows = table(&read("README.md"), "| Alert |");
     assert_same(&rows.iter().flat_map(|row| code(&row[0])).collect(), &alerts, "alerts in README.md");
+    let runbook = read("docs/OPERATIONS.md");
+    let headings: BTreeSet<&str> = runbook.lines().filter_map(|line| line.strip_prefix("### ")).collect();
+    let unexplained: Vec<_> = alerts.iter().filter(|alert| !headings.contains(alert.as_str())).collect();
+    assert!(unexplained.is_empty(), "docs/OPERATIONS.md has no entry for {unexplained:?}");
     let untested: Vec<_> = alerts.iter().filter(|alert| !tests.contains(&format!("alertname=\"{alert}\""))).collect();
     assert!(untested.is_empty(), "no test has {untested:?} fire");
 }
 
-/// In ARCHITECTURE.md and SECURITY.md a name in backticks with four underscores or more is a test's.
+/// In ARCHITECTURE.md, SECURITY.md and docs/OPERATIONS.md a name in backticks with four underscores or more is a test's.
 #[test]
 fn files_and_tests_that_the_documents_name_exist() {
     let (readme, architecture, security) = (read("README.md"), read("ARCHITECTURE.md"), read("SECURITY.md"));
+    let operations = read("docs/OPERATIONS.md");
     let is_path = |text: &str| {
         let first = text.split('/').next().unwrap_or_default();
-        text.contains('/') && !text.contains([' ', '*', ':']) && (MEMBERS.contains(&first) || first == "deploy")
+        text.contains('/') && !text.contains([' ', '*', ':']) && (MEMBERS.contains(&first) || ["deploy", "docs", "fuzz"].contains(&first))
     };
-    let named = [&readme, &architecture, &security].into_iter().flat_map(|document| code(document));
+    let named = [&readme, &architecture, &security, &operations].into_iter().flat_map(|document| code(document));
     let gone: Vec<_> = named.filter(|text| is_path(text) && !root().join(text).exists()).collect();
     assert!(gone.is_empty(), "files that are not there: {gone:?}");
 
@@ -181,10 +186,11 @@ fn files_and_tests_that_the_documents_name_exist() {
             && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
     };
     let of = |document| code(document).into_iter().filter(|text| is_test(text)).collect::<BTreeSet<_>>();
-    let (of_promises, of_attacks) = (of(&architecture), of(&security));
+    let (of_promises, of_attacks, of_disasters) = (of(&architecture), of(&security), of(&operations));
     assert!(of_promises.len() > 20, "ARCHITECTURE.md names tests: {of_promises:?}");
     assert!(of_attacks.len() > 20, "SECURITY.md names tests: {of_attacks:?}");
-    let tests: BTreeSet<_> = of_promises.into_iter().chain(of_attacks).collect();
+    assert!(of_disasters.len() > 5, "docs/OPERATIONS.md names tests: {of_disasters:?}");
+    let tests: BTreeSet<_> = of_promises.into_iter().chain(of_attacks).chain(of_disasters).collect();
     let gone: Vec<_> = tests.into_iter().filter(|name| !source.contains(&format!("fn {name}("))).collect();
     assert!(gone.is_empty(), "tests that are not there: {gone:?}");
 }
