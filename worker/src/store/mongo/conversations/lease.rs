@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use mongodb::{
-    bson::{DateTime, Document, doc},
+    bson::{Bson, DateTime, Document, doc},
     options::ReturnDocument,
 };
 use shared::ids::{SessionId, Subdomain};
@@ -134,7 +134,12 @@ impl Leasing for MongoStore {
             );
             doc! { "case": { "$gt": ["$due_at", since] }, "then": whole(age) }
         });
-        let age = doc! { "$switch": { "branches": ages.collect::<Vec<_>>(), "default": whole(ends.len()) } };
+        let oldest = Bson::from(whole(ends.len()));
+        let age = match ends {
+            // Without a branch it is no expression.
+            [] => oldest,
+            _ => doc! { "$switch": { "branches": ages.collect::<Vec<_>>(), "default": oldest } }.into(),
+        };
         let pipeline = [
             doc! { "$match": { "due_at": { "$lte": now } } },
             doc! { "$limit": COUNTED_MOST },
