@@ -3,7 +3,7 @@
 //! The contract between the two binaries is [`envelope`] (what a queued message looks like), [`topology`]
 //! (where it goes) and [`ids`] (what its names may contain). [`broker`] is the one publisher and the one
 //! consumer. The rest is plumbing: [`settings`], [`telemetry`], [`trace`], [`admin`], [`serving`],
-//! [`buckets`], [`shutdown`], [`retry`].
+//! [`tls`], [`buckets`], [`shutdown`], [`retry`].
 //!
 //! Nothing here knows a database, an AI provider or the Graph API: ingest links this crate and must stay small.
 
@@ -15,6 +15,7 @@ pub mod signature;
 pub mod topology;
 pub mod broker;
 pub mod settings;
+pub mod tls;
 pub mod telemetry;
 pub mod trace;
 pub mod admin;

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::Path, str::FromStr,
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::topology::Topology;
+use crate::{broker::BrokerTls, topology::Topology};
 
 /// The exit code for a wrong configuration (`EX_USAGE` of sysexits.h).
 pub const EXIT_CONFIG: u8 = 64;
@@ -30,6 +30,19 @@ pub struct Variable {
 /// The variables that both binaries read.
 pub const SHARED_VARIABLES: &[Variable] = &[
     Variable { name: "RABBITMQ_URL", default: "required", secret: true, meaning: "`amqp://` or `amqps://`" },
+    Variable {
+        name: "RABBITMQ_CA_FILE",
+        default: "unset",
+        secret: false,
+        meaning: "`amqps://`: PEM file of authorities that are trusted besides the public ones",
+    },
+    Variable {
+        name: "RABBITMQ_CERT_FILE",
+        default: "unset",
+        secret: false,
+        meaning: "`amqps://`: PEM file of the certificate that RabbitMQ is shown where it asks",
+    },
+    Variable { name: "RABBITMQ_KEY_FILE", default: "unset", secret: false, meaning: "PEM file of its key" },
     Variable {
         name: "QUEUE_PREFIX",
         default: "whatsapp",
@@ -294,6 +307,8 @@ impl Reader {
 pub struct BrokerSettings {
     /// `amqp://` or `amqps://`, with the password.
     pub url: SecretString,
+    /// What `amqps://` takes besides.
+    pub tls: BrokerTls,
     /// Names of exchanges and queues.
     pub topology: Topology,
     /// How long a publish may wait for its confirm.
@@ -301,10 +316,21 @@ pub struct BrokerSettings {
 }
 
 impl BrokerSettings {
-    /// Reads `RABBITMQ_URL`, `QUEUE_PREFIX`, `QUEUE_PARTITIONS` and `PUBLISH_TIMEOUT_SECS`; none where the URL
-    /// is missing or wrong, which the reader has noted.
+    /// Reads `RABBITMQ_URL`, the files of [`BrokerTls`], `QUEUE_PREFIX`, `QUEUE_PARTITIONS` and
+    /// `PUBLISH_TIMEOUT_SECS`; none where the URL is missing or wrong, which the reader has noted.
     pub fn read(reader: &mut Reader) -> Option<Self> {
         let url = reader.required_secret("RABBITMQ_URL");
+        let url = url.filter(|url| {
+            let valid = crate::broker::is_valid_url(url);
+            if !valid {
+                reader.problem(
+                    "RABBITMQ_URL",
+                    "must be a URL such as amqp://user:password@host:5672/vhost (or amqps://)",
+                );
+            }
+            valid
+        });
+        let tls = BrokerTls::read(reader, url.as_ref());
         let prefix = reader.text("QUEUE_PREFIX").unwrap_or_else(|| "whatsapp".to_owned());
         let wordly = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         if prefix.len() > 100 || !prefix.chars().all(wordly) {
@@ -312,13 +338,8 @@ impl BrokerSettings {
         }
         let partitions = reader.count("QUEUE_PARTITIONS", 8, 1, 256);
         let publish_timeout = reader.seconds("PUBLISH_TIMEOUT_SECS", 5.0, 0.1, 60.0);
-        let url = url?;
-        if !crate::broker::is_valid_url(&url) {
-            reader.problem("RABBITMQ_URL", "must be a URL such as amqp://user:password@host:5672/vhost (or amqps://)");
-            return None;
-        }
         let partitions = u16::try_from(partitions).expect("at most 256");
-        Some(Self { url, topology: Topology::new(prefix, partitions), publish_timeout })
+        Some(Self { url: url?, tls, topology: Topology::new(prefix, partitions), publish_timeout })
     }
 }
 

@@ -128,14 +128,15 @@ fn turns(
     let cipher = TokenCipher::new(&settings.encryption);
     let send_timeout = SEND_TIMEOUT.min(settings.turn.lease.mul_f64(0.6));
     let knowledge = Some(Knowledge::new(Arc::clone(store)));
-    let companion = Companion::new(&client, &settings.ai, knowledge).context("set up the companion")?;
-    let graph = Graph::new(client.clone(), settings.graph_url.clone(), send_timeout);
+    let ai_client = settings.ai.client().context("set up the AI's HTTP client")?;
+    let companion = Companion::new(&ai_client, &settings.ai, knowledge).context("set up the companion")?;
+    let graph = Graph::new(client, settings.graph_url.clone(), send_timeout).proving(settings.apps.clone());
     let diary = Diary::new(Arc::clone(store));
     Ok(Turns {
         store: Arc::clone(store),
         registry: Registry::new(Arc::clone(store), cipher, settings.fallback.as_ref()),
-        ears: settings.ai.ears(&client),
-        voice: settings.ai.voice(&client),
+        ears: settings.ai.ears(&ai_client),
+        voice: settings.ai.voice(&ai_client),
         companion,
         documents: DocumentReader::new().context("find this program's own file")?,
         indicators: Indicators::new(graph.clone()),

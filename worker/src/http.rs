@@ -8,15 +8,25 @@ use reqwest::{
     header::{HeaderMap, RETRY_AFTER},
     redirect::Policy,
 };
+use shared::tls::Authorities;
 
 /// A client that trusts the system's and Mozilla's roots (an image without a certificate store has none of its
-/// own), follows no redirect, so that no bearer token travels to another host, and repeats nothing by itself.
+/// own; `SSL_CERT_FILE` and `SSL_CERT_DIR` name another store, for whoever has to pass a proxy that looks into TLS), follows no redirect, so that no bearer token travels to another host, and repeats nothing by itself.
 /// Every request sets its own timeout; the client's is the last resort.
 ///
 /// # Errors
 /// TLS could not be set up.
 pub fn client() -> reqwest::Result<Client> {
     builder()?.build()
+}
+
+/// The same, which trusts these besides.
+///
+/// # Errors
+/// TLS could not be set up.
+pub fn client_trusting(authorities: Option<&Authorities>) -> reqwest::Result<Client> {
+    let own = authorities.into_iter().flat_map(Authorities::certificates).map(reqwest::Certificate::from_der);
+    builder()?.tls_certs_merge(own.collect::<reqwest::Result<Vec<_>>>()?).build()
 }
 
 /// The same, before it is built.

@@ -7,6 +7,7 @@ replaced in it (each place where it stands) by what, and words of the error.
 INGEST, WORKER, SCALING = "base/ingest.yaml", "base/worker.yaml", "base/worker-scaling.yaml"
 NETWORK, DASHBOARD = "base/network-policies.yaml", "components/dashboard/dashboard.yaml"
 RABBITMQ, QUEUES = "components/rabbitmq/rabbitmq.yaml", "components/rabbitmq/kustomization.yaml"
+TLS = "components/rabbitmq-tls/kustomization.yaml"
 RIGHTS = "readOnlyRootFilesystem: true"
 
 BREACHES = [
@@ -282,6 +283,12 @@ BREACHES = [
         "kind: RabbitmqCluster\nmetadata:\n  name: rabbitmq\n",
         "host is not",
     ),
+    ("schema", TLS, "disableNonTLSListeners: true", "disableNonTLSListener: true", "disableNonTLSListener"),
+    ("variables_are_known", TLS, "name: RABBITMQ_CA_FILE", "name: RABBITMQ_CA", "RABBITMQ_CA"),
+    ("files_are_mounted", TLS, "key: ca.crt, path: RABBITMQ_CA", "key: ca.crt, path: CA", "no volume brings"),
+    ("triggers_fit_the_settings", TLS, "value: https://", "value: http://", "host is not https://"),
+    ("triggers_fit_the_settings", TLS, ", disableNonTLSListeners: true", "", "host is not http://"),
+    ("references_lead_somewhere", TLS, "name: switchboard-rabbitmq-scaler", "name: scaler", "no ConfigMap scaler"),
     ("references_lead_somewhere", INGEST, "targetPort: webhooks", "targetPort: http", "no pod has the port http"),
     (
         "references_lead_somewhere",

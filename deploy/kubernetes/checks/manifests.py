@@ -28,6 +28,7 @@ VERSIONS = ["1.30", "1.37"]
 DIRECTORIES = ["base", "production"]
 COMPONENTS = {
     "rabbitmq": ["rabbitmq"],
+    "rabbitmq-tls": ["rabbitmq", "rabbitmq-tls"],
     "dashboard": ["rabbitmq", "dashboard"],
     "monitoring": ["rabbitmq", "monitoring"],
 }

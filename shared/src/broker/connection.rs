@@ -3,10 +3,16 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use lapin::{Connection, ConnectionProperties, Event, uri::AMQPUri};
+use lapin::{
+    Connection, ConnectionProperties, DefaultConnectionBuilder, Event,
+    uri::{AMQPScheme, AMQPUri},
+};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+use super::tls::RABBITMQ;
+use crate::settings::BrokerSettings;
 
 /// TCP, TLS and the AMQP handshake together. lapin's own timeout covers the first only, and a load balancer
 /// that accepts and stays silent would hang it for ever.
@@ -23,8 +29,17 @@ pub(super) enum ConnectError {
     Url,
     #[error("no answer within {} s", CONNECT_TIMEOUT.as_secs())]
     Timeout,
+    /// In words, for a certificate that is not trusted is an operator's to mend.
+    #[error("{0}")]
+    Tls(String),
     #[error(transparent)]
-    Amqp(#[from] lapin::Error),
+    Amqp(lapin::Error),
+}
+
+impl From<lapin::Error> for ConnectError {
+    fn from(error: lapin::Error) -> Self {
+        RABBITMQ.explain(&error).map_or(Self::Amqp(error), Self::Tls)
+    }
 }
 
 /// A connection and the signal of its end.
@@ -41,6 +56,11 @@ pub fn is_valid_url(url: &SecretString) -> bool {
     parse(url, HEARTBEAT).is_ok()
 }
 
+/// Whether the URL is one with TLS; one that is no URL is not.
+pub(super) fn is_encrypted(url: &SecretString) -> bool {
+    parse(url, HEARTBEAT).is_ok_and(|uri| uri.scheme == AMQPScheme::AMQPS)
+}
+
 pub(super) fn parse(url: &SecretString, heartbeat: Duration) -> Result<AMQPUri, ConnectError> {
     let mut uri: AMQPUri = url.expose_secret().parse().map_err(|_| ConnectError::Url)?;
     // A bare slash at the end names the virtual host "" by the letter; everybody who writes it means "/".
@@ -53,10 +73,13 @@ pub(super) fn parse(url: &SecretString, heartbeat: Duration) -> Result<AMQPUri, 
     Ok(uri)
 }
 
-pub(super) async fn connect(url: &SecretString, name: &str, heartbeat: Duration) -> Result<Link, ConnectError> {
-    let properties = ConnectionProperties::default().with_connection_name(name.into());
-    let connecting = Connection::connect_uri(parse(url, heartbeat)?, properties);
-    let connection = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.map_err(|_| ConnectError::Timeout)??;
+pub(super) async fn connect(settings: &BrokerSettings, name: &str, heartbeat: Duration) -> Result<Link, ConnectError> {
+    let builder = DefaultConnectionBuilder::new()?
+        .with_uri(parse(&settings.url, heartbeat)?)
+        .with_properties(ConnectionProperties::default().with_connection_name(name.into()))
+        .with_tls_config(settings.tls.config());
+    let connection = tokio::time::timeout(CONNECT_TIMEOUT, builder.connect());
+    let connection = connection.await.map_err(|_| ConnectError::Timeout)??;
     let failed = CancellationToken::new();
     let (blocked_sender, blocked) = watch::channel(false);
     let mut events = connection.events_listener();
@@ -80,6 +103,7 @@ pub(super) async fn connect(url: &SecretString, name: &str, heartbeat: Duration)
                         tracing::debug!(%error, "RabbitMQ closed a channel");
                     }
                     Some(Event::Error(error)) => {
+                        let error = ConnectError::from(error);
                         tracing::warn!(%error, "the connection to RabbitMQ failed");
                         return end.cancel();
                     }

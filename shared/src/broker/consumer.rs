@@ -235,7 +235,7 @@ impl Consumer {
     }
 
     async fn open(&self) -> Result<(Link, Vec<(Source, Channel, lapin::Consumer)>), ConnectError> {
-        let link = connect(&self.settings.url, &format!("worker {} (consume)", self.worker_id), self.heartbeat).await?;
+        let link = connect(&self.settings, &format!("worker {} (consume)", self.worker_id), self.heartbeat).await?;
         let subscribing = tokio::time::timeout(PREPARE_TIMEOUT, self.subscribe(&link.connection));
         let subscribed = match subscribing.await {
             Ok(subscribed) => subscribed.map_err(ConnectError::from),

@@ -67,7 +67,7 @@ pub enum QueueState {
 /// Why it cannot be looked at, without the password.
 pub async fn inspect(settings: &BrokerSettings) -> Result<Inspection, String> {
     let version = version(settings).await;
-    let link = connect(&settings.url, "doctor", HEARTBEAT).await.map_err(|error| error.to_string())?;
+    let link = connect(settings, "doctor", HEARTBEAT).await.map_err(|error| error.to_string())?;
     let looked = tokio::time::timeout(PATIENCE, look(settings, &link)).await.unwrap_or(Err(ConnectError::Timeout));
     link.close().await;
     let (queues, accepts_publishes) = looked.map_err(|error| error.to_string())?;

@@ -6,6 +6,7 @@
 //! because a memory alarm stops all writes of a connection that published, acknowledgements too.
 
 mod connection;
+mod tls;
 mod publisher;
 mod consumer;
 mod inspection;
@@ -14,3 +15,4 @@ pub use connection::{HEARTBEAT, is_valid_url};
 pub use consumer::{Consumer, Delivery, QueueRole, Settlement, Source, StatusesDrained};
 pub use inspection::{Inspection, QueueState, inspect};
 pub use publisher::{Outgoing, PublishError, Publisher};
+pub use tls::BrokerTls;

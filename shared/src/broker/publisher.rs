@@ -257,7 +257,7 @@ async fn supervise(
 }
 
 async fn open(settings: &BrokerSettings, name: &str) -> Result<(Link, Session), ConnectError> {
-    let link = connect(&settings.url, name, HEARTBEAT).await?;
+    let link = connect(settings, name, HEARTBEAT).await?;
     let preparing = async {
         settings.topology.declare(&link.connection.create_channel().await?).await?;
         let mut channels = Vec::with_capacity(CHANNELS);

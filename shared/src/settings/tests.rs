@@ -59,6 +59,19 @@ fn settings_do_not_print_their_secrets() {
 }
 
 #[test]
+fn files_for_tls_beside_a_url_without_it_are_a_problem_and_a_missing_file_is_one_anyway() {
+    for (url, expected) in [
+        ("amqp://localhost", "RABBITMQ_CA_FILE is set, but RABBITMQ_URL does not begin with `amqps://`"),
+        ("amqps://localhost", "RABBITMQ_CA_FILE names a file that cannot be read, /nowhere"),
+    ] {
+        let mut reader = Reader::from_pairs([("RABBITMQ_URL", url), ("RABBITMQ_CA_FILE", "/nowhere")]);
+        assert!(BrokerSettings::read(&mut reader).is_some());
+        let text = reader.finish().expect_err("a problem").to_string();
+        assert!(text.contains(expected), "{text}");
+    }
+}
+
+#[test]
 fn app_secrets_are_a_list_with_or_without_app_ids() {
     let mut reader = Reader::from_pairs([("WHATSAPP_APP_SECRET", "plain, 1234:with-id ,5:a:b")]);
     let read: Vec<_> = app_secrets(&mut reader)

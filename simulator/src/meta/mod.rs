@@ -24,7 +24,15 @@ mod routes;
 mod statuses;
 mod tokens;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use secrecy::SecretString;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -134,6 +142,8 @@ struct State {
     plan: std::sync::RwLock<StatusPlan>,
     /// Of tokens that are exchanged; none: they never end.
     token_lifetime: std::sync::RwLock<Option<Duration>>,
+    /// Whether a token alone is not enough.
+    proof_required: AtomicBool,
     ids: Ids,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -194,6 +204,12 @@ impl Meta {
     /// answer does not say.
     pub fn exchange_for(&self, lifetime: Option<Duration>) {
         *self.state.token_lifetime.write().expect("no code panics while it holds this lock") = lifetime;
+    }
+
+    /// Whether every request to Graph needs an `appsecret_proof` from now on, as where an app has "Require App Secret"
+    /// switched on. Downloads need none: files lie elsewhere.
+    pub fn require_proofs(&self, required: bool) {
+        self.state.proof_required.store(required, Ordering::Relaxed);
     }
 
     /// Makes a token invalid, so that Meta answers 190.
@@ -287,6 +303,7 @@ impl State {
             faults: Faults::default(),
             plan: std::sync::RwLock::new(options.statuses.clone()),
             token_lifetime: std::sync::RwLock::new(Some(tokens::LIFETIME)),
+            proof_required: AtomicBool::new(false),
             ids: Ids::new(options.seed, "outbound"),
             options,
             tasks,

@@ -76,9 +76,11 @@ impl Refusal {
 
     pub(super) fn response(&self, trace: &str) -> Response {
         // Codes of the platform have their message bare, those of WhatsApp with the code in front.
-        let bare = matches!(self.code, 0 | 2 | 4 | 104 | 190 | 80007 | 803) || self.subcode == Some(33);
+        let about_proof = self.message.contains("appsecret_proof");
+        let bare = matches!(self.code, 0 | 2 | 4 | 104 | 190 | 80007 | 803) || self.subcode == Some(33) || about_proof;
         let message = if bare { self.message.clone() } else { format!("(#{}) {}", self.code, self.message) };
-        let mut error = json!({"message": message, "type": "OAuthException", "code": self.code, "fbtrace_id": trace});
+        let kind = if about_proof { "GraphMethodException" } else { "OAuthException" };
+        let mut error = json!({"message": message, "type": kind, "code": self.code, "fbtrace_id": trace});
         if let Some(fields) = error.as_object_mut() {
             if let Some(details) = &self.details {
                 fields.insert("error_data".to_owned(), json!({"messaging_product": "whatsapp", "details": details}));

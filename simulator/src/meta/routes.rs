@@ -2,7 +2,7 @@
 //!
 //! The work runs in a task of its own: a client that gives up does not undo what Meta has begun.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use axum::{
     Json, Router,
@@ -175,7 +175,7 @@ impl State {
     fn credential(&self, request: &Request) -> Credential {
         match (&request.token, &request.target) {
             // An app token, `id|secret`, belongs to the app.
-            (Some(token), Target::DebugToken) if self.is_app_token(token) => Credential::Of("app".to_owned()),
+            (Some(token), Target::DebugToken) if self.app_of_token(token).is_some() => Credential::Of("app".to_owned()),
             // The exchange is authorised by the app secret and the old token in the query.
             (None, Target::ExchangeToken) => self.registry.credential(request.query("fb_exchange_token")),
             (token, _) => self.registry.credential(token.as_deref()),
@@ -201,8 +201,17 @@ impl State {
             Credential::Of(name) if owner.as_ref().is_some_and(|owner| owner != name) => {
                 Err(Refusal::code(190).details("The token belongs to another business."))
             }
+            Credential::Of(_) if self.misses_proof(request, proof) => {
+                Err(Refusal::code(100).message("API calls from the server require an appsecret_proof argument"))
+            }
             Credential::Of(name) => self.allowed(request, name),
         }
+    }
+
+    /// Whether a proof is demanded that is not there. The exchange of a token has the secret itself.
+    fn misses_proof(&self, request: &Request, proof: Option<bool>) -> bool {
+        let needs = !matches!(request.target, Target::Download(_) | Target::ExchangeToken);
+        needs && proof.is_none() && self.proof_required.load(Ordering::Relaxed)
     }
 
     /// Whether the token still counts, and is one for this.
@@ -226,11 +235,11 @@ impl State {
         }
     }
 
-    /// Whether `appsecret_proof` was made with the secret of the token owner's app; none without a proof or an app.
+    /// Whether `appsecret_proof` was made with the secret of the app whose token it is; none without a proof or an app.
     fn proof(&self, request: &Request) -> Option<bool> {
         let (proof, token) = (request.query("appsecret_proof")?, request.token.as_deref()?);
         let owner = self.registry.grant_of(token).and_then(|grant| self.registry.business_named(&grant.owner));
-        let app = self.app(owner.as_ref())?;
+        let app = self.app_of_token(token).or_else(|| self.app(owner.as_ref()))?;
         let mut mac = Hmac::<Sha256>::new_from_slice(app.secret.expose_secret().as_bytes()).ok()?;
         mac.update(token.as_bytes());
         Some(hex::decode(proof).is_ok_and(|proof| mac.verify_slice(&proof).is_ok()))

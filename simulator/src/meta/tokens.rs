@@ -88,10 +88,10 @@ impl State {
         self.registry.grant_of(token).or(anybody)
     }
 
-    /// Whether this is `app_id|app_secret` of one of the apps.
-    pub(super) fn is_app_token(&self, token: &str) -> bool {
-        let parts = token.split_once('|');
-        parts.is_some_and(|(id, secret)| self.options.apps.iter().any(|app| app.id == id && is_secret_of(app, secret)))
+    /// The app whose `app_id|app_secret` this is.
+    pub(super) fn app_of_token(&self, token: &str) -> Option<&App> {
+        let (id, secret) = token.split_once('|')?;
+        self.options.apps.iter().find(|app| app.id == id && is_secret_of(app, secret))
     }
 }
 

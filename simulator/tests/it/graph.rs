@@ -142,6 +142,32 @@ async fn a_proof_must_fit_the_token() {
 }
 
 #[tokio::test]
+async fn a_proof_is_missed_where_it_is_required_and_nowhere_else() {
+    let (meta, _) = meta(MetaOptions::default().with_app_secret(SECRET)).await;
+    meta.grant("acme", &SecretString::from("EAAtest"));
+    let answered = |query: &'static str| {
+        let request = client().post(format!("{}/1001/messages{query}", meta.graph_url())).bearer_auth("EAAtest");
+        async move {
+            let answer = request.json(&text("Hello")).send().await.expect("an answer");
+            (answer.status().as_u16(), answer.json::<Value>().await.expect("JSON"))
+        }
+    };
+    assert_eq!(answered("").await.0, 200);
+    meta.require_proofs(true);
+    let (status, body) = answered("").await;
+    let message = "API calls from the server require an appsecret_proof argument";
+    assert_eq!((status, &body["error"]["message"], &body["error"]["code"]), (400, &json!(message), &json!(100)));
+    assert_eq!(body["error"]["type"], "GraphMethodException");
+    let (status, body) = answered("?appsecret_proof=00").await;
+    let message = "Invalid appsecret_proof provided in the API argument";
+    assert_eq!((status, &body["error"]["message"]), (400, &json!(message)));
+    let right = "?appsecret_proof=545c00459922319a6658d712eb8b84a1afb328fa4d94f9f8c70dca9a8b3566e2";
+    assert_eq!(answered(right).await.0, 200);
+    meta.require_proofs(false);
+    assert_eq!(answered("").await.0, 200);
+}
+
+#[tokio::test]
 async fn a_file_goes_up_is_found_fetched_and_deleted_by_its_owner_alone() {
     let (meta, _) = meta(MetaOptions::default()).await;
     let form = "--B\r\nContent-Disposition: form-data; name=\"messaging_product\"\r\n\r\nwhatsapp\r\n--B\r\n\

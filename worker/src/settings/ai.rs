@@ -1,7 +1,10 @@
 //! The providers of the companion: models that answer, see and hear, one in reserve, and a voice.
 
+use reqwest::Client;
 use secrecy::SecretString;
-use shared::settings::Reader;
+use shared::{settings::Reader, tls::Authorities};
+
+use crate::http;
 
 const GROQ: &str = "https://api.groq.com/openai/v1";
 
@@ -26,6 +29,8 @@ pub struct AiSettings {
     pub speech: Option<SpeechSettings>,
     /// Whether businesses' tools may be anywhere.
     pub allow_insecure_tools: bool,
+    /// Authorities that the providers' servers, and nobody else's, may have their certificates from.
+    pub authorities: Option<Authorities>,
 }
 
 /// Another provider, or another model of the same.
@@ -78,7 +83,16 @@ impl AiSettings {
             fallback,
             speech: SpeechSettings::read(reader),
             allow_insecure_tools: reader.flag("ALLOW_INSECURE_TOOLS"),
+            authorities: Authorities::read(reader, "AI_CA_FILE"),
         }
+    }
+
+    /// What the providers are asked by. Meta and what businesses name are not: they need no authority of ours.
+    ///
+    /// # Errors
+    /// TLS could not be set up.
+    pub fn client(&self) -> reqwest::Result<Client> {
+        http::client_trusting(self.authorities.as_ref())
     }
 }
 

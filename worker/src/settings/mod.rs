@@ -1,13 +1,14 @@
 //! The worker's configuration, read and checked as a whole. `ai.rs`: the providers of the companion; `apps.rs`: Meta's
-//! apps; `dashboard.rs`: the page for operators.
+//! apps; `dashboard.rs`: the page for operators; `store.rs`: the database.
 
 mod ai;
 mod apps;
 mod dashboard;
+mod store;
 
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use shared::{
     broker::HEARTBEAT,
     ids::PhoneNumberId,
@@ -20,6 +21,7 @@ use crate::analytics::Prices;
 pub use ai::{AiSettings, FallbackAi, SpeechSettings};
 pub use apps::{MetaApp, MetaApps};
 pub use dashboard::{DashboardSettings, dashboard_addr};
+pub use store::StoreSettings;
 
 /// The variables that the worker reads besides the shared ones.
 pub const VARIABLES: &[Variable] = &[
@@ -38,6 +40,7 @@ pub const VARIABLES: &[Variable] = &[
     variable("AI_CHAT_MODEL", "openai/gpt-oss-120b", "the model that answers"),
     variable("AI_VISION_MODEL", "qwen/qwen3.8-27b", "the model that sees pictures; AI_CHAT_MODEL with other APIs"),
     variable("AI_TRANSCRIPTION_MODEL", "whisper-large-v3-turbo", "the model that hears voice messages; `none`: nobody"),
+    variable("AI_CA_FILE", "unset", "PEM file of authorities that the AI's servers, and no others, may have besides"),
     variable("AI_REPLY_TOKENS", "2048", "tokens of one answer at most, thinking included"),
     variable("AI_FALLBACK_API_URL", "AI_API_URL", "where AI_FALLBACK_CHAT_MODEL is"),
     secret("AI_FALLBACK_API_KEY", "unset", "its key; GROQ_API_KEY where the URL is the same"),
@@ -76,15 +79,6 @@ const fn variable(name: &'static str, default: &'static str, meaning: &'static s
 
 const fn secret(name: &'static str, default: &'static str, meaning: &'static str) -> Variable {
     Variable { name, default, secret: true, meaning }
-}
-
-/// Which database.
-#[derive(Debug, Clone)]
-pub struct StoreSettings {
-    /// `mongodb://…`, with the password.
-    pub uri: SecretString,
-    /// The database's name.
-    pub database: String,
 }
 
 /// How tokens are encrypted.
@@ -199,24 +193,6 @@ pub fn graph_url(reader: &mut Reader) -> String {
 /// Reads `METRICS_ADDR`.
 pub fn metrics_addr(reader: &mut Reader) -> ListenAddr {
     ListenAddr::read(reader, "METRICS_ADDR", "127.0.0.1:9101")
-}
-
-impl StoreSettings {
-    /// Reads `MONGODB_URI` and `MONGODB_DB_NAME`.
-    pub fn read(reader: &mut Reader) -> Option<Self> {
-        let uri = reader.required_secret("MONGODB_URI");
-        let database = reader.text("MONGODB_DB_NAME").unwrap_or_else(|| "switchboard".to_owned());
-        if database.len() > 63 || database.contains(['/', '\\', '.', ' ', '"', '$', '\0']) {
-            reader.problem("MONGODB_DB_NAME", "must be at most 63 bytes without / \\ . \" $ or spaces");
-        }
-        let uri = uri?;
-        let text = uri.expose_secret();
-        if !text.starts_with("mongodb://") && !text.starts_with("mongodb+srv://") {
-            reader.problem("MONGODB_URI", "must begin with `mongodb://` or `mongodb+srv://`");
-            return None;
-        }
-        Some(Self { uri, database })
-    }
 }
 
 impl EncryptionSettings {

@@ -140,6 +140,9 @@ impl Turn<'_> {
                     messages_per_minute: business.companion.limits.messages_per_minute,
                     day_is_over_for: self.day.is_over_for,
                 };
+                if let Ok(token) = &business.token {
+                    self.turns.graph.learn_issuer(token).await;
+                }
                 let service = service(&business, allowance, Timestamp::now());
                 self.business = Some(business);
                 service

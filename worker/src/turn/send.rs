@@ -32,7 +32,8 @@ impl Turn<'_> {
         if !self.hold.outlasts(self.turns.graph.send_timeout()).await? {
             return Ok(Err(SendError::NotConnected("the lease would not have outlasted it".to_owned())));
         }
-        if self.try_began.elapsed() > self.machine.rules().try_most() {
+        let leave_by = self.try_began + self.machine.rules().try_most();
+        if Instant::now() > leave_by {
             return Ok(Err(SendError::NotConnected("the try began too long ago".to_owned())));
         }
         let callback = Callback {
@@ -54,7 +55,7 @@ impl Turn<'_> {
             target: STEP, "graph", otel.kind = "client", otel.name = "POST messages", part = sending.part,
             attempt = sending.attempt, outcome = Empty,
         );
-        let sent = self.turns.graph.send(token, &message).instrument(span.clone()).await;
+        let sent = self.turns.graph.send(token, &message, leave_by).instrument(span.clone()).await;
         span.record("outcome", outcome(&sent));
         metrics::histogram!("switchboard_send_seconds").record(started.elapsed().as_secs_f64());
         metrics::counter!("switchboard_sends_total", "outcome" => outcome(&sent)).increment(1);

@@ -3,7 +3,6 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
-use reqwest::RequestBuilder;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
@@ -11,7 +10,6 @@ use super::{
     client::{Graph, cause},
     error::GraphError,
 };
-use crate::http::{body, retry_after};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MOST: usize = 1024 * 1024;
@@ -61,8 +59,8 @@ impl Graph {
     /// # Errors
     /// [`AskError`].
     pub async fn inspect_token(&self, token: &SecretString, by: &SecretString) -> Result<TokenInfo, AskError> {
-        let request = self.look("debug_token", by).query(&[("input_token", token.expose_secret())]);
-        let answer = ask(request).await?;
+        let query = [("input_token", token.expose_secret())];
+        let answer = self.ask("debug_token", by, &query).await?;
         answer
             .get("data")
             .map(TokenInfo::read)
@@ -75,7 +73,7 @@ impl Graph {
     /// [`AskError`].
     pub async fn account_numbers(&self, token: &SecretString, waba_id: &str) -> Result<Vec<AccountNumber>, AskError> {
         let fields = [("fields", "id,display_phone_number"), ("limit", NUMBERS_MOST)];
-        let answer = ask(self.look(&format!("{waba_id}/phone_numbers"), token).query(&fields)).await?;
+        let answer = self.ask(&format!("{waba_id}/phone_numbers"), token, &fields).await?;
         Ok(list(&answer).filter_map(number).collect())
     }
 
@@ -84,7 +82,7 @@ impl Graph {
     /// # Errors
     /// [`AskError`].
     pub async fn subscribed_apps(&self, token: &SecretString, waba_id: &str) -> Result<Vec<String>, AskError> {
-        let answer = ask(self.look(&format!("{waba_id}/subscribed_apps"), token)).await?;
+        let answer = self.ask(&format!("{waba_id}/subscribed_apps"), token, &[]).await?;
         let id = |app: &Value| Some(app.pointer("/whatsapp_business_api_data/id")?.as_str()?.to_owned());
         Ok(list(&answer).filter_map(id).collect())
     }
@@ -94,8 +92,7 @@ impl Graph {
     /// # Errors
     /// [`AskError`], also where there is nothing of that id, or not for this token.
     pub async fn number(&self, token: &SecretString, id: &str) -> Result<Option<AccountNumber>, AskError> {
-        let request = self.look(id, token).query(&[("fields", "id,display_phone_number")]);
-        Ok(number(&ask(request).await?))
+        Ok(number(&self.ask(id, token, &[("fields", "id,display_phone_number")]).await?))
     }
 
     /// Whether anything answers at all.
@@ -107,21 +104,16 @@ impl Graph {
         answer.map(drop).map_err(|error| AskError::NoAnswer(cause(&error)))
     }
 
-    fn look(&self, path: &str, token: &SecretString) -> RequestBuilder {
-        self.client.get(format!("{}/{path}", self.base_url)).bearer_auth(token.expose_secret())
+    async fn ask(&self, path: &str, token: &SecretString, query: &[(&str, &str)]) -> Result<Value, AskError> {
+        let url = format!("{}/{path}", self.base_url);
+        let asking = self.call(token, TIMEOUT, ANSWER_BYTES_MOST, || self.client.get(&url).query(query));
+        let answer = asking.await.map_err(|error| AskError::NoAnswer(cause(&error)))?;
+        let bytes = answer.bytes.as_ref().ok_or_else(|| AskError::NoAnswer("it has no end".to_owned()))?;
+        if !answer.status.is_success() {
+            return Err(answer.error().into());
+        }
+        serde_json::from_slice(bytes).map_err(|_| AskError::NoAnswer("it is no JSON".to_owned()))
     }
-}
-
-async fn ask(request: RequestBuilder) -> Result<Value, AskError> {
-    let no_answer = |error: reqwest::Error| AskError::NoAnswer(cause(&error));
-    let answer = request.timeout(TIMEOUT).send().await.map_err(no_answer)?;
-    let (status, retry_after) = (answer.status(), retry_after(answer.headers()));
-    let bytes = body(answer, ANSWER_BYTES_MOST).await.map_err(no_answer)?;
-    let bytes = bytes.ok_or_else(|| AskError::NoAnswer("it has no end".to_owned()))?;
-    if !status.is_success() {
-        return Err(GraphError::from_answer(status.as_u16(), &bytes, retry_after).into());
-    }
-    serde_json::from_slice(&bytes).map_err(|_| AskError::NoAnswer("it is no JSON".to_owned()))
 }
 
 fn list(answer: &Value) -> impl Iterator<Item = &Value> {

@@ -1,25 +1,37 @@
 //! The Graph API: sending a message, and showing that somebody reads and writes. Files are in `media.rs`
-//! beside it, tokens in `tokens.rs`.
+//! beside it, tokens in `tokens.rs`; `proof.rs` makes the requests and proves the tokens.
 //!
 //! Only this module can tell whether a request had left, so it is the one that classifies a failure. It never
-//! repeats a send: Meta has no idempotency key, and the same request twice is two messages.
+//! repeats a send that may have been one: Meta has no idempotency key, and the same request twice is two messages.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::{Client, RequestBuilder};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde_json::{Value, json};
-use shared::ids::{MessageId, PhoneNumberId, SessionId, UserId, WaId};
+use shared::{
+    ids::{MessageId, PhoneNumberId, SessionId, UserId, WaId},
+    tls::Peer,
+};
 
 use super::{
     error::{ErrorClass, GraphError},
     form::content,
     media::Rooms,
+    proof::Proofs,
 };
-use crate::{conversation::PartForm, http::retry_after};
+use crate::{conversation::PartForm, settings::MetaApps};
 
 /// Read receipts and typing are a courtesy; they must not hold up anything.
 const COURTESY_TIMEOUT: Duration = Duration::from_secs(5);
+/// More than any answer that is of use.
+const ANSWER_BYTES_MOST: usize = 1024 * 1024;
+const META: Peer = Peer {
+    name: "Meta",
+    authority: "the system's certificate store, or the file that SSL_CERT_FILE names instead of it, must have the \
+                certificate of the authority that did",
+    identity: None,
+};
 
 /// Whom a message goes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,13 +121,21 @@ pub struct Graph {
     pub(super) client: Client,
     pub(super) base_url: String,
     pub(super) rooms: Rooms,
+    pub(super) proofs: Proofs,
     send_timeout: Duration,
 }
 
 impl Graph {
     /// `base_url` with a version and without a slash at its end; `send_timeout` covers a whole send.
     pub fn new(client: Client, base_url: impl Into<String>, send_timeout: Duration) -> Self {
-        Self { client, base_url: base_url.into(), rooms: Rooms::default(), send_timeout }
+        let proofs = Proofs::new(MetaApps::default());
+        Self { client, base_url: base_url.into(), rooms: Rooms::default(), proofs, send_timeout }
+    }
+
+    /// The same, which proves to Meta that it has the secrets of these apps.
+    #[must_use]
+    pub fn proving(self, apps: MetaApps) -> Self {
+        Self { proofs: Proofs::new(apps), ..self }
     }
 
     /// How long a send may take.
@@ -123,13 +143,18 @@ impl Graph {
         self.send_timeout
     }
 
-    /// Sends a message, once.
+    /// Sends a message, once. What Meta refuses for the sake of its proof goes without one, if that is before `leave_by`.
     ///
     /// Cancellation: the message may go out all the same.
     ///
     /// # Errors
     /// [`SendError`] tells whether the message can have gone out.
-    pub async fn send(&self, token: &SecretString, message: &Outgoing<'_>) -> Result<MessageId, SendError> {
+    pub async fn send(
+        &self,
+        token: &SecretString,
+        message: &Outgoing<'_>,
+        leave_by: Instant,
+    ) -> Result<MessageId, SendError> {
         let mut body = json!({
             "messaging_product": "whatsapp",
             "recipient_type": "individual",
@@ -145,11 +170,10 @@ impl Graph {
         if let Some(quoted) = message.quotes {
             insert(&mut body, "context", json!({ "message_id": quoted.expose() }));
         }
-        let answer =
-            self.post(message.from, token, &body).timeout(self.send_timeout).send().await.map_err(not_answered)?;
-        let (status, retry_after) = (answer.status(), retry_after(answer.headers()));
-        let bytes = answer.bytes().await.map_err(|error| SendError::NoAnswer(cause(&error)))?;
-        sent(status.as_u16(), &bytes, retry_after)
+        let request = || self.post(message.from, &body);
+        let sending = self.call_promptly(token, self.send_timeout, leave_by.into(), ANSWER_BYTES_MOST, request);
+        let answer = sending.await.map_err(not_answered)?;
+        sent(answer.status.as_u16(), answer.bytes.as_deref().unwrap_or_default(), answer.retry_after)
     }
 
     /// Marks a message (and those before it) as read and shows the typing indicator, for at most 25 seconds
@@ -169,18 +193,14 @@ impl Graph {
             "message_id": message.expose(),
             "typing_indicator": { "type": "text" },
         });
-        let answer = self.post(number, token, &body).timeout(COURTESY_TIMEOUT).send().await.map_err(not_answered)?;
-        let status = answer.status();
-        if status.is_success() {
-            return Ok(());
-        }
-        let bytes = answer.bytes().await.map_err(|error| SendError::NoAnswer(cause(&error)))?;
-        Err(GraphError::from_answer(status.as_u16(), &bytes, None).into())
+        let showing = self.call(token, COURTESY_TIMEOUT, ANSWER_BYTES_MOST, || self.post(number, &body));
+        let answer = showing.await.map_err(not_answered)?;
+        if answer.status.is_success() { Ok(()) } else { Err(answer.error().into()) }
     }
 
-    fn post(&self, number: &PhoneNumberId, token: &SecretString, body: &Value) -> RequestBuilder {
+    fn post(&self, number: &PhoneNumberId, body: &Value) -> RequestBuilder {
         let url = format!("{}/{}/messages", self.base_url, number.expose());
-        self.client.post(url).bearer_auth(token.expose_secret()).json(body)
+        self.client.post(url).json(body)
     }
 }
 
@@ -212,14 +232,18 @@ pub(super) fn not_answered(error: reqwest::Error) -> SendError {
     }
 }
 
-/// The innermost cause, without the URL, which names the number's id but might one day hold a secret.
+/// The innermost cause, without the URL, whose query holds proofs and tokens: the words of `reqwest::Error` itself have
+/// it, those of its sources do not.
 pub(super) fn cause(error: &reqwest::Error) -> String {
-    let mut innermost: &dyn std::error::Error = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
     if error.is_timeout() {
         return "timed out".to_owned();
+    }
+    if let Some(told) = META.explain(error) {
+        return told;
+    }
+    let Some(mut innermost) = std::error::Error::source(error) else { return "the request failed".to_owned() };
+    while let Some(source) = innermost.source() {
+        innermost = source;
     }
     innermost.to_string()
 }
@@ -254,6 +278,33 @@ mod tests {
             if let Some(callback) = Callback::decode(&text) {
                 prop_assert_eq!(callback.encode(), text);
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn no_cause_tells_the_url_of_a_request() {
+        shared::install_tls_provider();
+        let client = crate::http::client().expect("a client");
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let rude = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let (silent_at, rude_at) = (silent.local_addr().expect("bound"), rude.local_addr().expect("bound"));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = rude.accept().await {
+                drop(stream);
+            }
+        });
+        for base in [
+            "http://127.0.0.1:9".to_owned(),
+            format!("http://{silent_at}"),
+            format!("http://{rude_at}"),
+            format!("https://{rude_at}"),
+            "http://[broken".to_owned(),
+            "data:x".to_owned(),
+        ] {
+            let request = client.get(format!("{base}/debug_token?appsecret_proof=hunter2"));
+            let error = request.timeout(Duration::from_millis(300)).send().await.expect_err("nobody answers");
+            let told = cause(&error);
+            assert!(!told.contains("hunter2") && !told.contains("debug_token"), "{base}: {told}");
         }
     }
 }

@@ -8,6 +8,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+/// "Invalid parameter", …
+const PARAMETER: i64 = 100;
+/// … and the one that tells of the token and not of the message (Meta, "Secure Graph API Calls").
+const PROOF: &str = "appsecret_proof";
+
 /// What a throttle covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
@@ -52,6 +57,8 @@ pub struct GraphError {
     pub detail: String,
     /// What the server asked for.
     pub retry_after: Option<Duration>,
+    /// Whether it is the request's `appsecret_proof` that is wrong or missing.
+    pub(super) is_about_proof: bool,
 }
 
 /// The class of an error code; none for one that is not in Meta's list.
@@ -87,19 +94,24 @@ impl GraphError {
         let Some(error) = body.get("error").filter(|error| error.is_object()) else {
             // Only a throttle is certain to have refused; any other stranger may have passed the message on.
             let class = if status == 429 { ErrorClass::Throttled(Scope::App) } else { ErrorClass::Ambiguous };
-            return Self { class, code: 0, status, detail: "the answer is not Graph's".to_owned(), retry_after };
+            let detail = "the answer is not Graph's".to_owned();
+            return Self { class, code: 0, status, detail, retry_after, is_about_proof: false };
         };
         let code = error.get("code").and_then(Value::as_i64);
+        let message = error.get("message").and_then(Value::as_str);
+        let is_about_proof = code == Some(PARAMETER) && message.is_some_and(|message| message.contains(PROOF));
         let transient = error.get("is_transient").and_then(Value::as_bool) == Some(true);
-        let class = code.and_then(classify).unwrap_or(match status {
+        // A proof that is wrong or missing has the code of any parameter, but the message has no part in it.
+        let of_code = if is_about_proof { Some(ErrorClass::Credentials) } else { code.and_then(classify) };
+        let class = of_code.unwrap_or(match status {
             429 => ErrorClass::Throttled(Scope::App),
             401 | 403 => ErrorClass::Credentials,
             400..500 if !transient => ErrorClass::Permanent,
             _ => ErrorClass::Ambiguous,
         });
         let details = error.get("error_data").and_then(|data| data.get("details")).and_then(Value::as_str);
-        let text = details.or_else(|| error.get("message").and_then(Value::as_str)).unwrap_or("no message");
-        Self { class, code: code.unwrap_or(0), status, detail: redact(text), retry_after }
+        let text = details.or(message).unwrap_or("no message");
+        Self { class, code: code.unwrap_or(0), status, detail: redact(text), retry_after, is_about_proof }
     }
 }
 
@@ -233,6 +245,20 @@ mod tests {
         assert_eq!(class(403, r#"{"error":{"code":999999}}"#), Credentials);
         assert_eq!(class(500, r#"{"error":{"message":"no code"}}"#), Ambiguous);
         assert_eq!(class(400, r#"{"error":{"code":"131047"}}"#), Permanent);
+    }
+
+    #[test]
+    fn a_proof_that_meta_refuses_or_misses_tells_of_the_token_and_not_of_the_message() {
+        for message in [
+            "Invalid appsecret_proof provided in the API argument",
+            "API calls from the server require an appsecret_proof argument",
+        ] {
+            let body = format!(r#"{{"error":{{"message":"{message}","type":"GraphMethodException","code":100}}}}"#);
+            let error = GraphError::from_answer(400, body.as_bytes(), None);
+            assert!(error.is_about_proof && error.class == Credentials, "{error}");
+        }
+        let other = GraphError::from_answer(400, br#"{"error":{"message":"Invalid parameter","code":100}}"#, None);
+        assert!(!other.is_about_proof && other.class == Permanent);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! A webhook's own URL lives for five minutes, its id for seven days, so the id is asked for a fresh URL each time. The
 //! access token goes with the download, so it goes to Meta's hosts only, whatever URL is answered, and no redirect is
-//! followed. Nothing larger than asked for is kept in memory.
+//! followed; a proof, which only Graph asks for, does not go with it. Nothing larger than asked for is kept in memory.
 
 use std::{sync::Arc, time::Duration};
 
@@ -31,6 +31,7 @@ const TRANSFER_TIMEOUT: Duration = Duration::from_secs(45);
 const LOOKUPS_MOST: usize = 2;
 /// "Access token expired or invalid", "needs a proof" (Meta, "Error codes").
 const INVALID_TOKEN: &[i64] = &[0, 104, 190];
+const ANSWER_BYTES_MOST: usize = 64 * 1024;
 /// Bytes that all files in hand may take up, counted as [`WEIGHT`] times their size, and how long one waits for room.
 const ROOM: usize = 512 * 1024 * 1024;
 const ROOM_WAIT: Duration = Duration::from_secs(15);
@@ -169,7 +170,9 @@ impl MediaError {
         match error.class {
             ErrorClass::Throttled(_) | ErrorClass::Ambiguous => Self::Away(error.to_string()),
             // Codes of other credential errors are about a permission or an object: about this file.
-            ErrorClass::Credentials if INVALID_TOKEN.contains(&error.code) => Self::Token(error),
+            ErrorClass::Credentials if error.is_about_proof || INVALID_TOKEN.contains(&error.code) => {
+                Self::Token(error)
+            }
             ErrorClass::Credentials | ErrorClass::Account => Self::Refused(error),
             ErrorClass::WindowClosed | ErrorClass::Permanent => Self::Refused(error),
         }
@@ -228,22 +231,20 @@ impl Graph {
         id: &MediaId,
         most: usize,
     ) -> Result<MediaPlace, MediaError> {
-        let request = self.client.get(format!("{}/{}", self.base_url, id.0));
+        let url = format!("{}/{}", self.base_url, id.0);
         // With the number, so that Meta answers only for a file that was sent to it.
-        let request = request.query(&[("phone_number_id", number.expose())]);
-        let response = request.bearer_auth(token.expose_secret()).timeout(LOOKUP_TIMEOUT).send().await.map_err(away)?;
-        let (status, wait) = (response.status(), retry_after(response.headers()));
-        let bytes = read(response, 64 * 1024).await?;
-        if status == StatusCode::NOT_FOUND {
+        let request = || self.client.get(&url).query(&[("phone_number_id", number.expose())]);
+        let answer = self.call(token, LOOKUP_TIMEOUT, ANSWER_BYTES_MOST, request).await.map_err(away)?;
+        if answer.status == StatusCode::NOT_FOUND {
             return Err(MediaError::Gone);
         }
-        if !status.is_success() {
-            let error = GraphError::from_answer(status.as_u16(), &bytes, wait);
+        if !answer.status.is_success() {
+            let error = answer.error();
             // "Does not exist, or is not this number's": code 100 with subcode 33.
             let gone = error.class == ErrorClass::Permanent;
             return Err(if gone { MediaError::Gone } else { MediaError::of_graph(error) });
         }
-        MediaPlace::read(&bytes, &self.base_url, most)
+        MediaPlace::read(&answer.bytes.unwrap_or_default(), &self.base_url, most)
     }
 
     /// Uploads a voice note, OGG with Opus, to be sent from this number. Says Meta's id, which is valid for 30 days.
@@ -258,18 +259,18 @@ impl Graph {
     ) -> Result<String, MediaError> {
         const OPUS: &str = "audio/ogg; codecs=opus";
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        let file = Part::stream_with_length(bytes, length).file_name("voice.ogg").mime_str(OPUS);
-        let file = file.map_err(|error| MediaError::Unreachable(cause(&error)))?;
-        let form = Form::new().text("messaging_product", "whatsapp").text("type", OPUS).part("file", file);
         let url = format!("{}/{}/media", self.base_url, number.expose());
-        let request = self.client.post(url).bearer_auth(token.expose_secret()).multipart(form);
-        let response = request.timeout(TRANSFER_TIMEOUT).send().await.map_err(unreachable)?;
-        let (status, wait) = (response.status(), retry_after(response.headers()));
-        let answered = read(response, 64 * 1024).await?;
-        if !status.is_success() {
-            return Err(MediaError::of_graph(GraphError::from_answer(status.as_u16(), &answered, wait)));
+        let request = || {
+            let file = Part::stream_with_length(bytes.clone(), length).file_name("voice.ogg");
+            let file = file.mime_str(OPUS).expect("it is a MIME type");
+            let form = Form::new().text("messaging_product", "whatsapp").text("type", OPUS).part("file", file);
+            self.client.post(&url).multipart(form)
+        };
+        let answer = self.call(token, TRANSFER_TIMEOUT, ANSWER_BYTES_MOST, request).await.map_err(unreachable)?;
+        if !answer.status.is_success() {
+            return Err(MediaError::of_graph(answer.error()));
         }
-        let answer: Value = serde_json::from_slice(&answered).unwrap_or(Value::Null);
+        let answer = answer.json();
         let id =
             answer.get("id").and_then(|id| id.as_str().map(str::to_owned).or_else(|| Some(id.as_u64()?.to_string())));
         id.ok_or_else(|| MediaError::Unreachable("Meta named no id".to_owned()))

@@ -1,6 +1,7 @@
 //! WhatsApp on the way out: the Graph API, what its errors mean, and what its messages may look like.
 
 mod client;
+mod proof;
 mod account;
 mod form;
 mod media;

@@ -18,6 +18,7 @@ use crate::{http::retry_after, settings::MetaApp};
 
 /// Of one request.
 const TIMEOUT: Duration = Duration::from_secs(10);
+const ANSWER_BYTES_MOST: usize = 64 * 1024;
 
 /// Until when a token is good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +51,7 @@ pub struct Issued {
 
 impl Graph {
     /// Exchanges a token, which must still be valid, for one of 60 days (Meta, "Refresh the access token"; a form instead
-    /// of a query is taken as well).
+    /// of a query is taken as well). The secret itself stands where elsewhere a proof of it does.
     ///
     /// Cancellation: the new token may exist all the same. Nobody knows it, and the old one keeps working.
     ///
@@ -81,8 +82,12 @@ impl Graph {
     /// Meta does not take the token, or did not answer.
     pub async fn issuer_of(&self, token: &SecretString) -> Result<Issued, SendError> {
         let url = format!("{}/debug_token", self.base_url);
-        let request = self.client.get(url).query(&[("input_token", token.expose_secret())]);
-        let answer = ask(request.bearer_auth(token.expose_secret())).await?;
+        let request = || self.client.get(&url).query(&[("input_token", token.expose_secret())]);
+        let answer = self.call(token, TIMEOUT, ANSWER_BYTES_MOST, request).await.map_err(not_answered)?;
+        if !answer.status.is_success() {
+            return Err(answer.error().into());
+        }
+        let answer = answer.json();
         let of = |name| answer.get("data").and_then(|data| data.get(name));
         let app_id = of("app_id").and_then(|id| Some(id.as_str()?.to_owned()));
         Ok(Issued {

@@ -10,5 +10,6 @@ mod readme;
 mod document;
 mod mongodb;
 mod system;
+mod tls;
 mod proof;
 mod model;

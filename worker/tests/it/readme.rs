@@ -174,7 +174,9 @@ fn files_and_tests_that_the_documents_name_exist() {
     let operations = read("docs/OPERATIONS.md");
     let is_path = |text: &str| {
         let first = text.split('/').next().unwrap_or_default();
-        text.contains('/') && !text.contains([' ', '*', ':']) && (MEMBERS.contains(&first) || ["deploy", "docs", "fuzz"].contains(&first))
+        text.contains('/')
+            && !text.contains([' ', '*', ':'])
+            && (MEMBERS.contains(&first) || ["deploy", "docs", "fuzz"].contains(&first))
     };
     let named = [&readme, &architecture, &security, &operations].into_iter().flat_map(|document| code(document));
     let gone: Vec<_> = named.filter(|text| is_path(text) && !root().join(text).exists()).collect();

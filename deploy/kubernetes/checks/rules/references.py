@@ -28,6 +28,13 @@ def references_lead_somewhere(rendering, known, readme):
                 name = source.get("configMapRef", {}).get("name")
                 if name and rendering.find("ConfigMap", name) is None:
                     found.append(f"{where}: there is no ConfigMap {name}")
+    for authentication in rendering.of("TriggerAuthentication"):
+        for reference in authentication["spec"].get("configMapTargetRef", []):
+            config = rendering.find("ConfigMap", reference["name"])
+            if reference["key"] not in ((config or {}).get("data") or {}):
+                found.append(
+                    f"TriggerAuthentication: there is no ConfigMap {reference['name']} with {reference['key']}"
+                )
     for ingress in rendering.of("Ingress"):
         secured = {host for part in ingress["spec"].get("tls", []) for host in part.get("hosts", [])}
         for rule in ingress["spec"].get("rules", []):

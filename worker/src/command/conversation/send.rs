@@ -3,7 +3,11 @@
 //! The conversation is taken over before anything is sent, so that the companion does not speak at the same time. A
 //! send is made once. Where nobody can tell whether it arrived, nothing is written down and the operator is told so.
 
-use std::{io::Read, sync::Arc, time::Duration};
+use std::{
+    io::Read,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, bail};
 use jiff::Timestamp;
@@ -22,7 +26,7 @@ use crate::{
     business::{Business, Lookup, Registry, TokenCipher},
     conversation::{Customer, PartForm, state::State},
     http,
-    settings::{EncryptionSettings, FallbackSettings, graph_url},
+    settings::{EncryptionSettings, FallbackSettings, MetaApps, graph_url},
     store::{Outbound, Store},
     whatsapp::{Callback, Graph, MESSAGE_UNITS, Outgoing, Recipient, utf16},
 };
@@ -34,6 +38,7 @@ const TEXT_MOST_BYTES: u64 = 64 * 1_024;
 pub(super) struct Means {
     encryption: EncryptionSettings,
     fallback: Option<FallbackSettings>,
+    apps: MetaApps,
     graph_url: String,
 }
 
@@ -41,8 +46,8 @@ impl Means {
     /// Reads it all. None: what is missing was noted as a problem.
     pub(super) fn read(reader: &mut Reader) -> Option<Self> {
         let (encryption, fallback) = (EncryptionSettings::read(reader), FallbackSettings::read(reader));
-        let graph_url = graph_url(reader);
-        Some(Self { encryption: encryption?, fallback, graph_url })
+        let (apps, graph_url) = (MetaApps::read(reader), graph_url(reader));
+        Some(Self { encryption: encryption?, fallback, apps, graph_url })
     }
 }
 
@@ -65,7 +70,8 @@ pub(super) async fn send(store: &Arc<dyn Store>, means: Means, arguments: &SendA
     }
     let token = business.token.as_ref().map_err(|problem| anyhow::anyhow!("nothing was sent: {problem}"))?;
     let to = recipient(&state.customer)?;
-    let graph = Graph::new(http::client().context("set up the HTTP client")?, means.graph_url, TIMEOUT);
+    let client = http::client().context("set up the HTTP client")?;
+    let graph = Graph::new(client, means.graph_url, TIMEOUT).proving(means.apps);
 
     let (diary, length) = (Diary::new(Arc::clone(store)), business.companion.hand_over.hours);
     if !diary.hand_over(&state.id, &business.companion.zone(), length, None).await? {
@@ -141,7 +147,8 @@ async fn post(
     let reply_id = uuid::Uuid::new_v4().simple().to_string();
     let callback = Callback { session: state.id.clone(), reply_id, part: 0, attempt: 1 };
     let message = Outgoing { from, to, body, form: &PartForm::Text, quotes: None, callback: &callback };
-    match graph.send(token, &message).await {
+    graph.learn_issuer(token).await;
+    match graph.send(token, &message, Instant::now() + graph.send_timeout()).await {
         Ok(wamid) => Ok(wamid),
         Err(error) if error.is_ambiguous() => bail!(
             "nobody can tell whether it was sent: {error}. It may have arrived, so look at the chat before you send it \

@@ -160,9 +160,10 @@ async fn read_businesses(
 /// The AI, Meta, and the businesses at both.
 async fn ask_outside(told: &Told, examinees: &[Examinee]) -> anyhow::Result<Vec<Check>> {
     let client = http::client().context("set up the HTTP client")?;
-    let graph = Graph::new(client.clone(), told.graph_url.clone(), NO_SEND);
+    let graph = Graph::new(client, told.graph_url.clone(), NO_SEND).proving(told.apps.clone());
+    let ai_client = told.ai.client().context("set up the AI's HTTP client")?;
     let (answers, (is_there, mut checks)) = tokio::join!(
-        ai::ask(&client, &told.ai, examinees),
+        ai::ask(&ai_client, &told.ai, examinees),
         meta::look_at_apps(&graph, told.apps.as_slice(), &told.graph_url)
     );
     let answers = answers.context("set up the AI's client")?;

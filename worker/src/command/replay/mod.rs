@@ -32,7 +32,6 @@ use self::{
 use super::{Failure, business::say};
 use crate::{
     companion::{Companion, knowledge::Knowledge},
-    http,
     settings::{AiSettings, StoreSettings},
     store::{MongoStore, Store},
 };
@@ -123,7 +122,7 @@ impl ReplayCommand {
         store: Option<&Arc<dyn Store>>,
     ) -> anyhow::Result<()> {
         let variants = variants(&self.variants, &self.subject(store).await?, &ai.chat_model)?;
-        let client = http::client().context("set up the HTTP client")?;
+        let client = ai.client().context("set up the HTTP client")?;
         let (knowledge, now) = (store.map(|store| Knowledge::new(Arc::clone(store))), Timestamp::now());
         let rehearsals = variants.iter().map(|variant| {
             let companion = Companion::rehearsing(&client, ai, &variant.model, knowledge.clone());

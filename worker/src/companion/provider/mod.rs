@@ -150,6 +150,8 @@ async fn exchange(request: RequestBuilder, timeout: Duration) -> Result<Bytes, A
 fn unreachable(error: &reqwest::Error) -> AiError {
     AiError::Unreachable(if error.is_timeout() {
         "timed out"
+    } else if shared::tls::is_distrust(error) {
+        "its certificate is not trusted; AI_CA_FILE may name a file with the authority that issued it"
     } else if error.is_connect() {
         "no connection"
     } else {

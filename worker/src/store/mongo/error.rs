@@ -2,9 +2,19 @@
 
 use mongodb::error::{ErrorKind, WriteFailure};
 
+use shared::tls::Peer;
+
 use crate::store::StoreError;
 
 const DATABASE: &str = "MongoDB";
+/// The driver trusts Mozilla's authorities, or those of `tlsCAFile` instead.
+const MONGODB: Peer = Peer {
+    name: DATABASE,
+    authority: "the option tlsCAFile of MONGODB_URI must name a file with the certificate of the authority that did",
+    identity: Some("the option tlsCertificateKeyFile of MONGODB_URI names a file with the one that it is shown"),
+};
+/// rustls's words.
+const UNTRUSTED: &str = "invalid peer certificate: UnknownIssuer";
 /// Codes with which MongoDB refuses a command or a document for what it is (`error_codes.yml` of the server).
 const PERMANENT_CODES: &[i32] = &[2, 9, 14, 16, 17, 52, 53, 56, 57, 121];
 /// Codes from here on are names of places in the server's source: checks that the same command fails again …
@@ -65,9 +75,10 @@ fn describe(error: &mongodb::error::Error) -> String {
         ErrorKind::Write(WriteFailure::WriteConcernError(concern)) => {
             format!("{} ({}), the outcome is unknown", concern.code_name, concern.code)
         }
-        ErrorKind::Io(io) => format!("the connection failed: {io}"),
+        ErrorKind::Io(io) => MONGODB.explain(&**io).unwrap_or_else(|| format!("the connection failed: {io}")),
         ErrorKind::ServerSelection { message, .. } | ErrorKind::ConnectionPoolCleared { message, .. } => {
-            message.clone()
+            // What a monitor met the driver hands on as text.
+            if message.contains(UNTRUSTED) { MONGODB.untrusted() } else { message.clone() }
         }
         ErrorKind::Authentication { .. } => "authentication failed".to_owned(),
         ErrorKind::InvalidTlsConfig { message, .. } | ErrorKind::DnsResolve { message, .. } => message.clone(),

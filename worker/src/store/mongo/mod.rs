@@ -60,7 +60,7 @@ impl MongoStore {
     /// Prepares a client. It connects when it is first used.
     ///
     /// # Errors
-    /// `MONGODB_URI` cannot be parsed (its options are read only here; its scheme was checked with the settings).
+    /// The name in `MONGODB_URI` cannot be resolved; that it can be parsed was checked with the settings.
     pub async fn open(settings: &StoreSettings) -> anyhow::Result<Self> {
         // The driver's message may repeat a part of the password that it took for an address.
         let parsed = ClientOptions::parse(settings.uri.expose_secret()).await;

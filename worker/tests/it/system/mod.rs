@@ -32,6 +32,7 @@ mod limits;
 mod memory;
 mod message_types;
 mod onboarding;
+mod proofs;
 mod providers;
 mod replay;
 mod sending;

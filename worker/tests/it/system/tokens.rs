@@ -105,7 +105,8 @@ async fn keeper(system: &System, meta: &Meta, apps: &[(&str, &str)]) -> TokenKee
     let registry = Registry::new(Arc::clone(&store), cipher(), None);
     let graph = Graph::new(worker::http::client().expect("a client"), meta.graph_url(), Duration::from_secs(10));
     let app = |(id, secret): &(&str, &str)| MetaApp { id: (*id).to_owned(), secret: SecretString::from(*secret) };
-    TokenKeeper::new(store, registry, cipher(), graph, MetaApps::new(apps.iter().map(app)), "keeper")
+    let apps = MetaApps::new(apps.iter().map(app));
+    TokenKeeper::new(store, registry, cipher(), graph.proving(apps.clone()), apps, "keeper")
 }
 
 #[tokio::test(flavor = "multi_thread")]
