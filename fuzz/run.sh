@@ -75,7 +75,10 @@ install_cargo_fuzz() {
 
 # cargo-fuzz passes no --locked on; so that fuzz/Cargo.lock is not mended silently, it is asked for first.
 build() {
-  cargo fetch --locked --manifest-path fuzz/Cargo.toml
+  if ! cargo fetch --locked --manifest-path fuzz/Cargo.toml; then
+    printf 'fuzz/Cargo.lock is not that of the workspace any more; fuzz/README.md, "A target", says how it becomes so\n'
+    exit 1
+  fi
   local one=()
   ((${#targets[@]} != 1)) || one=("${targets[0]}")
   "$cargo_fuzz" fuzz build --fuzz-dir fuzz --target-dir "$build_dir" --sanitizer "$sanitizer" "${one[@]}"

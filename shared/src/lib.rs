@@ -34,11 +34,3 @@ pub fn install_tls_provider() {
     // The error only says that a provider is installed already, which is what we want.
     drop(rustls::crypto::ring::default_provider().install_default());
 }
-
-/// Mozilla's roots, for HTTP clients: an image without a certificate store has none of its own.
-///
-/// # Errors
-/// One of them cannot be read.
-pub fn public_roots() -> reqwest::Result<Vec<reqwest::Certificate>> {
-    webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|root| reqwest::Certificate::from_der(root)).collect()
-}

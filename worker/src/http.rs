@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::{
-    Client, ClientBuilder, Response,
+    Certificate, Client, ClientBuilder, Response,
     header::{HeaderMap, RETRY_AFTER},
     redirect::Policy,
 };
@@ -25,14 +25,15 @@ pub fn client() -> reqwest::Result<Client> {
 /// # Errors
 /// TLS could not be set up.
 pub fn client_trusting(authorities: Option<&Authorities>) -> reqwest::Result<Client> {
-    let own = authorities.into_iter().flat_map(Authorities::certificates).map(reqwest::Certificate::from_der);
+    let own = authorities.into_iter().flat_map(Authorities::certificates).map(Certificate::from_der);
     builder()?.tls_certs_merge(own.collect::<reqwest::Result<Vec<_>>>()?).build()
 }
 
 /// The same, before it is built.
 pub(crate) fn builder() -> reqwest::Result<ClientBuilder> {
+    let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|root| Certificate::from_der(root));
     Ok(Client::builder()
-        .tls_certs_merge(shared::public_roots()?)
+        .tls_certs_merge(roots.collect::<reqwest::Result<Vec<_>>>()?)
         .user_agent(concat!("switchboard/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(Duration::from_secs(5))
         .timeout(Duration::from_secs(120))

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 #[test]
-fn neither_a_database_nor_an_http_client_nor_openssl_is_linked() {
+fn neither_a_database_nor_a_client_of_apis_nor_openssl_is_linked() {
     let arguments = ["tree", "--package", "ingest", "--edges", "normal", "--prefix", "none", "--locked", "--offline"];
     let output = Command::new(env!("CARGO")).args(arguments).output().expect("cargo runs");
     let tree = String::from_utf8_lossy(&output.stdout);

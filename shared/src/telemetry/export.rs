@@ -10,7 +10,13 @@ use std::{
 };
 
 use async_trait::async_trait;
-use http::{Request, Response};
+use http::{Request, Response, Uri};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_http::{Bytes, HttpClient, HttpError};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithHttpConfig};
@@ -18,13 +24,13 @@ use opentelemetry_sdk::{
     Resource,
     trace::{Sampler, SdkTracer, SdkTracerProvider},
 };
-use reqwest::{Client, Url};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::settings::Reader;
 
 /// Of one request. The SDK gives up on a batch after this, too.
 const TIMEOUT: Duration = Duration::from_secs(10);
+const ANSWER_BYTES_MOST: usize = 64 * 1024;
 /// How long a stop waits for what is queued.
 const LAST_EXPORT: Duration = Duration::from_secs(3);
 
@@ -32,7 +38,7 @@ const LAST_EXPORT: Duration = Duration::from_secs(3);
 #[derive(Debug, Clone)]
 pub(crate) struct Collector {
     /// With `/v1/traces`.
-    url: Url,
+    url: Uri,
     headers: Vec<(String, SecretString)>,
     ratio: f64,
 }
@@ -67,14 +73,13 @@ impl Collector {
     /// Outside of a runtime.
     pub(super) fn start(&self, service: &'static str) -> Result<Export, NoExport> {
         let runtime = tokio::runtime::Handle::current();
-        let client = client().map_err(|error| NoExport(error.to_string()))?;
-        let client = OnRuntime { client, runtime, away: AtomicBool::new(false) };
+        let client = OnRuntime { client: client(), runtime, away: AtomicBool::new(false) };
         let headers: HashMap<_, _> =
             self.headers.iter().map(|(name, value)| (name.clone(), value.expose_secret().to_owned())).collect();
         let exporter = SpanExporter::builder()
             .with_http()
             .with_http_client(client)
-            .with_endpoint(self.url.as_str())
+            .with_endpoint(self.url.to_string())
             .with_headers(headers)
             .with_timeout(TIMEOUT)
             .build()
@@ -127,23 +132,23 @@ fn read_headers(text: &str) -> Option<Vec<(String, SecretString)>> {
     text.split(',').filter(|text| !text.trim().is_empty()).map(pair).collect()
 }
 
-fn traces_url(endpoint: &str) -> Option<Url> {
-    let url = Url::parse(&format!("{}/v1/traces", endpoint.trim_end_matches('/'))).ok()?;
-    (matches!(url.scheme(), "http" | "https") && url.has_host()).then_some(url)
+fn traces_url(endpoint: &str) -> Option<Uri> {
+    let url: Uri = format!("{}/v1/traces", endpoint.trim_end_matches('/')).parse().ok()?;
+    (matches!(url.scheme_str(), Some("http" | "https")) && url.authority().is_some()).then_some(url)
 }
 
-fn client() -> reqwest::Result<Client> {
-    Client::builder()
-        .tls_certs_merge(crate::public_roots()?)
-        .timeout(TIMEOUT)
-        .redirect(reqwest::redirect::Policy::none())
-        .build()
+type Exporter = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+
+/// It trusts Mozilla's authorities.
+fn client() -> Exporter {
+    let connector = HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().build();
+    Client::builder(TokioExecutor::new()).build(connector)
 }
 
 /// The SDK exports from a thread of its own, outside of the runtime that the client needs.
 #[derive(Debug)]
 struct OnRuntime {
-    client: Client,
+    client: Exporter,
     runtime: tokio::runtime::Handle,
     /// Told of once, until it is back.
     away: AtomicBool,
@@ -172,14 +177,13 @@ impl HttpClient for OnRuntime {
 
 impl OnRuntime {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        let (client, request) = (self.client.clone(), reqwest::Request::try_from(request)?);
-        let exchange = self.runtime.spawn(async move {
-            let response = client.execute(request).await.map_err(reqwest::Error::without_url)?;
-            let status = response.status();
-            Ok::<_, reqwest::Error>((status, response.bytes().await.map_err(reqwest::Error::without_url)?))
-        });
-        let (status, body) = exchange.await??;
-        Ok(Response::builder().status(status).body(body)?)
+        let exchange = self.client.request(request.map(Full::new));
+        let exchange = async move {
+            let (parts, body) = exchange.await?.into_parts();
+            let body = Limited::new(body, ANSWER_BYTES_MOST).collect().await?;
+            Ok::<_, HttpError>(Response::from_parts(parts, body.to_bytes()))
+        };
+        self.runtime.spawn(tokio::time::timeout(TIMEOUT, exchange)).await??
     }
 }
 
@@ -205,7 +209,7 @@ mod tests {
             ("OTEL_TRACES_SAMPLER_ARG", "0.25"),
         ]);
         let collector = collector.expect("a collector");
-        assert_eq!((collector.url.as_str(), collector.ratio), ("http://collector:4318/v1/traces", 0.25));
+        assert_eq!((&*collector.url.to_string(), collector.ratio), ("http://collector:4318/v1/traces", 0.25));
         let headers: Vec<_> = collector.headers.iter().map(|(name, value)| (&**name, value.expose_secret())).collect();
         assert_eq!(headers, [("api-key", "a b"), ("x-scope", "c=d")]);
         assert!(problems.is_empty() && !format!("{collector:?}").contains("a b"));

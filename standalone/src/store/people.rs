@@ -123,7 +123,9 @@ fn list(connection: &Connection, filter: &ConversationFilter, most: i64, now: &s
     for (field, wanted) in [("handed_over_until", filter.handed_over), ("retry_at", filter.waiting)] {
         if wanted {
             given.push(now);
-            condition += &format!(" AND document ->> '$.{field}' > ?{}", given.len());
+            // Times in a conversation have as many digits as they need, so they do not sort as texts.
+            let n = given.len();
+            condition += &format!(" AND unixepoch(document ->> '$.{field}', 'subsec') > unixepoch(?{n}, 'subsec')");
         }
     }
     if let Some(businesses) = &filter.businesses {
@@ -132,7 +134,7 @@ fn list(connection: &Connection, filter: &ConversationFilter, most: i64, now: &s
         let places: Vec<String> = (first..=given.len()).map(|n| format!("?{n}")).collect();
         condition += &format!(" AND business_id IN ({})", places.join(", "));
     }
-    condition += &format!(" ORDER BY document ->> '$.last_land.at' DESC, id LIMIT {most}");
+    condition += &format!(" ORDER BY unixepoch(document ->> '$.last_land.at', 'subsec') DESC, id LIMIT {most}");
     let mut listed = ListedConversations::default();
     for (_, row) in CONVERSATIONS.find::<Row>(connection, &condition, params_from_iter(given))? {
         match serde_json::from_value::<Stored>(row.into()) {

@@ -31,31 +31,31 @@ const CONTENT: &[&str] = &["message", "words", "is_speech", "language"];
 #[async_trait]
 impl Transcript for SqliteStore {
     async fn record_inbound(&self, inbound: &Inbound<'_>) -> Result<()> {
-        let key = key(&inbound.item.phone_number_id, &inbound.item.id);
-        let mut theirs = theirs(inbound);
-        let answered = inbound.answered;
-        let gone = if inbound.taken_back { CONTENT } else { &[] };
-        self.database
-            .write(move |connection, now| {
-                if answered {
-                    theirs.insert("answered_at".to_owned(), time(now).into());
-                }
-                merge(connection, &key, theirs, gone, now)
-            })
-            .await
+        let heard = Heard::of(inbound);
+        self.database.write(move |connection, now| heard.merge(connection, now)).await
     }
 
     async fn record_outbound(&self, outbound: &Outbound<'_>) -> Result<()> {
         let key = key(outbound.number, outbound.wamid);
-        let mut ours = ours(outbound);
+        let ours = ours(outbound);
         let (session, by_a_person) = (outbound.session.clone(), outbound.reply_id.is_none());
         self.database
             .write(move |connection, now| {
-                ours.insert("timestamp".to_owned(), time(now).into());
-                merge(connection, &key, ours, &[], now)?;
+                merge_ours(connection, &key, ours, now)?;
                 // It may be unknown to whoever was asked to forget. A turn hears of that from `settle`; a person holds
                 // nothing.
                 if by_a_person { erase_if_forgotten(connection, &session, now) } else { Ok(()) }
+            })
+            .await
+    }
+
+    async fn record_turn(&self, inbound: &[Inbound<'_>], outbound: &[Outbound<'_>]) -> Result<()> {
+        let heard: Vec<_> = inbound.iter().map(Heard::of).collect();
+        let said: Vec<_> = outbound.iter().map(|said| (key(said.number, said.wamid), ours(said))).collect();
+        self.database
+            .write(move |connection, now| {
+                heard.into_iter().try_for_each(|heard| heard.merge(connection, now))?;
+                said.into_iter().try_for_each(|(key, said)| merge_ours(connection, &key, said, now))
             })
             .await
     }
@@ -169,6 +169,37 @@ impl SqliteStore {
             .read(move |connection, _| Ok(!MESSAGES.ids(connection, condition, params![key])?.is_empty()))
             .await
     }
+}
+
+/// A message from a customer on its way into the transcript.
+struct Heard {
+    key: String,
+    row: Row,
+    answered: bool,
+    gone: &'static [&'static str],
+}
+
+impl Heard {
+    fn of(inbound: &Inbound<'_>) -> Self {
+        Self {
+            key: key(&inbound.item.phone_number_id, &inbound.item.id),
+            row: theirs(inbound),
+            answered: inbound.answered,
+            gone: if inbound.taken_back { CONTENT } else { &[] },
+        }
+    }
+
+    fn merge(mut self, connection: &Connection, now: Timestamp) -> Done<()> {
+        if self.answered {
+            self.row.insert("answered_at".to_owned(), time(now).into());
+        }
+        merge(connection, &self.key, self.row, self.gone, now)
+    }
+}
+
+fn merge_ours(connection: &Connection, key: &str, mut row: Row, now: Timestamp) -> Done<()> {
+    row.insert("timestamp".to_owned(), time(now).into());
+    merge(connection, key, row, &[], now)
 }
 
 /// What a message from a customer leaves, but for what depends on the time.

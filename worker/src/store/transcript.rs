@@ -169,6 +169,13 @@ pub trait Transcript {
     /// [`super::StoreError`].
     async fn record_outbound(&self, outbound: &Outbound<'_>) -> Result<()>;
 
+    /// Records what a turn answered and what it sent. After an error some of it may be on record, and all of it may be given
+    /// once more. Every message to a customer is of a reply.
+    ///
+    /// # Errors
+    /// [`super::StoreError`].
+    async fn record_turn(&self, inbound: &[Inbound<'_>], outbound: &[Outbound<'_>]) -> Result<()>;
+
     /// Keeps what a customer's file says, for whoever goes on with its turn.
     ///
     /// # Errors

@@ -39,7 +39,7 @@ impl Turn<'_> {
             return Ok(Outcome::Postponed);
         };
         self.file(&items, &burial).await?;
-        self.record(&items, true).await?;
+        self.record(&items, true, None).await?;
         let ids: Vec<_> = items.iter().map(|item| item.id.clone()).collect();
         let memory = self.memory(Remember::Nothing);
         let settled = self.turns.store.settle(self.hold.key(), &number, &ids, &memory, self.quiet).await?;

@@ -83,10 +83,7 @@ impl Turn<'_> {
                 Event::Filed
             }
             Effect::Record { items, buried, sent } => {
-                self.record(&items, buried).await?;
-                if let Some(outbox) = sent {
-                    self.record_sent(&outbox).await?;
-                }
+                self.record(&items, buried, sent.as_ref()).await?;
                 Event::Recorded
             }
             Effect::Settle { number, messages, memory } => {
@@ -221,20 +218,26 @@ impl Turn<'_> {
     }
 
     /// The transcript comes before `settle`: what a conversation forgets is known by it.
-    pub(super) async fn record(&self, items: &[MailboxItem], buried: bool) -> Result<(), StoreError> {
+    pub(super) async fn record(
+        &self,
+        items: &[MailboxItem],
+        buried: bool,
+        sent: Option<&Outbox>,
+    ) -> Result<(), StoreError> {
         let conversation = self.machine.conversation();
         let (session, business_id) = (&conversation.id, &conversation.business_id);
         self.note(Timestamp::now());
         // What is sent once more is on record as what it was when it was sent first.
-        for item in items.iter().filter(|item| item.resend_of.is_none()) {
+        let heard = items.iter().filter(|item| item.resend_of.is_none()).map(|item| {
             self.note(item.timestamp);
             // What is buried is not read, for reading it may be what killed the worker.
             let kind = if buried { "buried" } else { self.reading.kind(item).unwrap_or("unknown") };
             let taken_back = self.reading.is_revoked(item);
-            let inbound = Inbound { session, business_id, item, kind, answered: true, words: None, taken_back };
-            self.turns.store.record_inbound(&inbound).await?;
-        }
-        Ok(())
+            Inbound { session, business_id, item, kind, answered: true, words: None, taken_back }
+        });
+        let heard: Vec<_> = heard.collect();
+        let said: Vec<_> = sent.into_iter().flat_map(|outbox| self.said(outbox)).collect();
+        self.turns.store.record_turn(&heard, &said).await
     }
 
     /// Notes that something of that day has changed.
@@ -252,12 +255,12 @@ impl Turn<'_> {
         Some(Duration::try_from(sent_at.duration_since(since)).unwrap_or_default())
     }
 
-    /// The transcript of what is with Meta.
-    async fn record_sent(&self, outbox: &Outbox) -> Result<(), StoreError> {
+    /// What of a reply is with Meta.
+    fn said<'a>(&'a self, outbox: &'a Outbox) -> impl Iterator<Item = Outbound<'a>> {
         let conversation = self.machine.conversation();
-        for (n, part) in outbox.parts.iter().enumerate() {
-            let Some(wamid) = &part.wamid else { continue };
-            let outbound = Outbound {
+        outbox.parts.iter().enumerate().filter_map(move |(n, part)| {
+            let wamid = part.wamid.as_ref()?;
+            Some(Outbound {
                 session: &conversation.id,
                 business_id: &conversation.business_id,
                 number: &outbox.phone_number_id,
@@ -269,10 +272,8 @@ impl Turn<'_> {
                 usage: (n == 0).then_some(&outbox.aftermath.usage),
                 waited: if n == 0 { self.waited(outbox) } else { None },
                 trace: Some(self.trace),
-            };
-            self.turns.store.record_outbound(&outbound).await?;
-        }
-        Ok(())
+            })
+        })
     }
 
     pub(super) fn memory(&self, memory: Remember) -> Memory {

@@ -6,3 +6,4 @@
 mod backend;
 #[path = "../../../../worker/tests/it/store/mod.rs"]
 mod suite;
+mod listing;

@@ -60,6 +60,16 @@ pub(super) fn is_duplicate_key(error: &mongodb::error::Error) -> bool {
     }
 }
 
+/// What one update among several met, by its code. Two first updates of one document that met may be repeated.
+pub(super) fn failed_write(code: i32) -> StoreError {
+    let problem = format!("write error {code}");
+    if is_permanent(code) {
+        StoreError::Refused { database: DATABASE, problem }
+    } else {
+        StoreError::Unavailable { database: DATABASE, problem }
+    }
+}
+
 /// A document that cannot be read.
 pub(super) fn corrupt(what: &'static str) -> impl Fn(mongodb::bson::error::Error) -> StoreError {
     // The error's own text may hold the value that did not fit.

@@ -40,7 +40,7 @@ use mongodb::{
 };
 use secrecy::ExposeSecret;
 
-use self::error::{corrupt, is_duplicate_key};
+use self::error::{corrupt, failed_write, is_duplicate_key};
 use super::{KEPT, Result, Store, StoreError};
 use crate::settings::StoreSettings;
 

@@ -13,7 +13,7 @@ use shared::{
 };
 
 use super::{
-    MongoStore, expiry, from_bson, millis,
+    MongoStore, WRITE_TIMEOUT, expiry, failed_write, from_bson, millis,
     pipeline::{keep, literal},
     to_bson,
 };
@@ -21,78 +21,28 @@ use crate::{
     conversation::{BusinessId, MailboxItem, Usage},
     message::{Treatment, parse, treatment},
     scope::CustomerScope,
-    store::{Inbound, OnRecord, Outbound, Quoted, Result, SHELL, SentText, StatusUpdate, Transcript, Words},
+    store::{
+        Inbound, OnRecord, Outbound, Quoted, Result, SHELL, SentText, StatusUpdate, StoreError, Transcript, Words,
+    },
 };
 
 #[async_trait]
 impl Transcript for MongoStore {
     async fn record_inbound(&self, inbound: &Inbound<'_>) -> Result<()> {
-        let item = inbound.item;
-        let mut set = doc! {
-            "direction": "in",
-            "conversation": inbound.session.expose(),
-            "business_id": inbound.business_id.0.as_str(),
-            "phone_number_id": item.phone_number_id.expose(),
-            "id": item.id.expose(),
-            "type": inbound.kind,
-            "timestamp": to_bson(item.timestamp),
-            "received_at": to_bson(item.received_at),
-            "expire_at": expiry(DateTime::now()),
-        };
-        // A reference from the mailbox must not wipe out the content that it refers to.
-        if let Some(message) = &item.message {
-            set.insert("message", message.as_str());
-        }
-        if inbound.answered {
-            set.insert("answered_at", DateTime::now());
-        }
-        if let Some(words) = inbound.words {
-            set.insert("words", words.words.as_str());
-            set.insert("is_speech", words.is_speech);
-            if let Some(language) = &words.language {
-                set.insert("language", language.as_str());
-            }
-        }
-        let key = key(&item.phone_number_id, &item.id);
-        if inbound.taken_back {
-            set.remove("message");
-            // Also what was kept apart because of its size, or understood already.
-            let texts = doc! { "$unset": { "message": "", "words": "", "is_speech": "", "language": "" } };
-            self.db.collection::<Document>("messages").update_one(doc! { "_id": key.as_str() }, texts).await?;
-        }
-        self.upsert(&key, set).await
+        self.update_messages(theirs(inbound)).await
     }
 
     async fn record_outbound(&self, outbound: &Outbound<'_>) -> Result<()> {
-        let mut set = doc! {
-            "direction": "out",
-            "conversation": outbound.session.expose(),
-            "business_id": outbound.business_id.0.as_str(),
-            "phone_number_id": outbound.number.expose(),
-            "id": outbound.wamid.expose(),
-            "type": outbound.kind,
-            "body": outbound.body,
-            "timestamp": DateTime::now(),
-            "expire_at": expiry(DateTime::now()),
-        };
-        if let Some(reply_id) = outbound.reply_id {
-            set.insert("reply_id", reply_id);
-        }
-        if let Some(usage) = outbound.usage.filter(|usage| usage.calls > 0) {
-            set.insert("usage", usage_document(usage));
-        }
-        if let Some(waited) = outbound.waited {
-            set.insert("waited_millis", millis(waited));
-        }
-        if let Some(trace) = outbound.trace {
-            set.insert("trace", trace.to_string());
-        }
-        self.upsert(&key(outbound.number, outbound.wamid), set).await?;
+        self.update_messages(vec![ours(outbound)]).await?;
         // It may be unknown to whoever was asked to forget. A turn hears of that from `settle`; a person holds nothing.
         match outbound.reply_id {
             Some(_) => Ok(()),
             None => self.erase_if_forgotten(outbound.session).await,
         }
+    }
+
+    async fn record_turn(&self, inbound: &[Inbound<'_>], outbound: &[Outbound<'_>]) -> Result<()> {
+        self.update_messages(inbound.iter().flat_map(theirs).chain(outbound.iter().map(ours)).collect()).await
     }
 
     async fn keep_words(&self, scope: &CustomerScope, item: &MailboxItem, kind: &str, words: &Words) -> Result<()> {
@@ -210,14 +160,29 @@ impl MongoStore {
         Ok(self.db.collection::<Document>("messages").find_one(filter).projection(fields).await?)
     }
 
-    /// What was forgotten stays forgotten, whoever still has its text in hand.
-    async fn upsert(&self, key: &str, set: Document) -> Result<()> {
-        let forgotten = doc! { "$eq": [{ "$type": "$forgotten_at" }, "date"] };
-        let merged = doc! { "$mergeObjects": ["$$ROOT", literal(set)] };
-        let update = vec![doc! { "$replaceWith": { "$cond": [forgotten, "$$ROOT", merged] } }];
-        let messages = self.db.collection::<Document>("messages");
-        messages.update_one(doc! { "_id": key }, update).upsert(true).await?;
-        Ok(())
+    /// Updates of messages, in one request however many there are; a turn waits for it. (The driver's bulk writes need
+    /// MongoDB 8.)
+    async fn update_messages(&self, updates: Vec<Document>) -> Result<()> {
+        if updates.is_empty() {
+            return Ok(());
+        }
+        let majority = doc! { "w": "majority", "j": true, "wtimeout": millis(WRITE_TIMEOUT) };
+        let command = doc! { "update": "messages", "updates": updates, "ordered": true, "writeConcern": majority };
+        // Each of them merges, so they may be repeated: after a change of primary, which the driver repeats other writes
+        // after by itself, and where two first updates of a message met.
+        match self.run_updates(command.clone()).await {
+            Err(StoreError::Unavailable { .. }) => self.run_updates(command).await,
+            done => done,
+        }
+    }
+
+    async fn run_updates(&self, command: Document) -> Result<()> {
+        let answer = self.db.run_command(command).await?;
+        let failed = answer.get_array("writeErrors").ok().and_then(|errors| errors.first()?.as_document());
+        match failed.or(answer.get_document("writeConcernError").ok()) {
+            Some(failed) => Err(failed_write(failed.get_i32("code").unwrap_or(0))),
+            None => Ok(()),
+        }
     }
 
     /// Leaves of a conversation's messages what tells a redelivery, and says how many there were. `unanswered` are
@@ -236,7 +201,7 @@ impl MongoStore {
                 "timestamp": *timestamp,
                 "expire_at": expiry(DateTime::now()),
             };
-            self.upsert(&key(number, id), theirs).await?;
+            self.update_messages(vec![merge(&key(number, id), theirs)]).await?;
         }
         let mut shell = doc! { "_id": "$_id", "forgotten_at": "$$NOW" };
         for field in SHELL {
@@ -249,6 +214,81 @@ impl MongoStore {
         let messages = self.db.collection::<Document>("messages");
         Ok(messages.update_many(doc! { "conversation": session.expose() }, erasing).await?.modified_count)
     }
+}
+
+/// What a message from a customer leaves.
+fn theirs(inbound: &Inbound<'_>) -> Vec<Document> {
+    let item = inbound.item;
+    let mut set = doc! {
+        "direction": "in",
+        "conversation": inbound.session.expose(),
+        "business_id": inbound.business_id.0.as_str(),
+        "phone_number_id": item.phone_number_id.expose(),
+        "id": item.id.expose(),
+        "type": inbound.kind,
+        "timestamp": to_bson(item.timestamp),
+        "received_at": to_bson(item.received_at),
+        "expire_at": expiry(DateTime::now()),
+    };
+    // A reference from the mailbox must not wipe out the content that it refers to.
+    if let Some(message) = item.message.as_ref().filter(|_| !inbound.taken_back) {
+        set.insert("message", message.as_str());
+    }
+    if inbound.answered {
+        set.insert("answered_at", DateTime::now());
+    }
+    if let Some(words) = inbound.words {
+        set.insert("words", words.words.as_str());
+        set.insert("is_speech", words.is_speech);
+        if let Some(language) = &words.language {
+            set.insert("language", language.as_str());
+        }
+    }
+    let key = key(&item.phone_number_id, &item.id);
+    let mut updates = Vec::new();
+    if inbound.taken_back {
+        // Also what was kept apart because of its size, or understood already.
+        let texts = doc! { "$unset": { "message": "", "words": "", "is_speech": "", "language": "" } };
+        updates.push(doc! { "q": { "_id": key.as_str() }, "u": texts });
+    }
+    updates.push(merge(&key, set));
+    updates
+}
+
+/// What a message to a customer leaves.
+fn ours(outbound: &Outbound<'_>) -> Document {
+    let mut set = doc! {
+        "direction": "out",
+        "conversation": outbound.session.expose(),
+        "business_id": outbound.business_id.0.as_str(),
+        "phone_number_id": outbound.number.expose(),
+        "id": outbound.wamid.expose(),
+        "type": outbound.kind,
+        "body": outbound.body,
+        "timestamp": DateTime::now(),
+        "expire_at": expiry(DateTime::now()),
+    };
+    if let Some(reply_id) = outbound.reply_id {
+        set.insert("reply_id", reply_id);
+    }
+    if let Some(usage) = outbound.usage.filter(|usage| usage.calls > 0) {
+        set.insert("usage", usage_document(usage));
+    }
+    if let Some(waited) = outbound.waited {
+        set.insert("waited_millis", millis(waited));
+    }
+    if let Some(trace) = outbound.trace {
+        set.insert("trace", trace.to_string());
+    }
+    merge(&key(outbound.number, outbound.wamid), set)
+}
+
+/// What was forgotten stays forgotten, whoever still has its text in hand.
+fn merge(key: &str, set: Document) -> Document {
+    let forgotten = doc! { "$eq": [{ "$type": "$forgotten_at" }, "date"] };
+    let merged = doc! { "$mergeObjects": ["$$ROOT", literal(set)] };
+    let update = vec![doc! { "$replaceWith": { "$cond": [forgotten, "$$ROOT", merged] } }];
+    doc! { "q": { "_id": key }, "u": update, "upsert": true }
 }
 
 fn trace(row: &Document) -> Option<TraceParent> {

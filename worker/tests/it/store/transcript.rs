@@ -87,6 +87,51 @@ async fn a_message_counts_as_answered_once_its_turn_is_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_turn_records_at_once_is_on_record_message_by_message() {
+    let store = Fresh::open("at-once").await;
+    let session = shared::ids::SessionId::from_stored("acme:16505551234");
+    let (business_id, number) = (BusinessId("b".to_owned()), number(NUMBER));
+    let heard = |item, taken_back| Inbound {
+        session: &session,
+        business_id: &business_id,
+        item,
+        kind: "text",
+        answered: true,
+        words: None,
+        taken_back,
+    };
+    let wamids = [id("wamid.one"), id("wamid.two")];
+    let said = wamids.iter().zip(["$one", "two"]).map(|(wamid, body)| Outbound {
+        session: &session,
+        business_id: &business_id,
+        number: &number,
+        wamid,
+        reply_id: Some("r1"),
+        kind: "text",
+        body,
+        usage: None,
+        waited: None,
+        trace: None,
+    });
+    let (kept, taken_back) = (message(1), message(2));
+    inbound(&store, &taken_back, false).await;
+    let (heard, said) = ([heard(&kept, false), heard(&taken_back, true)], said.collect::<Vec<_>>());
+    // As after an answer that was lost.
+    for _ in 0..2 {
+        store.record_turn(&heard, &said).await.expect("the store answers");
+    }
+    assert!(answered(&store, NUMBER, &kept).await && answered(&store, NUMBER, &taken_back).await);
+    let row = async |item: &MailboxItem| store.raw("messages", &format!("{NUMBER}:{}", item.id.expose())).await;
+    assert_eq!(row(&kept).await.get_str("message").ok(), kept.message.as_deref());
+    assert!(!row(&taken_back).await.contains_key("message"), "its customer took it back");
+    for (wamid, body) in wamids.iter().zip(["$one", "two"]) {
+        let sent = store.sent_text(&number, wamid).await.expect("the store answers").expect("it is on record");
+        assert_eq!((sent.body.as_str(), sent.reply_id.as_str()), (body, "r1"));
+    }
+    store.record_turn(&[], &[]).await.expect("there is nothing to do");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_reference_does_not_wipe_out_the_content_that_it_refers_to() {
     let store = Fresh::open("content").await;
     let mut item = message(1);

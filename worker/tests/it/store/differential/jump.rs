@@ -85,6 +85,9 @@ impl Walk {
             if let Some(failed) = &item.resend_of {
                 stored.insert("resend_of", failed.expose());
             }
+            if let Some(trace) = item.trace {
+                stored.insert("trace", trace.to_string());
+            }
             stored
         });
         doc! { "mailbox": mailbox.collect::<Vec<_>>() }
