@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
 # Measures ingest and worker on this machine: real RabbitMQ and MongoDB (services.sh), the release
 # binaries, `simulator bench` as load and as Meta and the AI, and beside them a reference in Python.
-# Prints a table, says which of the project's ratios are reached, and writes report.json, report.svg
-# and the processes' logs to target/bench.
+# Prints a table, says which of the project's ratios are reached, and writes report.json, report.md,
+# report.svg and the processes' logs to target/bench.
 #
 # usage: bench.sh [--quick] [--only SCENARIO]... [--judge] [--backlog MESSAGES] [--help]
 #        --quick    everything small: shows that the benchmark works, its figures mean little
 #        --only     broker, ingest, reference, start, worker, end-to-end, growth or backlog; may be repeated
 #        --judge    exit with 1 where a ratio is not reached
 #
-# Invariants: everything is on loopback; each run has queues and a database of its own, and deletes
-# them; servers that were up stay up, and what was started is stopped, however this ends. For figures
-# that mean something the machine must have nothing else to do.
+# Invariants: everything is on loopback; each scenario has queues and a database of its own, named
+# bench_…, and deletes them, unless it is broken off; servers that were up stay up, and what was started
+# is stopped, however this ends. For figures that mean something the machine must have nothing else to do.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

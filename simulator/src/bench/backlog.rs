@@ -89,16 +89,15 @@ async fn drain(
     let (took, quiet) = (ended? - ready, quiet?);
     let cores = meter.stop([&worker]);
     all_sent(&ledger, messages + quiet.count(), PATIENCE).await?;
-    let figures = vec![
+    let mut figures = vec![
         figure("messages", messages as f64, ""),
         figure("took", took.as_secs_f64(), "s"),
         figure("each", took.as_secs_f64() * 1e3 / messages as f64, "ms"),
         figure("ready", (ready - began).as_secs_f64(), "s"),
-        figure("cores", cores.product, ""),
-        figure("rest", cores.rest, "cores"),
         figure("resident", worker.usage().resident_mb, "MB"),
         figure("repeated", ledger.repeated_count() as f64, ""),
     ];
+    figures.extend(cores.figures());
     report.add(Scenario::Backlog, what, figures);
     report.add(
         Scenario::Backlog,

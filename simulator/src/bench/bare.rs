@@ -21,10 +21,12 @@ use mongodb::{
 };
 use tokio::task::JoinSet;
 
+use super::tap::Command;
+
 /// One answered text, as it went over the wire.
 #[derive(Debug, Clone)]
 pub(super) struct Heard {
-    commands: Vec<Document>,
+    commands: Vec<Command>,
     /// What is another one for each customer.
     names: Names,
 }
@@ -34,8 +36,9 @@ pub(super) type Names = Vec<String>;
 
 impl Heard {
     /// The commands among these in which one of the names occurs, in their order.
-    pub(super) fn among(commands: Vec<Document>, names: Names) -> Self {
-        let about = |command: &Document| names.iter().any(|name| mentions(&Bson::Document(command.clone()), name));
+    pub(super) fn among(commands: Vec<Command>, names: Names) -> Self {
+        let about =
+            |command: &Command| names.iter().any(|name| mentions(&Bson::Document(command.document.clone()), name));
         Self { commands: commands.into_iter().filter(about).collect(), names }
     }
 
@@ -45,15 +48,20 @@ impl Heard {
 
     /// What each command is, such as `findAndModify conversations`.
     pub(super) fn list(&self) -> Vec<String> {
-        let first = self.commands.iter().filter_map(|command| command.iter().next());
+        let first = self.commands.iter().filter_map(|command| command.document.iter().next());
         first.map(|(name, collection)| format!("{name} {}", collection.as_str().unwrap_or_default())).collect()
+    }
+
+    /// When each was asked for, after a time.
+    pub(super) fn after(&self, written: Instant) -> Vec<Duration> {
+        self.commands.iter().map(|command| command.at.saturating_duration_since(written)).collect()
     }
 
     /// The commands for somebody else, without what belongs to the session in which they were heard.
     fn of(&self, names: &Names) -> Vec<Document> {
-        let theirs = |command: &Document| {
+        let theirs = |command: &Command| {
             let own = |name: &str| name == "lsid" || name == "txnNumber" || name.starts_with('$');
-            let kept = command.iter().filter(|(name, _)| !own(name));
+            let kept = command.document.iter().filter(|(name, _)| !own(name));
             let kept: Document = kept.map(|(name, value)| (name.clone(), value.clone())).collect();
             renamed(Bson::Document(kept), &self.names, names)
         };
@@ -62,7 +70,7 @@ impl Heard {
 
     /// Whether the driver would send it so that it may be repeated, which costs the server a record of it.
     fn is_retryable(&self, n: usize) -> bool {
-        self.commands.get(n).is_some_and(|command| command.contains_key("txnNumber"))
+        self.commands.get(n).is_some_and(|command| command.document.contains_key("txnNumber"))
     }
 }
 
@@ -141,14 +149,13 @@ pub(super) async fn repeat(
         let (client, database, heard, left) = (client.clone(), database.clone(), heard.clone(), Arc::clone(&left));
         tasks.spawn(async move {
             let mut whole = 0;
-            let number = AtomicI64::new(0);
             let mut session = client.start_session().await?;
             while began.elapsed() < length {
                 let next = left.lock().expect("no code panics while it holds this lock").pop_front();
                 let Some(names) = next else { break };
                 for (n, mut command) in heard.of(&names).into_iter().enumerate() {
                     if heard.is_retryable(n) {
-                        command.insert("txnNumber", number.fetch_add(1, Ordering::Relaxed));
+                        command.insert("txnNumber", next_number());
                     }
                     let answer = database.run_command(command).session(&mut session).await?;
                     check(&answer)
@@ -164,6 +171,12 @@ pub(super) async fn repeat(
         whole += done.context("a task that writes")??;
     }
     Ok(Done { whole, took: began.elapsed() })
+}
+
+/// A number that no session of this client has seen: the driver lends sessions that it has used itself.
+fn next_number() -> i64 {
+    static NEXT: AtomicI64 = AtomicI64::new(0);
+    jiff::Timestamp::now().as_microsecond() + NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// Whether a command did something.
@@ -208,11 +221,12 @@ mod tests {
     use super::*;
 
     fn heard() -> Heard {
-        let commands = vec![
+        let commands = [
             doc! { "ping": 1 },
             doc! { "findAndModify": "conversations", "query": { "_id": "b:4915100000001" }, "txnNumber": 5_i64, "lsid": 1 },
             doc! { "update": "messages", "updates": [{ "q": { "_id": "1:wamid.INBOUND00000000001" } }] },
         ];
+        let commands = commands.map(|document| Command { at: Instant::now(), document }).into();
         Heard::among(commands, vec!["4915100000001".to_owned(), "wamid.INBOUND00000000001".to_owned()])
     }
 

@@ -40,7 +40,7 @@ pub(super) async fn run(stage: &Stage, report: &mut Report) -> anyhow::Result<()
             let rate = (published * each) as f64 / stage.size.step.as_secs_f64();
             let mut figures = vec![figure("rate", rate, "messages/s")];
             figures.extend(latencies(&micros));
-            figures.extend([figure("publisher", cores.own, "cores"), figure("rest", cores.rest, "cores")]);
+            figures.extend(cores.figures());
             report.add(Scenario::Broker, format!("{what}, {outstanding}"), figures);
             queues.purge().await?;
         }

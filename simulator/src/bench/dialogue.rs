@@ -56,13 +56,34 @@ pub(super) struct Scene<'a> {
     pub(super) first: u64,
 }
 
+/// How many conversations go on, and over which time their first messages are spread.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Beat {
+    pub(super) conversations: u64,
+    /// Conversations that begin together go on together, as long as each answer takes the same time: then a load of ten a
+    /// second is ten at once and nine tenths of a second of nothing. Spread over the time of an answer it is even.
+    pub(super) spread: Duration,
+}
+
+impl Beat {
+    /// All begin together: where it is about how many there can be.
+    pub(super) fn at_once(conversations: u64) -> Self {
+        Self { conversations, spread: Duration::ZERO }
+    }
+
+    fn begins(self, conversation: u64) -> Duration {
+        self.spread.mul_f64(conversation as f64 / self.conversations as f64)
+    }
+}
+
 /// So many conversations for so long, after `warm_up`; then the last answers are waited for.
 pub(super) async fn hold(
     scene: Scene<'_>,
-    conversations: u64,
+    beat: Beat,
     warm_up: Duration,
     length: Duration,
 ) -> anyhow::Result<Dialogue> {
+    let conversations = beat.conversations;
     let rounds = (MESSAGES_MOST / conversations).max(1);
     let ledger = Arc::new(Ledger::new(rounds * conversations, conversations));
     scene.stand_in.note_in(&ledger);
@@ -71,6 +92,7 @@ pub(super) async fn hold(
     let everybody = (0..conversations).map(|conversation| {
         let (ledger, writer) = (&ledger, &writer);
         async move {
+            tokio::time::sleep(beat.begins(conversation)).await;
             for round in 0..rounds {
                 if ledger.elapsed() >= until {
                     break;
@@ -169,4 +191,16 @@ where
         done.context("a task that writes")??;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conversations_begin_evenly_within_the_spread_or_all_at_once() {
+        let even = Beat { conversations: 50, spread: Duration::from_secs(1) };
+        assert!((0..50).all(|n| even.begins(n) == Duration::from_millis(20 * n)));
+        assert!((0..50).all(|n| Beat::at_once(50).begins(n).is_zero()));
+    }
 }

@@ -7,14 +7,14 @@ use simulator::{Tag, webhook::Body};
 use tokio::sync::Mutex;
 
 use super::{
-    dialogue::{self, Scene, all_sent, at_rate},
+    dialogue::{self, Beat, Scene, all_sent, at_rate},
     http::Connection,
     ledger::Ledger,
     options::Scenario,
     process::Meter,
     report::{Report, figure, latencies},
     requests::{Writer, business, signed},
-    stage::{Installation, Stage},
+    stage::Stage,
     stand_in::StandIn,
 };
 
@@ -35,7 +35,8 @@ pub(super) async fn run(stage: &Stage, report: &mut Report) -> anyhow::Result<()
             workers.push(stage.start_worker(&installation, "worker-1", &[]).await?.0);
             let scene = Scene { queues: &installation.queues, stand_in: &stand_in, first: 1_000_000 };
             let top = stage.size.top as u64;
-            dialogue::hold(scene, top, stage.size.work / 4, stage.size.work / 2).await?.per_second() / 2.0
+            dialogue::hold(scene, Beat::at_once(top), stage.size.work / 4, stage.size.work / 2).await?.per_second()
+                / 2.0
         }
     };
     let customers = if stage.size.quick { 100 } else { CUSTOMERS };
@@ -45,17 +46,12 @@ pub(super) async fn run(stage: &Stage, report: &mut Report) -> anyhow::Result<()
             workers.push(stage.start_worker(&installation, &name, &[]).await?.0);
         }
         let meter = Meter::start(workers.iter().chain([&ingest.process]));
-        let ledger = one(stage, &stand_in, ingest.addr, &installation, rate, customers).await?;
+        let ledger = one(stage, &stand_in, ingest.addr, rate, customers).await?;
         let cores = meter.stop(workers.iter().chain([&ingest.process]));
         let warm = Duration::from_secs_f64(customers as f64 / rate);
         let mut figures = latencies(&ledger.whole(warm, Duration::MAX));
-        figures.extend([
-            figure("rate", rate, "messages/s"),
-            figure("cores", cores.product, ""),
-            figure("load", cores.own, "cores"),
-            figure("rest", cores.rest, "cores"),
-            figure("repeated", ledger.repeated_count() as f64, ""),
-        ]);
+        figures.extend([figure("rate", rate, "messages/s"), figure("repeated", ledger.repeated_count() as f64, "")]);
+        figures.extend(cores.figures());
         report.add(Scenario::EndToEnd, super::growth::workers(count), figures);
     }
     for worker in workers {
@@ -70,11 +66,9 @@ async fn one(
     stage: &Stage,
     stand_in: &StandIn,
     addr: SocketAddr,
-    installation: &Installation,
     rate: f64,
     customers: u64,
 ) -> anyhow::Result<Arc<Ledger>> {
-    ensure!(installation.queues.waiting().await? == 0 || stage.size.quick, "the queues are not empty");
     let messages = customers + (rate * stage.size.work.as_secs_f64()).ceil() as u64;
     let ledger = Arc::new(Ledger::new(messages, customers));
     stand_in.note_in(&ledger);

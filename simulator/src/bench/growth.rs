@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    dialogue::{self, Scene},
+    dialogue::{self, Beat, Scene},
     options::Scenario,
     process::Meter,
     report::{Report, figure},
@@ -30,17 +30,16 @@ pub(super) async fn run(stage: &Stage, report: &mut Report) -> anyhow::Result<()
         let scene = Scene { queues: &installation.queues, stand_in: &stand_in, first: 0 };
         // The same people each time, twice as many as the most workers can have at once: nobody ever lacks work.
         let people = (2 * EACH * most) as u64;
-        let done = dialogue::hold(scene, people, THINKING * 4, stage.size.work.max(THINKING * 5)).await?;
+        let done =
+            dialogue::hold(scene, Beat::at_once(people), THINKING * 4, stage.size.work.max(THINKING * 5)).await?;
         let cores = meter.stop(&workers);
-        let figures = [
+        let mut figures = vec![
             figure("rate", done.per_second(), "answers/s"),
             figure("possible", (EACH * count) as f64 / THINKING.as_secs_f64(), "answers/s"),
-            figure("cores", cores.product, ""),
-            figure("load", cores.own, "cores"),
-            figure("rest", cores.rest, "cores"),
             figure("repeated", done.repeated as f64, ""),
         ];
-        report.add(Scenario::Growth, self::workers(count), figures.into());
+        figures.extend(cores.figures());
+        report.add(Scenario::Growth, self::workers(count), figures);
     }
     for worker in workers {
         worker.stop().await?;

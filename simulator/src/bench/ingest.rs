@@ -68,10 +68,8 @@ fn figures(load: &Load, each: u64, cores: &Cores, usage: Usage) -> Vec<Figure> {
     figures.extend([
         figure("resident", usage.resident_mb, "MB"),
         figure("cpu", cores.product_secs / load.all as f64 * 1e6, "s/M webhooks"),
-        figure("cores", cores.product, ""),
-        figure("load", cores.own, "cores"),
-        figure("rest", cores.rest, "cores"),
     ]);
+    figures.extend(cores.figures());
     let refused: u64 = load.others.values().sum();
     if refused > 0 {
         figures.push(figure("not 200", refused as f64, ""));

@@ -31,6 +31,24 @@ impl Judgement {
     pub(super) fn is_not_reached(&self) -> bool {
         self.verdict == Verdict::NotReached
     }
+
+    pub(super) fn word(&self) -> &'static str {
+        match self.verdict {
+            Verdict::Reached => "reached",
+            Verdict::NotReached => "NOT REACHED",
+            Verdict::NotMeasured => "not measured",
+        }
+    }
+
+    pub(super) fn bound(&self) -> String {
+        let bound = if self.at_least { "at least" } else { "at most" };
+        format!("{bound} {} {}", readable(self.target), self.unit).trim_end().to_owned()
+    }
+
+    pub(super) fn value(&self) -> String {
+        let shown = |value| format!("{} {}", readable(value), self.unit).trim_end().to_owned();
+        self.measured.map(shown).unwrap_or_default()
+    }
 }
 
 struct Rule {
@@ -112,8 +130,8 @@ const RULES: &[Rule] = &[
         bound: Bound::AtLeast(60.0),
         unit: "%",
         measured: |report| {
-            let bare = report.value(Scenario::Worker, "bare writes", "rate")?;
-            Some(100.0 * report.value(Scenario::Worker, "top rate", "rate")? / bare)
+            let bare = report.best(Scenario::Worker, "bare writes", "rate")?;
+            Some(100.0 * report.best(Scenario::Worker, "top rate", "rate")? / bare)
         },
     },
     Rule {
@@ -182,22 +200,14 @@ pub(super) fn judge(report: &Report) -> Vec<Judgement> {
 
 pub(super) fn print(judgements: &[Judgement]) {
     for one in judgements {
-        let verdict = match one.verdict {
-            Verdict::Reached => "reached",
-            Verdict::NotReached => "NOT REACHED",
-            Verdict::NotMeasured => "not measured",
-        };
-        let bound = if one.at_least { "at least" } else { "at most" };
-        let target = format!("{bound} {} {}", readable(one.target), one.unit);
-        let measured = one.measured.map(|value| format!("{} {}", readable(value), one.unit)).unwrap_or_default();
-        line(&format!("{:<50} {:<18} {:<12} {verdict}", one.what, target.trim_end(), measured.trim_end()));
+        line(&format!("{:<50} {:<18} {:<12} {}", one.what, one.bound(), one.value(), one.word()));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::report::figure;
+    use crate::bench::report::{figure, in_flight};
 
     fn verdict(report: &Report, what: &str) -> (Verdict, Option<f64>) {
         let judged = judge(report);
@@ -236,6 +246,36 @@ mod tests {
         assert_eq!(verdict(&report, "50 in flight").0, Verdict::NotReached);
         assert_eq!(verdict(&report, "round trips").0, Verdict::Reached);
         assert_eq!(verdict(&report, "256 connections").0, Verdict::Reached);
+    }
+
+    #[test]
+    fn every_rule_finds_the_rows_that_a_full_run_writes() {
+        let mut report = Report::default();
+        let figures = |names: &[&'static str]| names.iter().map(|name| figure(name, 1.0, "")).collect::<Vec<_>>();
+        for (scenario, what, names) in [
+            (Scenario::Broker, "single, 256", &["rate"][..]),
+            (Scenario::Broker, "batches of 50, 256", &["rate"]),
+            (Scenario::Ingest, "single, 256", &["rate", "resident"]),
+            (Scenario::Ingest, "batches of 50, 256", &["rate"]),
+            (Scenario::Ingest, "half of the top rate", &["p99"]),
+            (Scenario::Ingest, "one body of 1,000 updates", &["longest"]),
+            (Scenario::Reference, "1 process, single, 256", &["rate"]),
+            (Scenario::Reference, "2 processes, single, 256", &["rate"]),
+            (Scenario::Start, "ingest", &["median", "binary"]),
+            (Scenario::Worker, "MongoDB, one answered text", &["round trips"]),
+            (Scenario::Worker, "top rate, 64 in flight", &["rate"]),
+            (Scenario::Worker, "bare writes, 64 at once", &["rate"]),
+            (Scenario::Worker, &in_flight(50), &["p95"]),
+            (Scenario::Worker, &in_flight(10_000), &["resident"]),
+            (Scenario::Growth, "1 worker", &["rate"]),
+            (Scenario::Growth, "4 workers", &["rate"]),
+            (Scenario::Backlog, "a quarter of it", &["each"]),
+            (Scenario::Backlog, "all of it", &["each"]),
+        ] {
+            report.add(scenario, what, figures(names));
+        }
+        let missed: Vec<_> = judge(&report).into_iter().filter(|one| one.measured.is_none()).collect();
+        assert!(missed.is_empty(), "{missed:?}");
     }
 
     #[test]

@@ -46,7 +46,7 @@ use self::{
 };
 
 impl Bench {
-    /// Runs the scenarios, prints a table, and writes `report.json` and `report.svg`.
+    /// Runs the scenarios, prints a table, and writes `report.json`, `report.md` and `report.svg`.
     ///
     /// # Errors
     /// A server or a binary is missing, or a scenario could not be carried out. What was measured before is written.
@@ -73,7 +73,7 @@ impl Bench {
         done?;
         line("");
         judge::print(&judgements);
-        line(&format!("\nreport       {0}/report.json, {0}/report.svg", stage.out.display()));
+        line(&format!("\nreport       {}: report.json, report.md, report.svg", stage.out.display()));
         let failed = self.judge && judgements.iter().any(Judgement::is_not_reached);
         Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }

@@ -12,7 +12,10 @@ use std::{
 use anyhow::{Context, bail};
 use tokio::process::{Child, Command};
 
-use super::http::{Connection, get};
+use super::{
+    http::{Connection, get},
+    report::{Figure, figure},
+};
 
 /// A started program. Dropping it kills it.
 #[derive(Debug)]
@@ -135,9 +138,12 @@ fn usage_of_tree(root: u32) -> Usage {
 }
 
 fn parents() -> BTreeMap<u32, u32> {
+    pids().filter_map(|pid| Some((pid, stat(pid)?.parent))).collect()
+}
+
+fn pids() -> impl Iterator<Item = u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.filter_map(|pid| Some((pid, stat(pid)?.parent))).collect()
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 fn usage_of(pid: u32) -> Option<Usage> {
@@ -181,31 +187,72 @@ pub(super) struct Meter {
     began: Instant,
     product: f64,
     own: f64,
+    rabbitmq: f64,
+    mongodb: f64,
     machine: f64,
 }
 
 /// What a [`Meter`] saw, in cores.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cores {
-    pub(super) product: f64,
-    pub(super) own: f64,
-    pub(super) rest: f64,
+    product: f64,
+    /// Load and stand-ins.
+    own: f64,
+    rabbitmq: f64,
+    mongodb: f64,
+    /// Whatever else runs: the kernel's own threads, and who else uses the machine.
+    rest: f64,
     /// CPU seconds of what is measured.
     pub(super) product_secs: f64,
 }
 
 impl Meter {
     pub(super) fn start<'a>(product: impl IntoIterator<Item = &'a Process>) -> Self {
-        Self { began: Instant::now(), product: cpu(product), own: own_usage().cpu_secs, machine: machine_cpu_secs() }
+        Self {
+            began: Instant::now(),
+            product: cpu(product),
+            own: own_usage().cpu_secs,
+            rabbitmq: cpu_of_all(RABBITMQ),
+            mongodb: cpu_of_all(MONGODB),
+            machine: machine_cpu_secs(),
+        }
     }
 
     pub(super) fn stop<'a>(self, product: impl IntoIterator<Item = &'a Process>) -> Cores {
         let secs = self.began.elapsed().as_secs_f64();
-        let product_secs = cpu(product) - self.product;
+        let product = cpu(product) - self.product;
         let own = own_usage().cpu_secs - self.own;
-        let rest = machine_cpu_secs() - self.machine - product_secs - own;
-        Cores { product: product_secs / secs, own: own / secs, rest: rest.max(0.0) / secs, product_secs }
+        // A server that is restarted meanwhile begins at nothing.
+        let rabbitmq = (cpu_of_all(RABBITMQ) - self.rabbitmq).max(0.0);
+        let mongodb = (cpu_of_all(MONGODB) - self.mongodb).max(0.0);
+        let rest = (machine_cpu_secs() - self.machine - product - own - rabbitmq - mongodb).max(0.0);
+        Cores {
+            product: product / secs,
+            own: own / secs,
+            rabbitmq: rabbitmq / secs,
+            mongodb: mongodb / secs,
+            rest: rest / secs,
+            product_secs: product,
+        }
     }
+}
+
+impl Cores {
+    /// Who used the cores, for a row.
+    pub(super) fn figures(&self) -> [Figure; 5] {
+        let servers = [("RabbitMQ", self.rabbitmq), ("MongoDB", self.mongodb), ("rest", self.rest)];
+        let [rabbitmq, mongodb, rest] = servers.map(|(name, cores)| figure(name, cores, "cores"));
+        [figure("product", self.product, "cores"), figure("load", self.own, "cores"), rabbitmq, mongodb, rest]
+    }
+}
+
+/// What the servers' processes are called, wherever on this machine they run.
+const RABBITMQ: &str = "beam.smp";
+const MONGODB: &str = "mongod";
+
+fn cpu_of_all(name: &str) -> f64 {
+    let called = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim_end() == name);
+    pids().filter(called).filter_map(usage_of).map(|usage| usage.cpu_secs).sum()
 }
 
 fn cpu<'a>(processes: impl IntoIterator<Item = &'a Process>) -> f64 {
@@ -246,6 +293,7 @@ mod tests {
             assert!(Instant::now() < deadline, "{:?}", process.usage());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        assert!(cpu_of_all("sh") >= 0.05, "it is also found by its name");
         assert!(process.usage().resident_mb > 0.1 && machine_cpu_secs() > process.usage().cpu_secs);
         process.stop().await.expect("stopped");
     }

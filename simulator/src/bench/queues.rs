@@ -7,8 +7,7 @@ use anyhow::{Context, ensure};
 use lapin::{
     BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, PublisherConfirm,
     options::{
-        BasicPublishOptions, ConfirmSelectOptions, ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions,
-        QueuePurgeOptions,
+        BasicPublishOptions, ConfirmSelectOptions, ExchangeDeleteOptions, QueueDeleteOptions, QueuePurgeOptions,
     },
     types::{AMQPValue, FieldTable},
 };
@@ -89,18 +88,6 @@ impl Queues {
             channel.queue_purge(queue.as_str().into(), QueuePurgeOptions::default()).await?;
         }
         Ok(channel.close(200, "done".into()).await?)
-    }
-
-    /// How many messages wait.
-    pub(super) async fn waiting(&self) -> anyhow::Result<u64> {
-        let channel = self.connection.create_channel().await?;
-        let (mut sum, options) = (0, QueueDeclareOptions { passive: true, ..QueueDeclareOptions::durable() });
-        for queue in self.names() {
-            let state = channel.queue_declare(queue.as_str().into(), options, FieldTable::default()).await?;
-            sum += u64::from(state.message_count());
-        }
-        channel.close(200, "done".into()).await?;
-        Ok(sum)
     }
 
     /// Deletes everything that was declared.

@@ -42,6 +42,16 @@ pub(super) struct Row {
     pub(super) figures: Vec<Figure>,
 }
 
+impl Row {
+    fn shown(&self) -> Vec<String> {
+        let shown = |figure: &Figure| {
+            let value = format!("{} {}", readable(figure.value), figure.unit);
+            format!("{} {}", figure.name, value.trim_end())
+        };
+        self.figures.iter().map(shown).collect()
+    }
+}
+
 /// All of a run.
 #[derive(Debug, Default)]
 pub(super) struct Report {
@@ -82,15 +92,11 @@ impl Report {
 
     pub(super) fn print_from(&self, first: usize) {
         for row in self.rows.iter().skip(first) {
-            let figures = row.figures.iter().map(|figure| {
-                let value = format!("{} {}", readable(figure.value), figure.unit);
-                format!("{} {}", figure.name, value.trim_end())
-            });
-            line(&format!("  {:<46} {}", row.what, figures.collect::<Vec<_>>().join("   ")));
+            line(&format!("  {:<46} {}", row.what, row.shown().join("   ")));
         }
     }
 
-    /// Writes `report.json` and `report.svg`.
+    /// Writes `report.json`, `report.md` and `report.svg`.
     pub(super) fn write(
         &self,
         directory: &Path,
@@ -100,7 +106,31 @@ impl Report {
     ) -> io::Result<()> {
         let whole = json!({"machine": machine, "size": size, "rows": self.rows, "judgements": judgements});
         fs::write(directory.join("report.json"), format!("{whole:#}\n"))?;
+        fs::write(directory.join("report.md"), self.markdown(machine, judgements))?;
         fs::write(directory.join("report.svg"), chart::draw(self))
+    }
+}
+
+impl Report {
+    /// The same as tables, for a document.
+    fn markdown(&self, machine: &[Fact], judgements: &[Judgement]) -> String {
+        let mut text = String::from("| Machine | |\n|---|---|\n");
+        for fact in machine {
+            text.push_str(&format!("| {} | {} |\n", fact.what, fact.value));
+        }
+        text.push_str("\n| Promise | Bound | Measured | |\n|---|---|---|---|\n");
+        for one in judgements {
+            text.push_str(&format!("| {} | {} | {} | {} |\n", one.what, one.bound(), one.value(), one.word()));
+        }
+        let mut scenario = None;
+        for row in &self.rows {
+            if scenario != Some(row.scenario) {
+                text.push_str(&format!("\n| {} | |\n|---|---|\n", row.scenario.name()));
+                scenario = Some(row.scenario);
+            }
+            text.push_str(&format!("| {} | {} |\n", row.what.trim(), row.shown().join(", ")));
+        }
+        text
     }
 }
 
@@ -124,14 +154,23 @@ pub(super) fn readable(value: f64) -> String {
     };
     let text = format!("{value:.digits$}");
     let (whole, rest) = text.find('.').map_or((text.as_str(), ""), |dot| text.split_at(dot));
+    grouped(whole) + rest
+}
+
+/// How a row is called in which so many conversations are in flight.
+pub(super) fn in_flight(count: usize) -> String {
+    format!("{} in flight", grouped(&count.to_string()))
+}
+
+fn grouped(digits: &str) -> String {
     let mut grouped = String::new();
-    for (left, c) in (0..whole.len()).rev().zip(whole.chars()) {
+    for (left, c) in (0..digits.len()).rev().zip(digits.chars()) {
         grouped.push(c);
         if left > 0 && left % 3 == 0 && c != '-' {
             grouped.push(',');
         }
     }
-    grouped + rest
+    grouped
 }
 
 #[cfg(test)]
@@ -152,9 +191,30 @@ mod tests {
     }
 
     #[test]
+    fn a_document_gets_a_table_for_each_scenario_and_one_of_what_was_promised() {
+        let mut report = Report::default();
+        report.add(
+            Scenario::Ingest,
+            "single, 64",
+            vec![figure("rate", 8_000.0, "messages/s"), figure("p99", 9.0, "ms")],
+        );
+        report.add(Scenario::Ingest, "single, 256", vec![figure("resident", 39.0, "MB")]);
+        report.add(Scenario::Growth, "1 worker", vec![figure("rate", 31.0, "answers/s")]);
+        let text = report.markdown(&[], &super::super::judge::judge(&report));
+        assert!(text.contains("| single, 64 | rate 8,000 messages/s, p99 9.00 ms |"), "{text}");
+        assert_eq!(text.matches("| ingest | |").count(), 1, "{text}");
+        assert!(
+            text.contains("| ingest at 256 connections: resident | at most 40.0 MB | 39.0 MB | reached |"),
+            "{text}"
+        );
+        assert!(text.contains("not measured"), "{text}");
+    }
+
+    #[test]
     fn numbers_show_three_digits_and_their_thousands() {
         let shown = [0.0, 0.123, 9.876, 54.321, 123.4, 1_234.5, 1_234_567.0, -1_234.0].map(readable);
         assert_eq!(shown, ["0.00", "0.12", "9.88", "54.3", "123", "1,234", "1,234,567", "-1,234"]);
+        assert_eq!([10, 1_000].map(in_flight), ["10 in flight", "1,000 in flight"]);
     }
 
     #[test]

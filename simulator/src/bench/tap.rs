@@ -6,6 +6,7 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex},
+    time::Instant,
 };
 
 use anyhow::{Context, ensure};
@@ -28,8 +29,15 @@ const MESSAGE_BYTES_MOST: usize = 48_000_000;
 #[derive(Debug)]
 pub(super) struct Tap {
     addr: SocketAddr,
-    heard: Arc<Mutex<Vec<Document>>>,
+    heard: Arc<Mutex<Vec<Command>>>,
     stop: CancellationToken,
+}
+
+/// A command, and when it passed by.
+#[derive(Debug, Clone)]
+pub(super) struct Command {
+    pub(super) at: Instant,
+    pub(super) document: Document,
 }
 
 impl Tap {
@@ -51,7 +59,7 @@ impl Tap {
     }
 
     /// What was heard since the last time, in order.
-    pub(super) fn take(&self) -> Vec<Document> {
+    pub(super) fn take(&self) -> Vec<Command> {
         std::mem::take(&mut *self.heard.lock().expect("no code panics while it holds this lock"))
     }
 }
@@ -73,7 +81,7 @@ fn host(uri: &str) -> Option<&str> {
 async fn accept(
     listener: TcpListener,
     server: String,
-    heard: Arc<Mutex<Vec<Document>>>,
+    heard: Arc<Mutex<Vec<Command>>>,
     stop: CancellationToken,
     tasks: TaskTracker,
 ) {
@@ -92,7 +100,7 @@ async fn pass_on(mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
     drop(tokio::io::copy(&mut from, &mut to).await);
 }
 
-async fn listen(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, heard: &Mutex<Vec<Document>>) -> anyhow::Result<()> {
+async fn listen(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, heard: &Mutex<Vec<Command>>) -> anyhow::Result<()> {
     loop {
         let mut message = vec![0; HEADER_BYTES];
         from.read_exact(&mut message).await?;
@@ -100,7 +108,8 @@ async fn listen(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, heard: &Mutex<V
         ensure!((HEADER_BYTES..=MESSAGE_BYTES_MOST).contains(&length), "no length of a message");
         message.resize(length, 0);
         from.read_exact(message.get_mut(HEADER_BYTES..).context("there is a body")?).await?;
-        if let Some(command) = command(&message) {
+        if let Some(document) = command(&message) {
+            let command = Command { at: Instant::now(), document };
             heard.lock().expect("no code panics while it holds this lock").push(command);
         }
         to.write_all(&message).await?;
@@ -175,7 +184,7 @@ mod tests {
         for sections in [[main.clone(), beside.clone()], [beside, main.clone()]] {
             let read = command(&message(0, &sections, OP_MSG)).expect("a command");
             assert_eq!(read.get_array("updates").expect("beside").len(), 2);
-            assert_eq!(read.get_str("update"), Ok("messages"));
+            assert_eq!(read.get_str("update").expect("a text"), "messages");
         }
         let with_checksum = [message(1, std::slice::from_ref(&main), OP_MSG), vec![9; 4]].concat();
         assert_eq!(command(&with_checksum), Some(body));

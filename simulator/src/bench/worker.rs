@@ -6,21 +6,21 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{Bson, Document, doc};
 use secrecy::ExposeSecret;
 use serde_json::Value;
 use simulator::Tag;
 
 use super::{
     bare::{self, Heard, Names},
-    dialogue::{self, Scene},
+    dialogue::{self, Beat, Scene},
     http::post,
     ledger::Ledger,
     load::closed,
     options::Scenario,
     process::{Meter, Process},
     queues::Queues,
-    report::{Report, figure, latencies, readable},
+    report::{self, Report, figure, latencies},
     requests::{Writer, business, customer, text},
     stage::{Installation, Stage},
     stand_in::StandIn,
@@ -44,7 +44,7 @@ pub(super) async fn run(stage: &Stage, report: &mut Report) -> anyhow::Result<()
     let heard = one_answer(stage, &stand_in, &installation, report).await?;
     let settings = [("MAX_CONVERSATIONS", "2000".to_owned())];
     let (worker, _) = stage.start_worker(&installation, "worker", &settings).await?;
-    top_rate(stage, &stand_in, &installation.queues, &worker, report).await?;
+    top_rate(stage, &stand_in, &installation, &worker, report).await?;
     added(stage, &stand_in, &installation.queues, &worker, report).await?;
     worker.stop().await?;
     bare_writes(stage, &installation, &heard, report).await?;
@@ -90,6 +90,7 @@ async fn one_answer(
     say(installation, &writer, &ledger, Tag(0)).await?;
     let before = settled(installation).await?;
     tap.take();
+    let written = Instant::now();
     let message = say(installation, &writer, &ledger, Tag(1)).await?;
     let after = settled(installation).await?;
     let commands = tap.take();
@@ -99,8 +100,12 @@ async fn one_answer(
     let names: Names = vec![customer(0).key().to_owned(), message, send.wamid, reply];
     let heard = Heard::among(commands, names);
     report.add(Scenario::Worker, "MongoDB, one answered text", vec![figure("round trips", heard.len() as f64, "")]);
-    for command in heard.list() {
-        report.add(Scenario::Worker, format!("  {command}"), Vec::new());
+    // Where the time of one message goes that meets no other.
+    for (command, at) in heard.list().into_iter().zip(heard.after(written)) {
+        report.add(Scenario::Worker, format!("  {command}"), vec![figure("at", at.as_secs_f64() * 1e3, "ms")]);
+    }
+    if let Some(sent) = ledger.time_of(Tag(1)) {
+        report.add(Scenario::Worker, "  Graph", vec![figure("at", sent.as_secs_f64() * 1e3, "ms")]);
     }
     Ok(Answered { heard, before, after })
 }
@@ -141,30 +146,43 @@ fn reply_id(send: &str) -> Option<String> {
 async fn top_rate(
     stage: &Stage,
     stand_in: &StandIn,
-    queues: &Queues,
+    installation: &Installation,
     worker: &Process,
     report: &mut Report,
 ) -> anyhow::Result<()> {
     stand_in.think(Duration::ZERO);
     let top = stage.size.top as u64;
-    let scene = Scene { queues, stand_in, first: AT_TOP };
+    let scene = Scene { queues: &installation.queues, stand_in, first: AT_TOP };
     // The first message of each customer also begins a conversation, which is not what is measured.
-    dialogue::hold(scene, top, Duration::ZERO, stage.size.work / 4).await?;
+    dialogue::hold(scene, Beat::at_once(top), Duration::ZERO, stage.size.work / 4).await?;
+    let stored = stored_bytes(installation).await?;
     let meter = Meter::start([worker]);
-    let done = dialogue::hold(scene, top, Duration::ZERO, stage.size.work).await?;
+    let done = dialogue::hold(scene, Beat::at_once(top), Duration::ZERO, stage.size.work).await?;
     let cores = meter.stop([worker]);
+    let answered = done.answered as f64;
     let mut figures = vec![figure("rate", done.per_second(), "answers/s")];
     figures.extend(latencies(&done.added));
     figures.extend([
-        figure("cpu", cores.product_secs / done.answered as f64 * 1e6, "s/M answers"),
-        figure("cores", cores.product, ""),
-        figure("load", cores.own, "cores"),
-        figure("rest", cores.rest, "cores"),
+        figure("cpu", cores.product_secs / answered * 1e6, "s/M answers"),
         figure("resident", worker.usage().resident_mb, "MB"),
+        figure("stored", (stored_bytes(installation).await? - stored) / answered / 1e3, "kB/answer"),
         figure("repeated", done.repeated as f64, ""),
     ]);
+    figures.extend(cores.figures());
     report.add(Scenario::Worker, format!("top rate, {top} in flight"), figures);
     Ok(())
+}
+
+/// Documents and indexes of the database, before compression.
+async fn stored_bytes(installation: &Installation) -> anyhow::Result<f64> {
+    let stats = installation.database.run_command(doc! { "dbStats": 1 }).await?;
+    let bytes = |name| match stats.get(name) {
+        Some(Bson::Double(bytes)) => *bytes,
+        Some(Bson::Int32(bytes)) => f64::from(*bytes),
+        Some(Bson::Int64(bytes)) => *bytes as f64,
+        _ => 0.0,
+    };
+    Ok(bytes("dataSize") + bytes("indexSize"))
 }
 
 async fn added(
@@ -178,9 +196,15 @@ async fn added(
         let thinking = if in_flight > MANY { THINKING_OF_MANY } else { THINKING };
         stand_in.think(thinking);
         let scene = Scene { queues, stand_in, first: IN_FLIGHT + 100_000 * n as u64 };
-        // Twice round, so that every conversation has begun and the ways are warm.
-        let warm_up = thinking * 2 + Duration::from_secs(1);
-        let done = dialogue::hold(scene, in_flight as u64, warm_up, stage.size.work.max(thinking * 2)).await?;
+        // Three times round: all have begun by the end of the first one, and their caches are warm.
+        let warm_up = thinking * 3;
+        let done = dialogue::hold(
+            scene,
+            Beat { conversations: in_flight as u64, spread: thinking },
+            warm_up,
+            stage.size.work.max(thinking * 2),
+        )
+        .await?;
         let mut figures = latencies(&done.added);
         let median = |of: &hdrhistogram::Histogram<u64>| of.value_at_quantile(0.5) as f64 / 1e3;
         figures.extend([
@@ -190,7 +214,7 @@ async fn added(
             figure("AI", thinking.as_secs_f64(), "s"),
             figure("resident", worker.usage().resident_mb, "MB"),
         ]);
-        report.add(Scenario::Worker, format!("{} in flight", readable(in_flight as f64)), figures);
+        report.add(Scenario::Worker, report::in_flight(in_flight), figures);
     }
     Ok(())
 }
@@ -213,13 +237,9 @@ async fn bare_writes(
     let cores = meter.stop([]);
     bare::compare(database, heard, &first, after).await?;
     let rate = done.whole as f64 / done.took.as_secs_f64();
-    let figures = [
-        figure("rate", rate, "answers/s"),
-        figure("commands", rate * heard.len() as f64, "/s"),
-        figure("load", cores.own, "cores"),
-        figure("rest", cores.rest, "cores"),
-    ];
-    report.add(Scenario::Worker, format!("bare writes, {} at once", stage.size.top), figures.into());
+    let mut figures = vec![figure("rate", rate, "answers/s"), figure("commands", rate * heard.len() as f64, "/s")];
+    figures.extend(cores.figures());
+    report.add(Scenario::Worker, format!("bare writes, {} at once", stage.size.top), figures);
     Ok(())
 }
 
@@ -256,9 +276,15 @@ async fn held(
         tokio::time::sleep(Duration::from_millis(100)).await;
         most = most.max(worker.usage().resident_mb);
     }
+    // Under a name by which nobody judges it, where not all of them were in flight together.
+    let what = if in_flight < count {
+        format!("not all of {}", report::in_flight(stage.size.held))
+    } else {
+        report::in_flight(stage.size.held)
+    };
     report.add(
         Scenario::Worker,
-        format!("{} in flight", readable(count as f64)),
+        what,
         vec![
             figure("resident", most, "MB"),
             figure("idle", idle, "MB"),
