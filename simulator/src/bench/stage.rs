@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use mongodb::{Client, Database};
+use mongodb::{Client, Database, options::ClientOptions};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use shared::settings::Reader;
@@ -22,6 +22,8 @@ use super::{
 };
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
+/// Connections to MongoDB, as many as a worker has.
+const POOL: u32 = 64;
 
 /// What every scenario needs.
 #[derive(Debug)]
@@ -144,7 +146,10 @@ impl Stage {
     /// Queues and a database of their own, with the businesses in it.
     pub(super) async fn install(&self, what: &str, stand_in: &StandIn) -> anyhow::Result<Installation> {
         let queues = Queues::declare(&self.rabbitmq_url, what).await?;
-        let client = Client::with_uri_str(self.mongodb_uri.expose_secret()).await.context("read MONGODB_URI")?;
+        let mut options = ClientOptions::parse(self.mongodb_uri.expose_secret()).await.context("read MONGODB_URI")?;
+        // The driver's own default is ten, which would make the bare writes wait for each other and not for MongoDB.
+        options.max_pool_size = Some(POOL);
+        let client = Client::with_options(options)?;
         let database = client.database(&queues.prefix);
         let environment = vec![
             ("RABBITMQ_URL", self.rabbitmq_url.expose_secret().to_owned()),
