@@ -223,7 +223,9 @@ mod tests {
     fn heard() -> Heard {
         let commands = [
             doc! { "ping": 1 },
-            doc! { "findAndModify": "conversations", "query": { "_id": "b:4915100000001" }, "txnNumber": 5_i64, "lsid": 1 },
+            doc! {
+                "findAndModify": "conversations", "query": { "_id": "b:4915100000001" }, "txnNumber": 5_i64, "lsid": 1,
+            },
             doc! { "update": "messages", "updates": [{ "q": { "_id": "1:wamid.INBOUND00000000001" } }] },
         ];
         let commands = commands.map(|document| Command { at: Instant::now(), document }).into();

@@ -1,4 +1,5 @@
-//! The report as a picture: one panel a question, a horizontal bar a row. Plain SVG, without fonts or scripts of its own.
+//! The report as a picture: one panel a question, a horizontal bar a row. Plain SVG, without fonts or scripts of its
+//! own.
 
 use std::fmt::Write as _;
 

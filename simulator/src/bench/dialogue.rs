@@ -60,8 +60,8 @@ pub(super) struct Scene<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Beat {
     pub(super) conversations: u64,
-    /// Conversations that begin together go on together, as long as each answer takes the same time: then a load of ten a
-    /// second is ten at once and nine tenths of a second of nothing. Spread over the time of an answer it is even.
+    /// Conversations that begin together go on together, as long as each answer takes the same time: then a load of ten
+    /// a second is ten at once and nine tenths of a second of nothing. Spread over the time of an answer it is even.
     pub(super) spread: Duration,
 }
 

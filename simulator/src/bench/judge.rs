@@ -1,5 +1,5 @@
-//! Whether the ratios are reached that the project promises. A pure function of the report: each rule names its figures,
-//! and one whose figures are missing was not measured.
+//! Whether the ratios are reached that the project promises. A pure function of the report: each rule names its
+//! figures, and one whose figures are missing was not measured.
 
 use serde::Serialize;
 

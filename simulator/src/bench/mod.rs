@@ -1,9 +1,9 @@
 //! `simulator bench`: the product measured on one machine, over a real RabbitMQ and a real MongoDB.
 //!
 //! Each scenario is a file: `broker.rs`, `ingest.rs`, `reference.rs`, `start.rs`, `worker.rs`, `end_to_end.rs`,
-//! `growth.rs`, `backlog.rs`. They add rows to one [`report::Report`], from which `judge.rs` says whether the ratios are
-//! reached that the project promises; nothing else decides. Load and stand-ins share the machine with what is measured,
-//! so a ratio is worth more than a figure, and both sides of a ratio come from the same run.
+//! `growth.rs`, `backlog.rs`. They add rows to one [`report::Report`], from which `judge.rs` says whether the ratios
+//! are reached that the project promises; nothing else decides. Load and stand-ins share the machine with what is
+//! measured, so a ratio is worth more than a figure, and both sides of a ratio come from the same run.
 
 mod options;
 mod report;

@@ -169,7 +169,8 @@ fn stat(pid: u32) -> Option<Stat> {
     read_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
-/// The line of `/proc/PID/stat` (proc(5)): the name in it may have spaces and parentheses, so it counts from the last one.
+/// The line of `/proc/PID/stat` (proc(5)): the name in it may have spaces and parentheses, so it counts from the last
+/// one.
 fn read_stat(line: &str) -> Option<Stat> {
     let (_, rest) = line.rsplit_once(')')?;
     let fields: Vec<&str> = rest.split_whitespace().collect();

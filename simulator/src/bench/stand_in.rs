@@ -41,6 +41,9 @@ struct State {
     /// Whether the AI answers at all; else it keeps who asks waiting.
     open: watch::Sender<bool>,
     sends: AtomicU64,
+    /// How many chats were asked for, and how many bytes they had together.
+    chats: AtomicU64,
+    chat_bytes: AtomicU64,
     /// The last `biz_opaque_callback_data` and the id that was given for it.
     last_send: RwLock<Option<Send>>,
 }
@@ -61,6 +64,8 @@ impl StandIn {
             ai_micros: AtomicU64::new(0),
             open: watch::Sender::new(true),
             sends: AtomicU64::new(0),
+            chats: AtomicU64::new(0),
+            chat_bytes: AtomicU64::new(0),
             last_send: RwLock::default(),
         });
         let stop = CancellationToken::new();
@@ -93,6 +98,11 @@ impl StandIn {
     /// Whether the AI answers; what is asked while it does not is answered afterwards.
     pub(super) fn answer(&self, open: bool) {
         self.state.open.send_replace(open);
+    }
+
+    /// What one chat had on the average, so far.
+    pub(super) fn prompt_bytes(&self) -> f64 {
+        self.state.chat_bytes.load(Ordering::Relaxed) as f64 / self.state.chats.load(Ordering::Relaxed).max(1) as f64
     }
 
     pub(super) fn last_send(&self) -> Option<Send> {
@@ -141,6 +151,8 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
 
 impl State {
     async fn chat(&self, body: &str) -> String {
+        self.chats.fetch_add(1, Ordering::Relaxed);
+        self.chat_bytes.fetch_add(body.len() as u64, Ordering::Relaxed);
         let ledger = self.ledger();
         // What was said before stands before it.
         let tag = Tag::find_all(body).pop();
@@ -213,7 +225,7 @@ mod tests {
             assert!(tokio::time::Instant::now() < deadline, "nobody asked");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        assert!(!asking.is_finished());
+        assert!(!asking.is_finished() && stand_in.prompt_bytes() > 100.0);
         stand_in.answer(true);
         assert_eq!(asking.await.expect("no panic").expect("answered"), 200);
         let mut connection = Connection::open(addr).await.expect("open");

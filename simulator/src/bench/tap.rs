@@ -1,7 +1,7 @@
 //! Listens in between the worker and MongoDB: which commands go over the wire.
 //!
-//! It reads `OP_MSG` (MongoDB, "Wire protocol") on its way to the server and passes on every byte as it is. Counting here
-//! needs nothing of the worker, and what is seen can be done again without it; see `bare.rs`.
+//! It reads `OP_MSG` (MongoDB, "Wire protocol") on its way to the server and passes on every byte as it is. Counting
+//! here needs nothing of the worker, and what is seen can be done again without it; see `bare.rs`.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},

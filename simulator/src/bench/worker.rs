@@ -1,4 +1,5 @@
-//! One worker, fed from the queue: how fast, what it adds to the AI and Graph, what it asks of MongoDB, how large it gets.
+//! One worker, fed from the queue: how fast, what it adds to the AI and Graph, what it asks of MongoDB, how large it
+//! gets.
 
 use std::{
     sync::Arc,
@@ -40,6 +41,8 @@ const HELD: u64 = 10_000_000;
 pub(super) async fn run(stage: &Stage, report: &mut Report) -> anyhow::Result<()> {
     let stand_in = StandIn::start().await?;
     stand_in_alone(stage, &stand_in, report).await?;
+    // Another one, which has not been asked what the first one was asked to try it.
+    let stand_in = StandIn::start().await?;
     let installation = stage.install("worker", &stand_in).await?;
     let heard = one_answer(stage, &stand_in, &installation, report).await?;
     let settings = [("MAX_CONVERSATIONS", "2000".to_owned())];
@@ -166,6 +169,7 @@ async fn top_rate(
         figure("cpu", cores.product_secs / answered * 1e6, "s/M answers"),
         figure("resident", worker.usage().resident_mb, "MB"),
         figure("stored", (stored_bytes(installation).await? - stored) / answered / 1e3, "kB/answer"),
+        figure("prompt", stand_in.prompt_bytes() / 1e3, "kB"),
         figure("repeated", done.repeated as f64, ""),
     ]);
     figures.extend(cores.figures());

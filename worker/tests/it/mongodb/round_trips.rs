@@ -1,6 +1,7 @@
 //! What an answered text costs at MongoDB, in round trips, counted by the driver's own monitoring.
 //!
-//! A count does not depend on the machine: a change that asks once more for each message is seen here, not in a benchmark.
+//! A count does not depend on the machine: a change that asks once more for each message is seen here, not in a
+//! benchmark.
 
 use std::{
     sync::{Arc, Mutex},
