@@ -59,13 +59,12 @@ impl Heard {
 
     /// The commands for somebody else, without what belongs to the session in which they were heard.
     fn of(&self, names: &Names) -> Vec<Document> {
+        let own = |name: &str| name == "lsid" || name == "txnNumber" || name.starts_with('$');
         let theirs = |command: &Command| {
-            let own = |name: &str| name == "lsid" || name == "txnNumber" || name.starts_with('$');
             let kept = command.document.iter().filter(|(name, _)| !own(name));
-            let kept: Document = kept.map(|(name, value)| (name.clone(), value.clone())).collect();
-            renamed(Bson::Document(kept), &self.names, names)
+            kept.map(|(name, value)| (name.clone(), renamed(value, &self.names, names))).collect()
         };
-        self.commands.iter().map(theirs).filter_map(|command| command.as_document().cloned()).collect()
+        self.commands.iter().map(theirs).collect()
     }
 
     /// Whether the driver would send it so that it may be repeated, which costs the server a record of it.
@@ -75,27 +74,26 @@ impl Heard {
 }
 
 fn mentions(value: &Bson, name: &str) -> bool {
-    match value {
-        Bson::String(text) => text.contains(name),
-        Bson::Array(values) => values.iter().any(|value| mentions(value, name)),
-        Bson::Document(document) => document.iter().any(|(_, value)| mentions(value, name)),
-        _ => false,
-    }
+    let text = || value.as_str().is_some_and(|text| text.contains(name));
+    let list = || value.as_array().is_some_and(|values| values.iter().any(|value| mentions(value, name)));
+    let document = || value.as_document().is_some_and(|fields| fields.iter().any(|(_, value)| mentions(value, name)));
+    text() || list() || document()
 }
 
 /// The same with each of the names in its texts replaced by the one in its place.
-fn renamed(value: Bson, from: &Names, to: &Names) -> Bson {
-    match value {
-        Bson::String(text) => {
-            Bson::String(from.iter().zip(to).fold(text, |text, (from, to)| text.replace(from.as_str(), to)))
-        }
-        Bson::Array(values) => values.into_iter().map(|value| renamed(value, from, to)).collect::<Vec<_>>().into(),
-        Bson::Document(document) => {
-            let fields = document.into_iter().map(|(name, value)| (name, renamed(value, from, to)));
-            Bson::Document(fields.collect())
-        }
-        other => other,
+fn renamed(value: &Bson, from: &Names, to: &Names) -> Bson {
+    if let Some(text) = value.as_str() {
+        let text = from.iter().zip(to).fold(text.to_owned(), |text, (from, to)| text.replace(from.as_str(), to));
+        return Bson::String(text);
     }
+    if let Some(values) = value.as_array() {
+        return Bson::Array(values.iter().map(|value| renamed(value, from, to)).collect());
+    }
+    value.as_document().map_or_else(|| value.clone(), |document| Bson::Document(renamed_fields(document, from, to)))
+}
+
+fn renamed_fields(document: &Document, from: &Names, to: &Names) -> Document {
+    document.iter().map(|(name, value)| (name.clone(), renamed(value, from, to))).collect()
 }
 
 /// Copies of a conversation, one for each of so many customers, and what they are called.
@@ -108,8 +106,7 @@ pub(super) async fn prepare(
     let everybody: Vec<Names> = (0..count).map(|n| others(&heard.names, n)).collect();
     let conversations = database.collection::<Document>("conversations");
     for some in everybody.chunks(500) {
-        let copies = some.iter().map(|names| renamed(Bson::Document(before.clone()), &heard.names, names));
-        let copies: Vec<Document> = copies.filter_map(|copy| copy.as_document().cloned()).collect();
+        let copies: Vec<_> = some.iter().map(|names| renamed_fields(before, &heard.names, names)).collect();
         conversations.insert_many(copies).await.context("copy a conversation")?;
     }
     Ok(everybody)
@@ -191,12 +188,11 @@ fn check(answer: &Document) -> anyhow::Result<()> {
 
 /// Whether a repeated conversation has become what the heard one became: the same fields, lists as long.
 pub(super) async fn compare(database: &Database, heard: &Heard, names: &Names, after: &Document) -> anyhow::Result<()> {
-    let expected = renamed(Bson::Document(after.clone()), &heard.names, names);
-    let expected = expected.as_document().context("a document stays one")?;
+    let expected = renamed_fields(after, &heard.names, names);
     let filter = doc! { "_id": expected.get_str("_id")? };
     let found = database.collection::<Document>("conversations").find_one(filter).await?;
     let found = found.context("the conversation that was repeated")?;
-    let (found, expected) = (shape(&Bson::Document(found)), shape(&Bson::Document(expected.clone())));
+    let (found, expected) = (shape(&Bson::Document(found)), shape(&Bson::Document(expected)));
     if found != expected {
         bail!("the repeated writes left {found}, and not {expected}");
     }
@@ -205,15 +201,13 @@ pub(super) async fn compare(database: &Database, heard: &Heard, names: &Names, a
 
 /// The names of a document's fields, and how long its lists are.
 fn shape(value: &Bson) -> String {
-    match value {
-        Bson::Document(document) => {
-            let mut fields: Vec<_> = document.iter().map(|(name, value)| format!("{name}{}", shape(value))).collect();
-            fields.sort();
-            format!("{{{}}}", fields.join(" "))
-        }
-        Bson::Array(values) => format!("[{}]", values.len()),
-        _ => String::new(),
+    if let Some(values) = value.as_array() {
+        return format!("[{}]", values.len());
     }
+    let Some(document) = value.as_document() else { return String::new() };
+    let mut fields: Vec<_> = document.iter().map(|(name, value)| format!("{name}{}", shape(value))).collect();
+    fields.sort();
+    format!("{{{}}}", fields.join(" "))
 }
 
 #[cfg(test)]

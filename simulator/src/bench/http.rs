@@ -41,10 +41,10 @@ impl Connection {
             if self.stream.read_buf(&mut self.buffer).await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            if let Some(answer) = Answer::read(&self.buffer)? {
-                if self.buffer.len() >= answer.length {
-                    return Ok(answer.status);
-                }
+            if let Some(answer) = Answer::read(&self.buffer)?
+                && self.buffer.len() >= answer.length
+            {
+                return Ok(answer.status);
             }
         }
     }

@@ -23,7 +23,7 @@ pub(super) const BUSINESSES: u64 = 32;
 /// The business of a conversation.
 pub(super) fn business(n: u64) -> Business {
     let n = n % BUSINESSES;
-    Business::new(format!("bench-{n}"), format!("10635404{n:05}"))
+    Business::new(format!("bench-{n}"), format!("10635405{n:05}"))
 }
 
 /// Who writes in a conversation.

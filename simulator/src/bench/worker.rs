@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Document, doc};
 use secrecy::ExposeSecret;
 use serde_json::Value;
 use simulator::Tag;
@@ -180,13 +180,13 @@ async fn top_rate(
 /// Documents and indexes of the database, before compression.
 async fn stored_bytes(installation: &Installation) -> anyhow::Result<f64> {
     let stats = installation.database.run_command(doc! { "dbStats": 1 }).await?;
-    let bytes = |name| match stats.get(name) {
-        Some(Bson::Double(bytes)) => *bytes,
-        Some(Bson::Int32(bytes)) => f64::from(*bytes),
-        Some(Bson::Int64(bytes)) => *bytes as f64,
-        _ => 0.0,
+    // Whole numbers or not, as MongoDB likes.
+    let bytes = |name| {
+        let value = stats.get(name)?;
+        value.as_f64().or(value.as_i64().map(|n| n as f64)).or(value.as_i32().map(f64::from))
     };
-    Ok(bytes("dataSize") + bytes("indexSize"))
+    let sum = bytes("dataSize").zip(bytes("indexSize")).map(|(data, index)| data + index);
+    sum.context("dbStats tells how large the database is")
 }
 
 async fn added(

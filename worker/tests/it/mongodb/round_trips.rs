@@ -38,7 +38,8 @@ use worker::{
 /// Round trips of a text of a known customer that one message answers: landed, claimed, committed, sent and received
 /// written down, settled.
 const OF_AN_ANSWER: usize = 6;
-const OF_A_STATUS: usize = 1;
+/// Of a status: evidence, the transcript.
+const OF_A_STATUS: usize = 2;
 
 type Commands = Arc<Mutex<Vec<Document>>>;
 
