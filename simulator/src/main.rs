@@ -1,5 +1,6 @@
 //! The stand-ins on the command line: serve Meta and the AI, write as a customer, look at what Meta sends, judge a run.
 
+mod bench;
 mod cli;
 
 use std::process::ExitCode;

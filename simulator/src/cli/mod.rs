@@ -40,6 +40,8 @@ enum Command {
     Sample(sample::Sample),
     /// Judge from the journal of a run whether the system kept its promises.
     Check(check::Check),
+    /// Measure the product; see deploy/bench.sh, which brings what that needs.
+    Bench(Box<crate::bench::Bench>),
 }
 
 /// Runs a command.
@@ -57,6 +59,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Send(command) => command.run(secret(&apps)).await,
         Command::Sample(command) => command.run(secret(&apps)).await,
         Command::Check(command) => command.run(&apps),
+        Command::Bench(command) => command.run().await,
     }
 }
 

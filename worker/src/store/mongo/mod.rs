@@ -36,6 +36,7 @@ use jiff::Timestamp;
 use mongodb::{
     Client, Collection, Database,
     bson::{Bson, DateTime, Document, doc},
+    event::{EventHandler, command::CommandEvent},
     options::{Acknowledgment, ClientOptions, ReadPreference, SelectionCriteria, WriteConcern},
 };
 use secrecy::ExposeSecret;
@@ -62,6 +63,27 @@ impl MongoStore {
     /// # Errors
     /// The name in `MONGODB_URI` cannot be resolved; that it can be parsed was checked with the settings.
     pub async fn open(settings: &StoreSettings) -> anyhow::Result<Self> {
+        Self::connect(settings, None).await
+    }
+
+    /// The same, and each command is shown by the driver before it is sent: its name and the whole of it. For tests that
+    /// count round trips.
+    ///
+    /// # Errors
+    /// As for [`Self::open`].
+    pub async fn open_watched(
+        settings: &StoreSettings,
+        watch: impl Fn(&str, &Document) + Send + Sync + 'static,
+    ) -> anyhow::Result<Self> {
+        let handler = EventHandler::callback(move |event| {
+            if let CommandEvent::Started(started) = event {
+                watch(&started.command_name, &started.command);
+            }
+        });
+        Self::connect(settings, Some(handler)).await
+    }
+
+    async fn connect(settings: &StoreSettings, watch: Option<EventHandler<CommandEvent>>) -> anyhow::Result<Self> {
         // The driver's message may repeat a part of the password that it took for an address.
         let parsed = ClientOptions::parse(settings.uri.expose_secret()).await;
         let mut options = parsed.map_err(|_| {
@@ -79,6 +101,7 @@ impl MongoStore {
         options.write_concern = Some(majority.build());
         // A lease that is read from a lagging secondary is no lease.
         options.selection_criteria = Some(SelectionCriteria::ReadPreference(ReadPreference::Primary));
+        options.command_event_handler = watch;
         let client = Client::with_options(options)?;
         let db = client.database(&settings.database);
         Ok(Self { client, db, clock_ahead_ms: Arc::default() })

@@ -7,5 +7,6 @@ mod backend;
 mod server;
 mod indexes;
 mod older;
+mod round_trips;
 #[path = "../store/mod.rs"]
 mod suite;
