@@ -39,7 +39,13 @@ pub fn timestamp(object: &Value) -> Option<Timestamp> {
 
 /// Meta's word for what a message is.
 pub fn kind(message: &Value) -> String {
-    text(message, "type").map_or_else(|| "unknown".to_owned(), |kind| bounded(&kind, 64))
+    said(message, "type", 64).unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// A field's text, bounded; none where nothing that can be shown is left of it.
+fn said(object: &Value, name: &str, most: usize) -> Option<String> {
+    let text = bounded(&text(object, name)?, most);
+    (!text.is_empty()).then_some(text)
 }
 
 /// At most that many characters, without control characters other than line breaks.

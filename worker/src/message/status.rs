@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use shared::ids::MessageId;
 
-use super::{bounded, text, timestamp};
+use super::{bounded, said, text, timestamp};
 
 /// A status, as far as it is acted on.
 #[derive(Debug, Clone)]
@@ -32,7 +32,7 @@ impl Status {
         });
         Some(Self {
             wamid: MessageId::parse(&text(status, "id")?).ok()?,
-            status: text(status, "status").map_or_else(|| "unknown".to_owned(), |word| bounded(&word, 32)),
+            status: said(status, "status", 32).unwrap_or_else(|| "unknown".to_owned()),
             at: timestamp(status),
             callback: text(status, "biz_opaque_callback_data").map(|data| data.into_owned()),
             error,
@@ -80,6 +80,8 @@ mod tests {
         for odd in [json!({}), json!([]), json!({"id": ""}), json!({"id": []})] {
             assert!(Status::read(&odd).is_none(), "{odd}");
         }
+        let unsaid = Status::read(&json!({"id": "a", "status": "\u{7f}"})).expect("names a message");
+        assert_eq!(unsaid.status, "unknown");
         let odd = Status::read(&json!({"id": "a", "status": 7, "errors": "x", "pricing": 1, "timestamp": "soon"}));
         assert_eq!(odd.expect("names a message").rank(), -1);
     }

@@ -51,8 +51,7 @@ pub fn treatment(message: &Value) -> Treatment {
 }
 
 pub(super) fn says(object: &Value, name: &str) -> Option<String> {
-    let text = bounded(&text(object, name)?, TEXT_MOST);
-    (!text.is_empty()).then_some(text)
+    super::said(object, name, TEXT_MOST)
 }
 
 /// The id of the message that this one answers, where it does.
@@ -250,6 +249,7 @@ mod tests {
         for odd in [
             json!({}),
             json!({"type": 7}),
+            json!({"type": "\u{7f}\u{7f}"}),
             json!({"type":"text"}),
             json!({"type":"text","text":[]}),
             json!({"type":"text","text":{"body":""}}),
@@ -259,6 +259,7 @@ mod tests {
             json!([]),
             json!(null),
         ] {
+            assert!(!kind(&odd).is_empty(), "{odd}");
             assert!(!answered(odd).is_empty());
         }
     }
