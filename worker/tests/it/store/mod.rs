@@ -126,7 +126,7 @@ impl Talk {
         Self::of(store, Some("acme"), "16505551234")
     }
 
-    fn of(store: &Arc<dyn Store>, subdomain: Option<&str>, phone: &str) -> Self {
+    pub(super) fn of(store: &Arc<dyn Store>, subdomain: Option<&str>, phone: &str) -> Self {
         let subdomain = subdomain.map(|text| Subdomain::parse(text).expect("a subdomain"));
         Self {
             store: store.clone(),

@@ -35,8 +35,9 @@ pub(crate) fn binary(name: &str) -> PathBuf {
         .get_or_init(|| {
             // Cargo gives a test the paths of its own package's binaries only.
             let path = Path::new(env!("CARGO_BIN_EXE_worker")).with_file_name("ingest");
+            // Of the workspace: by its package alone it would have other features, and be built anew.
             let built =
-                Command::new(env!("CARGO")).args(["build", "--quiet", "-p", "ingest", "--bin", "ingest"]).status();
+                Command::new(env!("CARGO")).args(["build", "--quiet", "--workspace", "--bin", "ingest"]).status();
             assert!(built.expect("cargo runs").success(), "building ingest failed");
             path
         })
