@@ -161,6 +161,7 @@ pub struct Peer {
 
 impl Peer {
     /// What a failure says where TLS is what failed; none otherwise.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "rustls's errors are a foreign enum that grows")]
     pub fn explain(&self, error: &(dyn Error + 'static)) -> Option<String> {
         let name = self.name;
         Some(match tls_error(error)? {

@@ -177,13 +177,14 @@ impl HttpClient for OnRuntime {
 
 impl OnRuntime {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        let exchange = self.client.request(request.map(Full::new));
+        let client = self.client.clone();
         let exchange = async move {
-            let (parts, body) = exchange.await?.into_parts();
+            let (parts, body) = client.request(request.map(Full::new)).await?.into_parts();
             let body = Limited::new(body, ANSWER_BYTES_MOST).collect().await?;
             Ok::<_, HttpError>(Response::from_parts(parts, body.to_bytes()))
         };
-        self.runtime.spawn(tokio::time::timeout(TIMEOUT, exchange)).await??
+        // The clock, too, is the runtime's.
+        self.runtime.spawn(async move { tokio::time::timeout(TIMEOUT, exchange).await }).await??
     }
 }
 
