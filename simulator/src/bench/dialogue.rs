@@ -22,6 +22,8 @@ use super::{
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Messages of one load at most.
 const MESSAGES_MOST: u64 = 400_000;
+/// With so many in each conversation, each of them is answered a few times a minute.
+const TAKING_TURNS: u64 = 20;
 /// Messages that are published together where nobody waits for answers.
 const TOGETHER: u64 = 100;
 
@@ -59,21 +61,48 @@ pub(super) struct Scene<'a> {
 /// How many conversations go on, and over which time their first messages are spread.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Beat {
-    pub(super) conversations: u64,
+    conversations: u64,
     /// Conversations that begin together go on together, as long as each answer takes the same time: then a load of ten
     /// a second is ten at once and nine tenths of a second of nothing. Spread over the time of an answer it is even.
-    pub(super) spread: Duration,
+    spread: Duration,
+    /// How many customers take turns in each of them. Who is answered 45 times within a few seconds is kept waiting by
+    /// the worker from then on, because Meta wants it so (error 131056), and that is not what is measured.
+    customers: u64,
 }
 
 impl Beat {
     /// All begin together: where it is about how many there can be.
     pub(super) fn at_once(conversations: u64) -> Self {
-        Self { conversations, spread: Duration::ZERO }
+        Self::spread(conversations, Duration::ZERO)
+    }
+
+    /// They begin over this time, with one customer each.
+    pub(super) fn spread(conversations: u64, spread: Duration) -> Self {
+        Self { conversations, spread, customers: 1 }
+    }
+
+    /// All begin together, and in each so many customers take turns that nobody is kept waiting.
+    pub(super) fn in_turns(conversations: u64) -> Self {
+        Self { customers: TAKING_TURNS, ..Self::at_once(conversations) }
+    }
+
+    /// Who writes in a round of a conversation.
+    fn customer(self, conversation: u64, round: u64) -> u64 {
+        conversation + self.conversations * (round % self.customers)
     }
 
     fn begins(self, conversation: u64) -> Duration {
         self.spread.mul_f64(conversation as f64 / self.conversations as f64)
     }
+}
+
+/// Every customer is answered once, so that no conversation begins while something is measured.
+pub(super) async fn make_known(scene: Scene<'_>, beat: Beat) -> anyhow::Result<()> {
+    let customers = beat.conversations * beat.customers;
+    let ledger = Arc::new(Ledger::new(customers, customers));
+    scene.stand_in.note_in(&ledger);
+    pour(scene, &ledger, customers).await?;
+    all_sent(&ledger, customers, PATIENCE).await
 }
 
 /// So many conversations for so long, after `warm_up`; then the last answers are waited for.
@@ -98,7 +127,7 @@ pub(super) async fn hold(
                     break;
                 }
                 let tag = Tag(round * conversations + conversation);
-                write(scene, writer, ledger, conversation, tag).await?;
+                write(scene, writer, ledger, beat.customer(conversation, round), tag).await?;
                 let answered = tokio::time::timeout(PATIENCE, ledger.answered(conversation)).await;
                 ensure!(answered.is_ok(), "a customer waits for an answer for {PATIENCE:?}");
             }
@@ -124,8 +153,8 @@ pub(super) async fn hold(
     })
 }
 
-async fn write(scene: Scene<'_>, writer: &Writer, ledger: &Ledger, conversation: u64, tag: Tag) -> anyhow::Result<()> {
-    let person = scene.first + conversation;
+async fn write(scene: Scene<'_>, writer: &Writer, ledger: &Ledger, customer: u64, tag: Tag) -> anyhow::Result<()> {
+    let person = scene.first + customer;
     let message = writer.message(person, tag);
     let outgoing = writer.outgoing(&scene.queues.topology, &business(person), &message);
     ledger.written(tag);
@@ -199,8 +228,16 @@ mod tests {
 
     #[test]
     fn conversations_begin_evenly_within_the_spread_or_all_at_once() {
-        let even = Beat { conversations: 50, spread: Duration::from_secs(1) };
+        let even = Beat::spread(50, Duration::from_secs(1));
         assert!((0..50).all(|n| even.begins(n) == Duration::from_millis(20 * n)));
         assert!((0..50).all(|n| Beat::at_once(50).begins(n).is_zero()));
+    }
+
+    #[test]
+    fn customers_take_turns_and_none_is_in_two_conversations() {
+        let beat = Beat { customers: 3, ..Beat::at_once(4) };
+        let of = |conversation| (0..6).map(|round| beat.customer(conversation, round)).collect::<Vec<_>>();
+        assert_eq!((of(0), of(3)), (vec![0, 4, 8, 0, 4, 8], vec![3, 7, 11, 3, 7, 11]));
+        assert_eq!(Beat::at_once(4).customer(2, 5), 2);
     }
 }

@@ -35,8 +35,9 @@ pub(super) async fn run(stage: &Stage, report: &mut Report) -> anyhow::Result<()
             workers.push(stage.start_worker(&installation, "worker-1", &[]).await?.0);
             let scene = Scene { queues: &installation.queues, stand_in: &stand_in, first: 1_000_000 };
             let top = stage.size.top as u64;
-            dialogue::hold(scene, Beat::at_once(top), stage.size.work / 4, stage.size.work / 2).await?.per_second()
-                / 2.0
+            let beat = Beat::in_turns(top);
+            dialogue::make_known(scene, beat).await?;
+            dialogue::hold(scene, beat, Duration::ZERO, stage.size.work / 2).await?.per_second() / 2.0
         }
     };
     let customers = if stage.size.quick { 100 } else { CUSTOMERS };

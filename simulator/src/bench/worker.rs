@@ -156,11 +156,11 @@ async fn top_rate(
     stand_in.think(Duration::ZERO);
     let top = stage.size.top as u64;
     let scene = Scene { queues: &installation.queues, stand_in, first: AT_TOP };
-    // The first message of each customer also begins a conversation, which is not what is measured.
-    dialogue::hold(scene, Beat::at_once(top), Duration::ZERO, stage.size.work / 4).await?;
+    let beat = Beat::in_turns(top);
+    dialogue::make_known(scene, beat).await?;
     let stored = stored_bytes(installation).await?;
     let meter = Meter::start([worker]);
-    let done = dialogue::hold(scene, Beat::at_once(top), Duration::ZERO, stage.size.work).await?;
+    let done = dialogue::hold(scene, beat, Duration::ZERO, stage.size.work).await?;
     let cores = meter.stop([worker]);
     let answered = done.answered as f64;
     let mut figures = vec![figure("rate", done.per_second(), "answers/s")];
@@ -202,13 +202,9 @@ async fn added(
         let scene = Scene { queues, stand_in, first: IN_FLIGHT + 100_000 * n as u64 };
         // Three times round: all have begun by the end of the first one, and their caches are warm.
         let warm_up = thinking * 3;
-        let done = dialogue::hold(
-            scene,
-            Beat { conversations: in_flight as u64, spread: thinking },
-            warm_up,
-            stage.size.work.max(thinking * 2),
-        )
-        .await?;
+        let done =
+            dialogue::hold(scene, Beat::spread(in_flight as u64, thinking), warm_up, stage.size.work.max(thinking * 2))
+                .await?;
         let mut figures = latencies(&done.added);
         let median = |of: &hdrhistogram::Histogram<u64>| of.value_at_quantile(0.5) as f64 / 1e3;
         figures.extend([
