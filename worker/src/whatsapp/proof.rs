@@ -293,7 +293,7 @@ mod tests {
             proofs.evident(&SecretString::from(token)).map(|app| app.id.clone())
         };
         let (one, two) = (app("1", "one"), app("2", "two"));
-        assert_eq!(issuer(&[one.clone()], "EAAtoken").as_deref(), Some("1"));
+        assert_eq!(issuer(std::slice::from_ref(&one), "EAAtoken").as_deref(), Some("1"));
         assert_eq!(issuer(&[one.clone(), two.clone()], "2|two").as_deref(), Some("2"));
         for token in ["EAAtoken", "2|one", "3|two"] {
             assert_eq!(issuer(&[one.clone(), two.clone()], token), None, "{token}");
