@@ -17,7 +17,7 @@ use crate::{
     document::DocumentReader,
     http,
     identity::Identities,
-    intake::{Intake, finish_merges, revive},
+    intake::{Intake, StatusWriter, finish_merges, revive},
     notify::Notifier,
     scheduler::{Scheduler, watch_backlog},
     settings::AnsweringSettings,
@@ -65,6 +65,7 @@ impl Engine {
             indicators: turns.indicators.clone(),
             diary: turns.diary.clone(),
             settings: settings.turn,
+            statuses: StatusWriter::new(Arc::clone(store) as _),
         };
         let tokens = TokenKeeper::new(
             Arc::clone(store),

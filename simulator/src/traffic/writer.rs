@@ -36,9 +36,12 @@ impl Writer {
         let mut copies = JoinSet::new();
         for (nth, step) in self.steps.into_iter().enumerate() {
             tokio::time::sleep(step.pause).await;
+            // Meta stamps in the order in which it posts: were each stamped when its turn comes, those of a second's
+            // last moment could be posted after those of the next second.
+            let written_at = jiff::Timestamp::now().as_second();
             let mut deliveries = JoinSet::new();
             for draft in step.drafts {
-                deliveries.spawn(post.clone().deliver(self.business.clone(), draft));
+                deliveries.spawn(post.clone().deliver(self.business.clone(), draft, written_at));
             }
             for Delivery { tag, message, acknowledged, again } in deliveries.join_all().await {
                 sent.push(SentMessage {
@@ -69,12 +72,12 @@ struct Delivery {
 }
 
 impl Post {
-    async fn deliver(self, business: Business, draft: Draft) -> Delivery {
+    async fn deliver(self, business: Business, draft: Draft, written_at: i64) -> Delivery {
         if let Some(pace) = &self.pace {
             pace.turn().await;
         }
         let Draft { tag, message, batched, doubled, again } = draft;
-        let message = message.at(jiff::Timestamp::now().as_second());
+        let message = message.at(written_at);
         let acknowledged = if batched {
             self.deliver_with_others(business, message.clone(), doubled).await
         } else {

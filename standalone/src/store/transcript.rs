@@ -15,7 +15,10 @@ use worker::{
     conversation::{BusinessId, MailboxItem, Usage},
     message::{Treatment, parse, treatment},
     scope::CustomerScope,
-    store::{Inbound, OnRecord, Outbound, Quoted, Result, SHELL, SentText, StatusUpdate, Transcript, Words},
+    store::{
+        Inbound, NewStatus, OnRecord, Outbound, Quoted, Result, SHELL, SentText, StatusUpdate, Statuses, StatusesTaken,
+        Transcript, Words, take_each_by_itself,
+    },
 };
 
 use super::{
@@ -27,6 +30,14 @@ const MESSAGES: Table = Table::Messages;
 /// What a message that its customer took back does not keep, also where it was kept apart because of its size, or
 /// understood already.
 const CONTENT: &[&str] = &["message", "words", "is_speech", "language"];
+
+#[async_trait]
+impl Statuses for SqliteStore {
+    async fn take_statuses(&self, statuses: &[NewStatus]) -> StatusesTaken {
+        // What is written at the same time is one transaction.
+        take_each_by_itself(self, statuses).await
+    }
+}
 
 #[async_trait]
 impl Transcript for SqliteStore {
@@ -89,16 +100,16 @@ impl Transcript for SqliteStore {
         Ok(stored("words").or_else(written).map(Quoted::Theirs))
     }
 
-    async fn record_status(&self, update: &StatusUpdate<'_>) -> Result<Option<OnRecord>> {
-        let key = key(update.number, update.wamid);
+    async fn record_status(&self, update: &StatusUpdate) -> Result<Option<OnRecord>> {
+        let key = key(&update.number, &update.wamid);
         let named = fields([("phone_number_id", update.number.expose().into()), ("id", update.wamid.expose().into())]);
         let standing = fields([
-            ("status", update.status.into()),
+            ("status", update.status.as_str().into()),
             ("status_at", time(update.at).into()),
             ("status_rank", update.rank.into()),
         ]);
         let (rank, error_code) = (i64::from(update.rank), update.error_code);
-        let pricing = update.pricing.map(str::to_owned);
+        let pricing = update.pricing.clone();
         self.database
             .write(move |connection, now| {
                 let mut row = row_at(connection, &key)?;

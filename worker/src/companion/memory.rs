@@ -95,7 +95,8 @@ pub(super) async fn summarise(ai: &Ai, situation: &Situation<'_>, question: &Que
         // Some models think first, out of the same budget.
         tokens_most: 2 * SUMMARY_TOKENS,
     };
-    let summarised = ai.complete(ask).await;
+    // Boxed: mostly there is nothing to summarise, and this future waits as long as the answer takes.
+    let summarised = Box::pin(ai.complete(ask)).await;
     let outcome = if summarised.is_ok() { "ok" } else { "failed" };
     metrics::counter!("switchboard_summaries_total", "outcome" => outcome).increment(1);
     let summarised = summarised.inspect_err(|error| tracing::warn!(%error, "a summary failed")).ok()?;

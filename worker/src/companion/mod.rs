@@ -76,11 +76,11 @@ impl Companion {
     /// # Errors
     /// [`AnswerError`].
     pub async fn answer(&self, situation: Situation<'_>, question: &Question) -> Result<Composition, AnswerError> {
-        let passages = self.passages(&situation, question).await?;
+        // Boxed, each by itself: this future waits for the model, and should not hold the room of all else.
+        let passages = Box::pin(self.passages(&situation, question)).await?;
         let summarising = summarise(&self.ai, &situation, question);
         tokio::pin!(summarising);
-        let thinking = self.converse(situation, &passages, question);
-        tokio::pin!(thinking);
+        let mut thinking = Box::pin(self.converse(situation, &passages, question));
         // Beside each other: older lines are none of the answer's business.
         let mut summarised = None;
         let mut composition = loop {

@@ -81,6 +81,8 @@ pub struct Claim {
     pub lease: LeaseKey,
     /// The conversation at that moment.
     pub conversation: Conversation,
+    /// Somebody had the lease before, and let it run out.
+    pub taken_over: bool,
 }
 
 /// Why and how long a conversation waits.

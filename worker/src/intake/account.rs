@@ -38,20 +38,8 @@ impl Intake {
             self.diary.note(&business.id, &zone, Timestamp::now());
             if let Some(wamid) = &wamid {
                 let body = words.as_deref().unwrap_or_default();
-                let (session, business_id) = (&session, &business.id);
-                let outbound = Outbound {
-                    session,
-                    business_id,
-                    number,
-                    wamid,
-                    reply_id: None,
-                    kind: "text",
-                    body,
-                    usage: None,
-                    waited: None,
-                    trace: update.trace,
-                };
-                self.store.record_outbound(&outbound).await?;
+                let written = Outbound::by_a_person(&session, &business.id, number, wamid, body);
+                self.store.record_outbound(&Outbound { trace: update.trace, ..written }).await?;
             }
             tracing::info!(%session, "a person of the business wrote: the companion is quiet for a while");
         }

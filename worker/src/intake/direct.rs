@@ -1,13 +1,19 @@
 //! Landing without a queue: what a webhook carries is in its conversations before the webhook is answered.
 //!
 //! Updates of one customer are landed in the order in which they came, as with a queue; those of different customers in
-//! parallel. Nothing is kept waiting here: an update that cannot be landed now fails its webhook, and Meta sends it
+//! parallel, and so are statuses, which have no order. Nothing is kept waiting here: an update that cannot be landed now fails its webhook, and Meta sends it
 //! again. What had landed of that webhook is known by its id then.
 
 use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc};
 
-use futures_util::{FutureExt, future::try_join_all};
-use shared::trace::TraceParent;
+use futures_util::{
+    FutureExt,
+    future::{try_join, try_join_all},
+};
+use shared::{
+    envelope::{Envelope, Kind},
+    trace::TraceParent,
+};
 use tokio::sync::Mutex;
 
 use super::{Intake, LANES, Update, customer_of};
@@ -46,10 +52,16 @@ impl DirectIntake {
     /// The first error; the rest may have landed or not, and all may be given once more.
     pub async fn land(&self, arrivals: &[Arrival<'_>]) -> Result<(), StoreError> {
         let mut lanes = BTreeMap::<u64, Vec<&Arrival<'_>>>::new();
+        let mut statuses = Vec::new();
         for arrival in arrivals {
-            let lane = customer_of(arrival.body, Some(arrival.message_id)) % LANES;
-            lanes.entry(lane).or_default().push(arrival);
+            if Envelope::decode(arrival.body).is_ok_and(|envelope| envelope.kind == Kind::Status) {
+                statuses.push(arrival);
+            } else {
+                let lane = customer_of(arrival.body, Some(arrival.message_id)) % LANES;
+                lanes.entry(lane).or_default().push(arrival);
+            }
         }
+        let taking = statuses.into_iter().map(|arrival| in_time(self.intake.take_arrival(arrival)));
         let landing = lanes.into_iter().map(async |(lane, arrivals)| {
             let lane = usize::try_from(lane).ok().and_then(|lane| self.lanes.get(lane));
             let _turn = match lane {
@@ -61,7 +73,7 @@ impl DirectIntake {
             }
             Ok(())
         });
-        try_join_all(landing).await.map(drop)
+        try_join(try_join_all(taking), try_join_all(landing)).await.map(drop)
     }
 }
 

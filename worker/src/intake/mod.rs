@@ -1,12 +1,13 @@
 //! Lands each delivery and acknowledges it.
 //!
 //! Deliveries of one customer stay in the order of their queue; those of different customers are landed in
-//! parallel. While MongoDB is away, a delivery waits here, unacknowledged, and RabbitMQ holds the rest. One that
+//! parallel. Statuses, whose order does not matter, are handled as they come, and written many at once. While MongoDB is away, a delivery waits here, unacknowledged, and RabbitMQ holds the rest. One that
 //! can never be landed ends in the dead letters: nothing is lost, and nothing blocks its queue.
 
 mod direct;
 mod land;
 mod status;
+mod statuses;
 mod account;
 mod dead;
 mod revive;
@@ -15,6 +16,7 @@ mod merges;
 use std::{
     collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
+    ops::ControlFlow,
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex},
     time::Duration,
@@ -36,6 +38,7 @@ use tracing::{Instrument, field::Empty, info_span};
 pub use direct::{Arrival, DirectIntake};
 pub use merges::finish_merges;
 pub use revive::revive;
+pub(crate) use statuses::StatusWriter;
 
 use crate::{
     analytics::Diary,
@@ -74,6 +77,8 @@ pub struct Intake {
     pub diary: Diary,
     /// Times and bounds.
     pub settings: TurnSettings,
+    /// Statuses.
+    pub(crate) statuses: StatusWriter,
 }
 
 /// Why a delivery is not handled.
@@ -140,6 +145,12 @@ impl Lanes {
 
     /// Passes a delivery on; waits while its lane is full.
     pub async fn dispatch(&self, delivery: Delivery) {
+        if delivery.source.role == QueueRole::Status {
+            // As many at once as the queue's prefetch allows.
+            let (intake, shutdown) = (self.intake.clone(), self.shutdown.clone());
+            self.tasks.spawn(async move { intake.handle_until_settled(delivery, &shutdown).await });
+            return;
+        }
         if let Some(lane) = self.lane(&delivery) {
             // A lane that ended drops the delivery, which returns it to its queue.
             drop(lane.send(delivery).await);
@@ -189,25 +200,34 @@ fn customer_of(body: &[u8], message_id: Option<&str>) -> u64 {
 
 async fn run_lane(intake: Intake, mut deliveries: mpsc::Receiver<Delivery>, shutdown: Shutdown) {
     while let Some(delivery) = deliveries.recv().await {
+        if intake.handle_until_settled(delivery, &shutdown).await.is_break() {
+            return;
+        }
+    }
+}
+
+impl Intake {
+    /// Handles a delivery as often as it takes. Break: a stop came first, and the delivery returns to its queue.
+    async fn handle_until_settled(&self, delivery: Delivery, shutdown: &Shutdown) -> ControlFlow<()> {
         let mut delays = Delays::new(RETRY_FIRST, RETRY_MOST);
         loop {
-            let handling = AssertUnwindSafe(in_time(intake.handle(&delivery))).catch_unwind();
+            let handling = AssertUnwindSafe(in_time(self.handle(&delivery))).catch_unwind();
             let handled = tokio::select! {
-                () = shutdown.aborting.cancelled() => return,
+                () = shutdown.aborting.cancelled() => return ControlFlow::Break(()),
                 handled = handling => handled,
             };
-            // A delivery that makes us panic would do so again, and end this lane for everybody.
+            // A delivery that makes us panic would do so again, and end its lane for everybody.
             let handled = match handled {
                 Ok(handled) => handled,
                 Err(_) => {
-                    let burying = intake.bury_panic(&delivery.body, delivery.message_id.as_deref());
+                    let burying = self.bury_panic(&delivery.body, delivery.message_id.as_deref());
                     in_time(burying).await.map(|()| Settlement::Acknowledge)
                 }
             };
             match handled {
                 Ok(settlement) => {
                     delivery.settle(settlement).await;
-                    break;
+                    return ControlFlow::Continue(());
                 }
                 Err(error) => {
                     tracing::warn!(queue = delivery.source.queue, %error, "a delivery waits");
@@ -216,14 +236,12 @@ async fn run_lane(intake: Intake, mut deliveries: mpsc::Receiver<Delivery>, shut
             }
             tokio::select! {
                 // What waits returns to its queue, for a worker that goes on.
-                () = shutdown.draining.cancelled() => return,
+                () = shutdown.draining.cancelled() => return ControlFlow::Break(()),
                 () = tokio::time::sleep(delays.next_delay()) => {}
             }
         }
     }
-}
 
-impl Intake {
     /// Handles one delivery to its end; an error means that it has to be handled again.
     async fn handle(&self, delivery: &Delivery) -> Result<Settlement, StoreError> {
         if delivery.source.is_unrouted {

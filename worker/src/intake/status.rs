@@ -14,7 +14,7 @@ use crate::{
     business::Lookup,
     conversation::{QuietTime, Resend},
     message::{Status, parse},
-    store::{OnRecord, SentText, StatusUpdate},
+    store::{NewStatus, OnRecord, SentPart, SentText, StatusUpdate},
     whatsapp::{Callback, ErrorClass, classify},
 };
 
@@ -33,29 +33,24 @@ impl Intake {
             return Err(IntakeError::unhandled("malformed_status", "the status names no number or no message"));
         };
         metrics::counter!("switchboard_statuses_total", "rank" => rank_name(status.rank())).increment(1);
-        // Evidence first: somebody may be waiting for it. A message that failed for good counts as sent, too, for
-        // it must not be sent again; one that failed for now does not, and is sent again after the evidence time.
+        // A message that failed for good counts as sent, too, for it must not be sent again; one that failed for now
+        // does not, and is sent again after the evidence time.
         let code = status.error.as_ref().map_or(0, |(code, _)| *code);
         let transient = matches!(classify(code), Some(ErrorClass::Throttled(_) | ErrorClass::Ambiguous));
-        if let Some(callback) = status.callback.as_deref().and_then(Callback::decode)
-            && (status.proves_acceptance() || (status.is_failure() && !transient))
-            && self.store.evidence(&callback.session, number, &callback.reply_id, callback.part, &status.wamid).await?
-        {
-            // Often quicker than the worker's own record, so that it says little.
-            tracing::debug!(session = %callback.session, part = callback.part, "a status proved a send");
-            metrics::counter!("switchboard_sends_in_doubt_total", "resolved" => "status").increment(1);
-        }
+        let is_proof = status.proves_acceptance() || (status.is_failure() && !transient);
+        let callback = status.callback.as_deref().and_then(Callback::decode).filter(|_| is_proof);
+        let proves = callback.map(|Callback { session, reply_id, part, .. }| SentPart { session, reply_id, part });
         let received_at = Timestamp::from_millisecond(envelope.received_at).unwrap_or(Timestamp::UNIX_EPOCH);
-        let recorded = StatusUpdate {
-            number,
-            wamid: &status.wamid,
-            status: &status.status,
+        let update_of_message = StatusUpdate {
+            number: number.clone(),
+            wamid: status.wamid.clone(),
+            status: status.status.clone(),
             rank: status.rank(),
             at: status.at.unwrap_or(received_at),
-            pricing: status.pricing.as_deref(),
+            pricing: status.pricing.clone(),
             error_code: status.error.as_ref().map(|(code, _)| *code),
         };
-        let message = self.store.record_status(&recorded).await?;
+        let message = self.statuses.write(NewStatus { update: update_of_message, proves }).await?;
         if let Some(OnRecord { business, sent_at, .. }) = &message {
             let zone = match self.registry.lookup(number).await? {
                 Lookup::Served(owner) if owner.id == *business => owner.companion.zone(),
@@ -63,7 +58,7 @@ impl Intake {
             };
             self.diary.note(business, &zone, *sent_at);
         }
-        self.trace_status(update, &status, message.and_then(|message| message.trace)).await?;
+        self.trace_status(update, &status, message.and_then(|message| message.trace)).await;
         if !status.is_failure() {
             return Ok(());
         }
@@ -75,28 +70,25 @@ impl Intake {
         Err(IntakeError::unhandled("delivery_failed", format!("error {code}: {title}")))
     }
 
-    /// Makes the status the end of its message's trace, where traces are recorded: a webhook of its own brought it.
-    async fn trace_status(
-        &self,
-        update: &Update,
-        status: &Status,
-        on_record: Option<TraceParent>,
-    ) -> Result<(), IntakeError> {
+    /// Makes the status the end of its message's trace, where traces are recorded: a webhook of its own brought it. A
+    /// trace that cannot be found is no reason to take the status again.
+    async fn trace_status(&self, update: &Update, status: &Status, on_record: Option<TraceParent>) {
         let span = info_span!(target: STEP, "status", otel.name = rank_name(status.rank()));
         if span.is_disabled() {
-            return Ok(());
+            return;
         }
         // What comes before its reply is on record finds it in the outbox.
         let callback = status.callback.as_deref().and_then(Callback::decode);
         let message = match (on_record, callback) {
-            (None, Some(Callback { session, reply_id, .. })) => self.store.trace_of_reply(&session, &reply_id).await?,
+            (None, Some(Callback { session, reply_id, .. })) => {
+                self.store.trace_of_reply(&session, &reply_id).await.unwrap_or(None)
+            }
             (on_record, _) => on_record,
         };
         if let Some(message) = message {
             trace::begin(&span, Some(message));
             update.trace.iter().for_each(|webhook| trace::link(&span, *webhook));
         }
-        Ok(())
     }
 
     /// Puts the words of a message that failed for a passing reason, or for its form, back into its conversation, to be

@@ -124,6 +124,10 @@ impl Scheduler {
 impl State {
     fn wake_later(&mut self, wake: Wake) {
         let Wake { subdomain, session, due_in } = wake;
+        if due_in.is_zero() && !self.later_keys.contains_key(&session) {
+            self.fair.push(subdomain, session);
+            return;
+        }
         // A little late rather than a little early: an early claim finds nothing due.
         let due_in = due_in + Duration::from_millis(2);
         match self.later_keys.get(&session) {

@@ -11,6 +11,7 @@ mod conversations;
 mod merges;
 mod forgetting;
 mod transcript;
+mod statuses;
 mod story;
 mod dead_letters;
 mod filed_letters;
@@ -55,6 +56,7 @@ pub use knowledge::{Asked, Found, KnowledgeBase, KnowledgeSize, KnowledgeSource,
 pub use languages::{recognised_language, stemmed_language};
 pub use merges::{MergeRequest, MergeRequested, MergeStep, Merges};
 pub use mongo::MongoStore;
+pub use statuses::{NewStatus, SentPart, Statuses, StatusesTaken, take_each_by_itself};
 pub use story::{Line, Story, said};
 pub use tokens::{ExpiringToken, RefreshClaim, SecretPlace, StoredSecret, Taken, TokenReplacement, Tokens, secrets_in};
 pub use traces::{Look, Looked, Remaining, Sought, Trace, Traces};
@@ -80,6 +82,7 @@ pub trait Store:
     + Merges
     + Forgetting
     + Transcript
+    + Statuses
     + Story
     + DeadLetters
     + LetterDesk

@@ -82,6 +82,20 @@ pub struct Outbound<'a> {
     pub trace: Option<TraceParent>,
 }
 
+impl<'a> Outbound<'a> {
+    /// A text that a person of the business wrote.
+    pub fn by_a_person(
+        session: &'a SessionId,
+        business_id: &'a BusinessId,
+        number: &'a PhoneNumberId,
+        wamid: &'a MessageId,
+        body: &'a str,
+    ) -> Self {
+        let (reply_id, kind, usage, waited, trace) = (None, "text", None, None, None);
+        Self { session, business_id, number, wamid, reply_id, kind, body, usage, waited, trace }
+    }
+}
+
 /// What a customer's file says, once somebody has found out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Words {
@@ -136,20 +150,20 @@ pub struct OnRecord {
 }
 
 /// What became of a message to a customer.
-#[derive(Debug)]
-pub struct StatusUpdate<'a> {
+#[derive(Debug, Clone)]
+pub struct StatusUpdate {
     /// The number that it was sent from.
-    pub number: &'a PhoneNumberId,
+    pub number: PhoneNumberId,
     /// Meta's id of the message.
-    pub wamid: &'a MessageId,
+    pub wamid: MessageId,
     /// Meta's word.
-    pub status: &'a str,
+    pub status: String,
     /// Its place in `sent < delivered < read < played`; a lower one never replaces a higher one.
     pub rank: i32,
     /// Meta's time.
     pub at: Timestamp,
     /// `pricing`, as JSON text.
-    pub pricing: Option<&'a str>,
+    pub pricing: Option<String>,
     /// For `failed`: Meta's error code.
     pub error_code: Option<i64>,
 }
@@ -198,7 +212,7 @@ pub trait Transcript {
     ///
     /// # Errors
     /// [`super::StoreError`].
-    async fn record_status(&self, update: &StatusUpdate<'_>) -> Result<Option<OnRecord>>;
+    async fn record_status(&self, update: &StatusUpdate) -> Result<Option<OnRecord>>;
 
     /// A text of ours, and the reply that it is a part of; none where it is not on record, or a person wrote it.
     ///

@@ -152,7 +152,7 @@ impl Turn<'_> {
         let thought = tokio::time::timeout(THINK_MOST, self.answer(&mut reading, business)).await;
         self.reading = reading;
         let (composition, aftermath) = thought.unwrap_or_else(|_| Err(stuck("it took too long")))?;
-        let (parts, aftermath) = self.dress(business, composition, aftermath).await;
+        let (parts, aftermath) = Box::pin(self.dress(business, composition, aftermath)).await;
         if parts.is_empty() {
             return Err(trouble(&AiError::Useless("nothing that can be sent").into()));
         }
@@ -168,7 +168,8 @@ impl Turn<'_> {
             return Err(stuck("the conversation is another business's"));
         };
         let mut usage = Usage::default();
-        if let Err(error) = self.understand(reading, business, &situation, &mut usage).await {
+        // Boxed, as what a turn does is (`perform`): it has no room while the model is asked.
+        if let Err(error) = Box::pin(self.understand(reading, business, &situation, &mut usage)).await {
             let trouble = not_now(&error);
             if trouble.kind == TroubleKind::Token {
                 self.turns.registry.refuse(&business.token_id).await;

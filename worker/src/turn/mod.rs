@@ -152,7 +152,7 @@ pub async fn run(turns: &Turns, session: &SessionId) -> Outcome {
     let started = Instant::now();
     let claiming = turns.store.claim(session, turns.leases.worker_id(), turns.settings.lease);
     let claim = match in_time(claiming).await {
-        Ok(Some(claim)) => claim,
+        Ok(Some(claim)) => Box::new(claim),
         Ok(None) => return Outcome::NotDue,
         Err(error) => {
             tracing::warn!(%session, %error, "claiming a conversation failed");
@@ -178,17 +178,18 @@ fn trace_of(span: &Span, conversation: &Conversation) -> TraceParent {
 }
 
 /// Plays a turn that was claimed when the process's clock said `started` at the latest.
-async fn take(turns: &Turns, claim: Claim, started: Instant, trace: TraceParent) -> Outcome {
-    let session = &claim.lease.session.clone();
-    if claim.conversation.takeovers > 0 {
+async fn take(turns: &Turns, claim: Box<Claim>, started: Instant, trace: TraceParent) -> Outcome {
+    let Claim { lease, conversation, taken_over } = *claim;
+    let session = &lease.session.clone();
+    if taken_over {
         // Somebody died with it in hand, or lost the database.
-        tracing::warn!(%session, takeovers = claim.conversation.takeovers, "took over an expired lease");
+        tracing::warn!(%session, takeovers = conversation.takeovers, "took over an expired lease");
         metrics::counter!("switchboard_leases_taken_over_total").increment(1);
     }
-    let hold = turns.leases.hold(claim.lease, started, &claim.conversation.mailbox);
+    let hold = turns.leases.hold(lease, started, &conversation.mailbox);
     let (quiet, settings) = (QuietTime::new(turns.settings.quiet), turns.settings);
     let rules = Rules { send_evidence: settings.patience(), ai_give_up: settings.ai_give_up, jitter: full_jitter };
-    let (machine, first) = Machine::begin(claim.conversation, rules);
+    let (machine, first) = Machine::begin(conversation, rules);
     let mut turn = Turn {
         turns,
         hold: &hold,
@@ -217,11 +218,11 @@ async fn take(turns: &Turns, claim: Claim, started: Instant, trace: TraceParent)
         Ok(Ok(outcome)) => outcome,
         Ok(Err(error)) => {
             tracing::warn!(%session, %error, "a turn was interrupted");
-            turn.give_up(&error.to_string(), error.is_permanent()).await
+            Box::pin(turn.give_up(&error.to_string(), error.is_permanent())).await
         }
         Err(_) => {
             tracing::error!(%session, "a turn took too long");
-            turn.give_up("the turn took too long", false).await
+            Box::pin(turn.give_up("the turn took too long", false)).await
         }
     };
     metrics::counter!("switchboard_turns_total", "outcome" => outcome.name()).increment(1);

@@ -23,26 +23,30 @@ use crate::{
 
 impl Turn<'_> {
     pub(super) async fn perform(&mut self, effect: Effect) -> Result<Event, StoreError> {
+        // Boxed, each by itself: a turn is mostly waiting for the model, and should not hold the room of all else that it
+        // may do.
         Ok(match effect {
             // These have limits of their own.
-            Effect::Compose(kind) => self.compose(kind).await,
+            Effect::Compose(kind) => Box::pin(self.compose(kind)).await,
             Effect::Excuse(until) => self.excuse(until),
             Effect::Gather => {
-                self.gather().await;
+                Box::pin(self.gather()).await;
                 Event::Gathered
             }
-            Effect::Permit => self.permit().await,
-            Effect::Send(sending) => Event::Sent(self.send(&sending).await?),
+            Effect::Permit => Box::pin(self.permit()).await,
+            Effect::Send(sending) => Event::Sent(Box::pin(self.send(&sending)).await?),
             Effect::Listen { within } => Event::Heard(self.statuses_were_drained(within)),
-            Effect::Prepare { .. } | Effect::Commit { .. } | Effect::Reread | Effect::BeginTry { .. } => {
-                in_time(self.ask_the_store(effect)).await?
-            }
-            Effect::FreshToken | Effect::RecordPart { .. } | Effect::File { .. } | Effect::Record { .. } => {
-                in_time(self.ask_the_store(effect)).await?
-            }
-            Effect::Settle { .. } | Effect::Postpone(_) | Effect::Release => {
-                in_time(self.ask_the_store(effect)).await?
-            }
+            Effect::Prepare { .. }
+            | Effect::Commit { .. }
+            | Effect::Reread
+            | Effect::BeginTry { .. }
+            | Effect::FreshToken
+            | Effect::RecordPart { .. }
+            | Effect::File { .. }
+            | Effect::Record { .. }
+            | Effect::Settle { .. }
+            | Effect::Postpone(_)
+            | Effect::Release => in_time(Box::pin(self.ask_the_store(effect))).await?,
             Effect::End(_) => unreachable!("an end is not performed"),
         })
     }

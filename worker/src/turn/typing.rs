@@ -69,7 +69,8 @@ impl Typing {
         let task = tokio::spawn(async move {
             let mut first = Some(first);
             loop {
-                indicators.show(&token, &number, &message).await;
+                // Boxed, so that its room is free again while this task sleeps, as it does most of the time.
+                Box::pin(indicators.show(&token, &number, &message)).await;
                 if let Some(first) = first.take() {
                     // Nobody waits for it where the answer failed.
                     first.send(()).ok();

@@ -52,12 +52,12 @@ async fn answered(store: &SqliteStore, reply_id: Option<&str>) {
 
 async fn status(store: &SqliteStore) {
     let update = StatusUpdate {
-        number: &number(),
-        wamid: &id("wamid.out"),
-        status: "read",
+        number: number(),
+        wamid: id("wamid.out"),
+        status: "read".to_owned(),
         rank: 3,
         at: Timestamp::UNIX_EPOCH,
-        pricing: Some("{}"),
+        pricing: Some("{}".to_owned()),
         error_code: None,
     };
     store.record_status(&update).await.expect("the store answers");

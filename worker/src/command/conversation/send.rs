@@ -170,21 +170,9 @@ async fn record(
     body: &str,
     length: Duration,
 ) -> anyhow::Result<()> {
-    let (session, business_id) = (&state.id, &state.business_id);
-    let outbound = Outbound {
-        session,
-        business_id,
-        number,
-        wamid,
-        reply_id: None,
-        kind: "text",
-        body,
-        usage: None,
-        waited: None,
-        trace: None,
-    };
-    store.record_outbound(&outbound).await?;
-    if !store.hand_over(session, length, Some(body)).await? {
+    let written = Outbound::by_a_person(&state.id, &state.business_id, number, wamid, body);
+    store.record_outbound(&written).await?;
+    if !store.hand_over(&state.id, length, Some(body)).await? {
         bail!("the conversation went on elsewhere meanwhile");
     }
     Ok(())

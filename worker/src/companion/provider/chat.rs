@@ -1,11 +1,14 @@
 //! A chat call: its messages with pictures and tools, and the answer, whatever shape the provider gave it.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
-use serde_json::{Value, json};
+use serde_json::{
+    Value, json,
+    value::{RawValue, to_raw_value},
+};
 
 use super::{AiError, Provider, counted, exchange};
 
@@ -100,21 +103,26 @@ impl Serialize for Picture {
     }
 }
 
-/// A tool that the model may call.
-#[derive(Debug, Clone, PartialEq)]
+/// A tool that the model may call. Cheap to clone.
+#[derive(Debug, Clone)]
 pub struct ToolSpec {
-    /// Its name.
-    pub name: String,
-    /// When and what for.
-    pub description: String,
-    /// A JSON schema of its arguments.
-    pub parameters: Value,
+    /// As it travels: every conversation that waits for a model holds it, and as a [`Value`] it would be ten times as
+    /// large.
+    json: Arc<RawValue>,
+}
+
+impl ToolSpec {
+    /// A tool, when and what for it is called, and a JSON schema of its arguments.
+    pub fn new(name: &str, description: &str, parameters: Value) -> Self {
+        let function = json!({ "name": name, "description": description, "parameters": parameters });
+        let json = to_raw_value(&json!({ "type": "function", "function": function })).expect("plain data");
+        Self { json: Arc::from(json) }
+    }
 }
 
 impl Serialize for ToolSpec {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let function = json!({ "name": self.name, "description": self.description, "parameters": self.parameters });
-        json!({ "type": "function", "function": function }).serialize(serializer)
+        self.json.as_ref().serialize(serializer)
     }
 }
 

@@ -1,5 +1,7 @@
 //! `offer_choices`: a few things to choose from, as WhatsApp buttons or a list.
 
+use std::sync::LazyLock;
+
 use serde_json::{Map, Value, json};
 
 use super::{OFFER_CHOICES, cleaned, words};
@@ -21,35 +23,38 @@ pub struct Offer {
 }
 
 pub(super) fn spec() -> ToolSpec {
-    ToolSpec {
-        name: OFFER_CHOICES.to_owned(),
-        description: format!(
-            "Let the customer choose by a tap: at most 3 short choices are shown as buttons, at most {CHOICES_MOST} \
-             as a list. Use it when you ask a question that has a few answers. It sends `text` with the choices; you \
-             need not write anything besides."
-        ),
-        parameters: json!({
-            "type": "object",
-            "properties": {
-                "text": { "type": "string", "description": "The question, at most 1000 characters." },
-                "choices": {
-                    "type": "array",
-                    "minItems": 1,
-                    "maxItems": CHOICES_MOST,
-                    "items": {
-                        "type": "object",
-                        "properties": {
-                            "title": { "type": "string", "description": "At most 20 characters, all different." },
-                            "description": { "type": "string", "description": "At most 72 characters." },
+    static SPEC: LazyLock<ToolSpec> = LazyLock::new(|| {
+        ToolSpec::new(
+            OFFER_CHOICES,
+            &format!(
+                "Let the customer choose by a tap: at most 3 short choices are shown as buttons, at most {CHOICES_MOST} \
+                 as a list. Use it when you ask a question that has a few answers. It sends `text` with the choices; you \
+                 need not write anything besides."
+            ),
+            json!({
+                "type": "object",
+                "properties": {
+                    "text": { "type": "string", "description": "The question, at most 1000 characters." },
+                    "choices": {
+                        "type": "array",
+                        "minItems": 1,
+                        "maxItems": CHOICES_MOST,
+                        "items": {
+                            "type": "object",
+                            "properties": {
+                                "title": { "type": "string", "description": "At most 20 characters, all different." },
+                                "description": { "type": "string", "description": "At most 72 characters." },
+                            },
+                            "required": ["title"],
                         },
-                        "required": ["title"],
                     },
+                    "button": { "type": "string", "description": "What opens a list, at most 20 characters." },
                 },
-                "button": { "type": "string", "description": "What opens a list, at most 20 characters." },
-            },
-            "required": ["text", "choices"],
-        }),
-    }
+                "required": ["text", "choices"],
+            }),
+        )
+    });
+    SPEC.clone()
 }
 
 impl Offer {

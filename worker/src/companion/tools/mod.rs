@@ -10,6 +10,8 @@ mod http;
 mod place;
 mod remember;
 
+use std::sync::LazyLock;
+
 use serde_json::{Map, Value, json};
 
 pub use choices::Offer;
@@ -113,11 +115,11 @@ impl<'a> Toolbox<'a> {
         let companion = &self.situation.business().companion;
         let mut specs = vec![remember::spec(), hand_over(), choices::spec()];
         specs.extend(place::spec(&companion.locations));
-        specs.extend(self.strangers.callable(companion).map(|tool| ToolSpec {
-            name: tool.name.clone(),
-            description: tool.description.clone(),
-            parameters: tool.parameters.clone(),
-        }));
+        specs.extend(
+            self.strangers
+                .callable(companion)
+                .map(|tool| ToolSpec::new(&tool.name, &tool.description, tool.parameters.clone())),
+        );
         specs
     }
 
@@ -201,16 +203,18 @@ impl<'a> Toolbox<'a> {
 }
 
 fn hand_over() -> ToolSpec {
-    ToolSpec {
-        name: HAND_OVER.to_owned(),
-        description: "Give this conversation to a person of the business. Use it when the customer asks for a \
-                      person, is upset, or needs something that you cannot do. You will not answer for a while \
-                      then, so tell the customer that a person will."
-            .to_owned(),
-        parameters: json!({ "type": "object", "properties": {
-            "reason": { "type": "string", "description": "Why, in a few words, for the person." },
-        } }),
-    }
+    static SPEC: LazyLock<ToolSpec> = LazyLock::new(|| {
+        ToolSpec::new(
+            HAND_OVER,
+            "Give this conversation to a person of the business. Use it when the customer asks for a \
+             person, is upset, or needs something that you cannot do. You will not answer for a while \
+             then, so tell the customer that a person will.",
+            json!({ "type": "object", "properties": {
+                "reason": { "type": "string", "description": "Why, in a few words, for the person." },
+            } }),
+        )
+    });
+    SPEC.clone()
 }
 
 /// The arguments of a call, or what the model did wrong.
@@ -267,7 +271,9 @@ mod tests {
         let situation =
             Situation::of(&plain, &conversation, Timestamp::UNIX_EPOCH, &acted).expect("they belong together");
         let mut toolbox = Toolbox::new(situation, &strangers);
-        let offered: Vec<String> = toolbox.specs().into_iter().map(|spec| spec.name).collect();
+        let offered = serde_json::to_value(toolbox.specs()).expect("plain data");
+        let offered: Vec<_> = (0..3).filter_map(|n| offered[n]["function"]["name"].as_str()).collect();
+        assert_eq!(toolbox.specs().len(), 3);
         assert_eq!(offered, [REMEMBER, HAND_OVER, OFFER_CHOICES]);
         for (name, arguments) in [
             (SEND_LOCATION, r#"{"name":"Shop"}"#),

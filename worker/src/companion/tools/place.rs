@@ -8,16 +8,17 @@ use crate::{business::Place, companion::provider::ToolSpec};
 /// None where the business has no place to send.
 pub(super) fn spec(places: &[Place]) -> Option<ToolSpec> {
     let names: Vec<&str> = places.iter().map(|place| place.name.as_str()).collect();
-    (!names.is_empty()).then(|| ToolSpec {
-        name: SEND_LOCATION.to_owned(),
-        description: "Show the customer a place of the business on the map. Use it when they ask where it is or how \
-                      to get there, beside a word of your own."
-            .to_owned(),
-        parameters: json!({
-            "type": "object",
-            "properties": { "name": { "type": "string", "enum": names } },
-            "required": ["name"],
-        }),
+    (!names.is_empty()).then(|| {
+        ToolSpec::new(
+            SEND_LOCATION,
+            "Show the customer a place of the business on the map. Use it when they ask where it is or how \
+             to get there, beside a word of your own.",
+            json!({
+                "type": "object",
+                "properties": { "name": { "type": "string", "enum": names } },
+                "required": ["name"],
+            }),
+        )
     })
 }
 

@@ -1,5 +1,7 @@
 //! `remember`: what is worth knowing about the customer the next time.
 
+use std::sync::LazyLock;
+
 use serde_json::{Map, Value, json};
 
 use super::{REMEMBER, Result, words};
@@ -14,18 +16,20 @@ const FACT_MOST: usize = 300;
 const CHANGES_MOST: usize = 10;
 
 pub(super) fn spec() -> ToolSpec {
-    ToolSpec {
-        name: REMEMBER.to_owned(),
-        description: "Keep one fact about this customer that will matter in later chats: a name, a preference, an \
-                      address, an order, an appointment. Not for small talk, and not for facts about the business. \
-                      To correct a known fact, give its id in `replaces`; to drop one, give its id in `forget`."
-            .to_owned(),
-        parameters: json!({ "type": "object", "properties": {
-            "fact": { "type": "string", "description": "One sentence, in the customer's language." },
-            "replaces": { "type": "string", "description": "The id of the known fact that this one replaces." },
-            "forget": { "type": "string", "description": "The id of a known fact that is no longer so." },
-        } }),
-    }
+    static SPEC: LazyLock<ToolSpec> = LazyLock::new(|| {
+        ToolSpec::new(
+            REMEMBER,
+            "Keep one fact about this customer that will matter in later chats: a name, a preference, an \
+             address, an order, an appointment. Not for small talk, and not for facts about the business. \
+             To correct a known fact, give its id in `replaces`; to drop one, give its id in `forget`.",
+            json!({ "type": "object", "properties": {
+                "fact": { "type": "string", "description": "One sentence, in the customer's language." },
+                "replaces": { "type": "string", "description": "The id of the known fact that this one replaces." },
+                "forget": { "type": "string", "description": "The id of a known fact that is no longer so." },
+            } }),
+        )
+    });
+    SPEC.clone()
 }
 
 /// Notes the change. Only facts of this customer have an id here, so nobody else's can be touched.

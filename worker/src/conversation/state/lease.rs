@@ -20,11 +20,14 @@ impl State {
             return None;
         }
         self.epoch += 1;
-        self.takeovers += u32::from(self.lease.is_some());
-        let lease = Lease { worker: worker.to_owned(), epoch: self.epoch, taken_at: now, until: later(now, length) };
+        let taken_over = self.lease.is_some();
+        self.takeovers += u32::from(taken_over);
+        let (worker, epoch) = (worker.to_owned(), self.epoch);
+        let lease = Lease { worker, epoch, taken_at: now, until: later(now, length), taken_over };
         let claim = Claim {
             lease: LeaseKey { session: self.id.clone(), epoch: self.epoch },
             conversation: self.as_seen_by(&lease),
+            taken_over,
         };
         self.lease = Some(lease);
         Some(claim)

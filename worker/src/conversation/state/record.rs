@@ -54,6 +54,9 @@ pub struct Lease {
     pub taken_at: Timestamp,
     /// Until when nobody else may take it.
     pub until: Timestamp,
+    /// It was taken from somebody who had let it run out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub taken_over: bool,
 }
 
 /// A reply under way, with every try.

@@ -5,9 +5,11 @@
 
 mod conversations;
 mod pipeline;
+mod batch;
 mod error;
 mod indexes;
 mod transcript;
+mod statuses;
 mod story;
 mod dead_letters;
 mod filed_letters;

@@ -13,7 +13,9 @@ use shared::{
 };
 
 use super::{
-    MongoStore, WRITE_TIMEOUT, expiry, failed_write, from_bson, millis,
+    MongoStore,
+    batch::{Order, Updated},
+    expiry, from_bson, millis,
     pipeline::{keep, literal},
     to_bson,
 };
@@ -21,9 +23,7 @@ use crate::{
     conversation::{BusinessId, MailboxItem, Usage},
     message::{Treatment, parse, treatment},
     scope::CustomerScope,
-    store::{
-        Inbound, OnRecord, Outbound, Quoted, Result, SHELL, SentText, StatusUpdate, StoreError, Transcript, Words,
-    },
+    store::{Inbound, OnRecord, Outbound, Quoted, Result, SHELL, SentText, StatusUpdate, Transcript, Words},
 };
 
 #[async_trait]
@@ -75,37 +75,14 @@ impl Transcript for MongoStore {
         Ok(text("words").or_else(written).map(Quoted::Theirs))
     }
 
-    async fn record_status(&self, update: &StatusUpdate<'_>) -> Result<Option<OnRecord>> {
-        let forward = doc! { "$lt": [{ "$ifNull": ["$status_rank", -1] }, update.rank] };
-        let advance = |field: &str, value: Bson| {
-            doc! { "$cond": ["$forward", value, { "$ifNull": [format!("${field}"), "$$REMOVE"] }] }
-        };
-        let pricing = update.pricing.map_or(Bson::Null, Bson::from);
-        let mut set = doc! {
-            "status": advance("status", literal(update.status)),
-            "status_at": advance("status_at", Bson::DateTime(to_bson(update.at))),
-            "status_rank": advance("status_rank", Bson::Int32(update.rank)),
-            "phone_number_id": literal(update.number.expose()),
-            "id": literal(update.wamid.expose()),
-            "pricing": { "$ifNull": ["$pricing", { "$ifNull": [literal(pricing), "$$REMOVE"] }] },
-            "expire_at": { "$ifNull": ["$expire_at", expiry(DateTime::now())] },
-            "forward": "$$REMOVE",
-        };
-        if let Some(code) = update.error_code {
-            set.insert("error_code", code);
-        }
-        let pipeline = vec![doc! { "$set": { "forward": forward } }, doc! { "$set": set }];
+    async fn record_status(&self, update: &StatusUpdate) -> Result<Option<OnRecord>> {
         let messages = self.db.collection::<Document>("messages");
         let recorded = messages
-            .find_one_and_update(doc! { "_id": key(update.number, update.wamid) }, pipeline)
+            .find_one_and_update(doc! { "_id": key(&update.number, &update.wamid) }, advanced(update))
             .upsert(true)
-            .projection(doc! { "business_id": 1, "timestamp": 1, "trace": 1 })
+            .projection(whose())
             .await?;
-        Ok(recorded.and_then(|message| {
-            let business = BusinessId(message.get_str("business_id").ok()?.to_owned());
-            let sent_at = from_bson(*message.get_datetime("timestamp").ok()?);
-            Some(OnRecord { business, sent_at, trace: trace(&message) })
-        }))
+        Ok(recorded.as_ref().and_then(on_record))
     }
 
     async fn sent_text(&self, number: &PhoneNumberId, id: &MessageId) -> Result<Option<SentText>> {
@@ -160,29 +137,13 @@ impl MongoStore {
         Ok(self.db.collection::<Document>("messages").find_one(filter).projection(fields).await?)
     }
 
-    /// Updates of messages, in one request however many there are; a turn waits for it. (The driver's bulk writes need
-    /// MongoDB 8.)
+    /// Updates of messages, in one request however many there are; a turn waits for it.
     async fn update_messages(&self, updates: Vec<Document>) -> Result<()> {
         if updates.is_empty() {
             return Ok(());
         }
-        let majority = doc! { "w": "majority", "j": true, "wtimeout": millis(WRITE_TIMEOUT) };
-        let command = doc! { "update": "messages", "updates": updates, "ordered": true, "writeConcern": majority };
-        // Each of them merges, so they may be repeated: after a change of primary, which the driver repeats other writes
-        // after by itself, and where two first updates of a message met.
-        match self.run_updates(command.clone()).await {
-            Err(StoreError::Unavailable { .. }) => self.run_updates(command).await,
-            done => done,
-        }
-    }
-
-    async fn run_updates(&self, command: Document) -> Result<()> {
-        let answer = self.db.run_command(command).await?;
-        let failed = answer.get_array("writeErrors").ok().and_then(|errors| errors.first()?.as_document());
-        match failed.or(answer.get_document("writeConcernError").ok()) {
-            Some(failed) => Err(failed_write(failed.get_i32("code").unwrap_or(0))),
-            None => Ok(()),
-        }
+        let Updated { mut failed, .. } = self.update_many_by_id("messages", updates, Order::UntilOneFails).await?;
+        failed.pop_first().map_or(Ok(()), |(_, error)| Err(error))
     }
 
     /// Leaves of a conversation's messages what tells a redelivery, and says how many there were. `unanswered` are
@@ -291,6 +252,41 @@ fn merge(key: &str, set: Document) -> Document {
     doc! { "q": { "_id": key }, "u": update, "upsert": true }
 }
 
+/// What a status changes of its message: it only ever goes forward.
+pub(super) fn advanced(update: &StatusUpdate) -> Vec<Document> {
+    let forward = doc! { "$lt": [{ "$ifNull": ["$status_rank", -1] }, update.rank] };
+    let advance = |field: &str, value: Bson| {
+        doc! { "$cond": ["$forward", value, { "$ifNull": [format!("${field}"), "$$REMOVE"] }] }
+    };
+    let pricing = update.pricing.as_deref().map_or(Bson::Null, Bson::from);
+    let mut set = doc! {
+        "status": advance("status", literal(update.status.as_str())),
+        "status_at": advance("status_at", Bson::DateTime(to_bson(update.at))),
+        "status_rank": advance("status_rank", Bson::Int32(update.rank)),
+        "phone_number_id": literal(update.number.expose()),
+        "id": literal(update.wamid.expose()),
+        "pricing": { "$ifNull": ["$pricing", { "$ifNull": [literal(pricing), "$$REMOVE"] }] },
+        "expire_at": { "$ifNull": ["$expire_at", expiry(DateTime::now())] },
+        "forward": "$$REMOVE",
+    };
+    if let Some(code) = update.error_code {
+        set.insert("error_code", code);
+    }
+    vec![doc! { "$set": { "forward": forward } }, doc! { "$set": set }]
+}
+
+/// The fields of a message by which it is on record.
+pub(super) fn whose() -> Document {
+    doc! { "business_id": 1, "timestamp": 1, "trace": 1 }
+}
+
+/// None of a shell, which a status left that came first.
+pub(super) fn on_record(message: &Document) -> Option<OnRecord> {
+    let business = BusinessId(message.get_str("business_id").ok()?.to_owned());
+    let sent_at = from_bson(*message.get_datetime("timestamp").ok()?);
+    Some(OnRecord { business, sent_at, trace: trace(message) })
+}
+
 fn trace(row: &Document) -> Option<TraceParent> {
     row.get_str("trace").ok()?.parse().ok()
 }
@@ -307,6 +303,6 @@ fn usage_document(usage: &Usage) -> Document {
     }
 }
 
-fn key(number: &PhoneNumberId, id: &MessageId) -> String {
+pub(super) fn key(number: &PhoneNumberId, id: &MessageId) -> String {
     format!("{}:{}", number.expose(), id.expose())
 }

@@ -38,8 +38,10 @@ use worker::{
 /// Round trips of a text of a known customer that one message answers: landed, claimed, committed, both messages
 /// written down at once, settled.
 const OF_AN_ANSWER: usize = 5;
-/// Of a status: evidence, the transcript.
+/// Of a status that comes alone: evidence, the transcript.
 const OF_A_STATUS: usize = 2;
+/// Of those that come together, however many: evidence of all, the transcript of all, whose messages they are.
+const OF_STATUSES: usize = 3;
 
 type Commands = Arc<Mutex<Vec<Document>>>;
 
@@ -105,6 +107,21 @@ impl Watched {
     }
 
     async fn land(&self, kind: Kind, id: &str, payload: &serde_json::Value) {
+        self.land_together(kind, &[(id.to_owned(), payload.clone())]).await;
+    }
+
+    async fn land_together(&self, kind: Kind, updates: &[(String, serde_json::Value)]) {
+        let bodies: Vec<_> = updates.iter().map(|(_, payload)| self.envelope(kind, payload)).collect();
+        let arrivals = updates.iter().zip(&bodies).map(|((id, _), body)| Arrival {
+            body,
+            message_id: id,
+            undecodable: None,
+            trace: None,
+        });
+        self.intake.land(&arrivals.collect::<Vec<_>>()).await.expect("landed");
+    }
+
+    fn envelope(&self, kind: Kind, payload: &serde_json::Value) -> Vec<u8> {
         let raw = |value: &serde_json::Value| RawValue::from_string(value.to_string()).expect("JSON");
         let envelope = Envelope {
             kind,
@@ -115,9 +132,7 @@ impl Watched {
             index: 0,
             payload: raw(payload),
         };
-        let body = envelope.encode();
-        let arrival = Arrival { body: &body, message_id: id, undecodable: None, trace: None };
-        self.intake.land(&[arrival]).await.expect("landed");
+        envelope.encode()
     }
 
     /// A text that is answered, and settled; what was sent for it.
@@ -188,19 +203,26 @@ async fn an_answered_text_and_its_statuses_ask_mongodb_a_bounded_number_of_times
         assert!((4..=OF_AN_ANSWER).contains(&commands.len()), "{commands:#?}");
 
         let wamid = send.wamid.expect("accepted");
-        for status in ["sent", "delivered", "read"] {
-            let status = Status {
+        let statuses: Vec<_> = ["sent", "delivered", "read"]
+            .into_iter()
+            .map(|status| Status {
                 wamid: wamid.clone(),
                 status: status.to_owned(),
                 customer: ana.clone(),
                 timestamp: jiff::Timestamp::now().as_second(),
                 opaque: send.opaque.clone(),
                 error: None,
-            };
-            watched.land(Kind::Status, &format!("{wamid}-{}", status.status), &status.to_json()).await;
-            let commands = watched.about(&wamid);
-            assert!((1..=OF_A_STATUS).contains(&commands.len()), "{} {commands:#?}", status.status);
-        }
+            })
+            .map(|status| (format!("{wamid}-{}", status.status), status.to_json()))
+            .collect();
+        watched.land_together(Kind::Status, &statuses).await;
+        let commands = watched.about(&wamid);
+        assert!((2..=OF_STATUSES).contains(&commands.len()), "{commands:#?}");
+
+        let (id, alone) = statuses.last().expect("three of them");
+        watched.land(Kind::Status, id, alone).await;
+        let commands = watched.about(&wamid);
+        assert!((1..=OF_A_STATUS).contains(&commands.len()), "{commands:#?}");
     }
     watched.stop().await;
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp, civil::date};
-use shared::trace::TraceParent;
+use shared::{ids::MessageId, trace::TraceParent};
 use worker::{
     analytics::{ModelUsage, Numbers, Priced},
     conversation::{BusinessId, Usage},
@@ -112,13 +112,13 @@ async fn of_each_message_it_is_told_what_counts_and_a_status_says_whose_it_is() 
         trace: Some(trace),
     };
     store.record_outbound(&outbound).await.expect("the store answers");
-    let status = |wamid, rank, pricing, error_code| StatusUpdate {
-        number: &sender,
-        wamid,
-        status: "a word",
+    let status = |wamid: &MessageId, rank, pricing: Option<&str>, error_code| StatusUpdate {
+        number: sender.clone(),
+        wamid: wamid.clone(),
+        status: "a word".to_owned(),
         rank,
         at: Timestamp::now(),
-        pricing,
+        pricing: pricing.map(str::to_owned),
         error_code,
     };
     let pricing = r#"{"category":"service"}"#;

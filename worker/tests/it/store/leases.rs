@@ -12,7 +12,7 @@ use worker::{
 
 use mongodb::bson::doc;
 
-use super::{AT_ONCE, Fresh, LONG, NUMBER, SHORT, Talk, failed, id, message, messages, number, reply};
+use super::{AT_ONCE, Fresh, LONG, NUMBER, SHORT, Talk, failed, id, in_doubt, message, messages, number, reply};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_claims_what_is_not_due() {
@@ -58,6 +58,23 @@ async fn an_expired_lease_is_taken_over_and_counted() {
     assert!(next.conversation.claimed_at >= dead.conversation.claimed_at + jiff::SignedDuration::from_millis(300));
     let third = talk.claim_when_free("third", LONG).await;
     assert_eq!((third.lease.epoch, third.conversation.takeovers), (3, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_claim_that_found_a_lease_run_out_took_it_over() {
+    let store = Fresh::open("takeover").await;
+    let talk = Talk::new(&store);
+    talk.receive(&[message(1)]).await;
+    assert!(!talk.try_claim("dead", SHORT).await.expect("it is due and free").taken_over);
+    let next = talk.claim_when_free("next", LONG).await;
+    assert_eq!((next.taken_over, next.conversation.takeovers), (true, 1));
+    assert!(talk.postpone(&next.lease, &in_doubt(Duration::ZERO)).await);
+    let third = talk.claim_when_free("third", LONG).await;
+    assert_eq!(
+        (third.taken_over, third.conversation.takeovers),
+        (false, 1),
+        "the death counts on, and is no second one"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

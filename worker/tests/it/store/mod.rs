@@ -28,6 +28,7 @@ pub(super) mod replies;
 mod resend;
 mod tokens;
 mod story;
+mod statuses;
 mod transcript;
 mod usage;
 mod days;

@@ -66,9 +66,9 @@ async fn a_conversation_is_told_message_by_message_with_what_became_of_each() {
     sent(&store, "wamid.out", Some("r1"), Some(&usage)).await;
     let at = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(9);
     let status = StatusUpdate {
-        number: &number(NUMBER),
-        wamid: &id("wamid.out"),
-        status: "failed",
+        number: number(NUMBER),
+        wamid: id("wamid.out"),
+        status: "failed".to_owned(),
         rank: 9,
         at,
         pricing: None,

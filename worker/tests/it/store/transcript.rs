@@ -16,16 +16,15 @@ use super::{Fresh, NUMBER, OTHER_NUMBER, Talk, id, message, number};
 const WAMID: &str = "wamid.out";
 
 async fn status(store: &Arc<dyn Store>, word: &str, rank: i32) {
-    let (number, wamid) = (number(NUMBER), id(WAMID));
     let at = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(i64::from(rank));
     let failed = word == "failed";
     let update = StatusUpdate {
-        number: &number,
-        wamid: &wamid,
-        status: word,
+        number: number(NUMBER),
+        wamid: id(WAMID),
+        status: word.to_owned(),
         rank,
         at,
-        pricing: (word == "delivered").then_some(r#"{"billable":true}"#),
+        pricing: (word == "delivered").then(|| r#"{"billable":true}"#.to_owned()),
         error_code: failed.then_some(131_026),
     };
     store.record_status(&update).await.expect("the store answers");

@@ -117,6 +117,8 @@ struct LeaseDocument {
     epoch: i64,
     taken_at: DateTime,
     until: DateTime,
+    #[serde(default)]
+    taken_over: bool,
 }
 
 #[derive(Deserialize)]
@@ -297,7 +299,7 @@ impl From<LastErrorDocument> for LastError {
 impl From<LeaseDocument> for Lease {
     fn from(stored: LeaseDocument) -> Self {
         let (taken_at, until) = (from_bson(stored.taken_at), from_bson(stored.until));
-        Self { worker: stored.worker, epoch: stored.epoch, taken_at, until }
+        Self { worker: stored.worker, epoch: stored.epoch, taken_at, until, taken_over: stored.taken_over }
     }
 }
 

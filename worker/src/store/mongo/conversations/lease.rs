@@ -37,12 +37,13 @@ impl Leasing for MongoStore {
         let expired = doc! { "$eq": [{ "$type": "$lease" }, "object"] };
         let update = vec![doc! { "$set": {
             "epoch": epoch.clone(),
-            "takeovers": { "$add": [{ "$ifNull": ["$takeovers", 0] }, { "$cond": [expired, 1, 0] }] },
+            "takeovers": { "$add": [{ "$ifNull": ["$takeovers", 0] }, { "$cond": [expired.clone(), 1, 0] }] },
             "lease": {
                 "worker": literal(worker),
                 "epoch": epoch,
                 "taken_at": "$$NOW",
                 "until": { "$add": ["$$NOW", millis(lease)] },
+                "taken_over": { "$cond": [expired, true, "$$REMOVE"] },
             },
         } }];
         let claimed = self
@@ -53,7 +54,7 @@ impl Leasing for MongoStore {
             .await?;
         let Some(document) = claimed else { return Ok(None) };
         match seen_by_holder(document) {
-            Ok((lease, conversation)) => Ok(Some(Claim { lease, conversation })),
+            Ok(claim) => Ok(Some(claim)),
             Err(error) => {
                 self.set_aside(session).await?;
                 Err(error)
@@ -64,7 +65,7 @@ impl Leasing for MongoStore {
     async fn reread(&self, lease: &LeaseKey) -> Result<Option<Conversation>> {
         let found = self.conversations().find_one(held_by(lease)).projection(unread_by_turns()).await?;
         let found = found.map(seen_by_holder).transpose()?;
-        Ok(found.map(|(_, conversation)| conversation))
+        Ok(found.map(|claim| claim.conversation))
     }
 
     async fn renew(&self, leases: &[LeaseKey], worker: &str, lease: Duration) -> Result<Vec<Renewed>> {
@@ -176,11 +177,15 @@ fn unread_by_turns() -> Document {
     doc! { "answered": 0, "windows": 0, "last_land": 0, "last_reply": 0, "last_error": 0 }
 }
 
-fn seen_by_holder(document: Document) -> Result<(LeaseKey, Conversation)> {
+fn seen_by_holder(document: Document) -> Result<Claim> {
     let state = document::read(document)?;
     let lease = state.lease.as_ref().ok_or_else(|| StoreError::Corrupt {
         what: "conversation",
         problem: "its lease is missing where it was taken".to_owned(),
     })?;
-    Ok((LeaseKey { session: state.id.clone(), epoch: lease.epoch }, state.as_seen_by(lease)))
+    Ok(Claim {
+        lease: LeaseKey { session: state.id.clone(), epoch: lease.epoch },
+        conversation: state.as_seen_by(lease),
+        taken_over: lease.taken_over,
+    })
 }

@@ -25,6 +25,7 @@ use mongodb::bson::{Bson, Document, doc};
 
 pub(super) use closed::{ids_of, is_named, numbers_of};
 pub(super) use forget::CLOSED_KEPT;
+pub(super) use reply::proof;
 
 use super::pipeline::literal;
 use crate::conversation::{self, Consent, LeaseKey, MemoryTurn, Speaker, remembered};

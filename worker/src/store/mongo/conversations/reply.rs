@@ -184,17 +184,7 @@ impl Replies for MongoStore {
         part: usize,
         wamid: &MessageId,
     ) -> Result<bool> {
-        let filter = doc! {
-            "_id": session.expose(),
-            "outbox.reply_id": reply_id,
-            "outbox.phone_number_id": number.expose(),
-            "outbox.parts": { "$elemMatch": { "n": whole(part), "state": { "$ne": "sent" } } },
-        };
-        let update = vec![doc! { "$set": {
-            "outbox.parts": with_part(part, sent_patch(wamid)),
-            "due_at": { "$cond": [is_held(), keep("due_at"), "$$NOW"] },
-            "retry_at": { "$cond": [is_held(), keep("retry_at"), "$$REMOVE"] },
-        } }];
+        let (filter, update) = proof(session, number, reply_id, part, wamid);
         Ok(self.conversations().update_one(filter, update).await?.matched_count == 1)
     }
 }
@@ -218,6 +208,28 @@ impl MongoStore {
             None => CommitOutcome::NewerMessages,
         })
     }
+}
+
+/// Which conversation waits for the evidence, and what that changes.
+pub(in super::super) fn proof(
+    session: &SessionId,
+    number: &PhoneNumberId,
+    reply_id: &str,
+    part: usize,
+    wamid: &MessageId,
+) -> (Document, Vec<Document>) {
+    let filter = doc! {
+        "_id": session.expose(),
+        "outbox.reply_id": reply_id,
+        "outbox.phone_number_id": number.expose(),
+        "outbox.parts": { "$elemMatch": { "n": whole(part), "state": { "$ne": "sent" } } },
+    };
+    let update = vec![doc! { "$set": {
+        "outbox.parts": with_part(part, sent_patch(wamid)),
+        "due_at": { "$cond": [is_held(), keep("due_at"), "$$NOW"] },
+        "retry_at": { "$cond": [is_held(), keep("retry_at"), "$$REMOVE"] },
+    } }];
+    (filter, update)
 }
 
 /// The outbox as it is committed: the first part is being sent.
