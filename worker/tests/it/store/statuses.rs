@@ -67,7 +67,9 @@ async fn statuses_that_are_taken_together_prove_and_record_what_each_of_them_say
 
     for (wamid, rank) in [("ana.1", 2), ("ben.1", 1), ("known", 3), ("old", 3)] {
         let row = store.raw("messages", &format!("{NUMBER}:wamid.{wamid}")).await;
-        assert_eq!(row.get_i32("status_rank").ok(), Some(rank), "{wamid}");
+        // A store of its own may know one kind of whole number only.
+        let stored = row.get_i32("status_rank").map(i64::from).or_else(|_| row.get_i64("status_rank")).ok();
+        assert_eq!(stored, Some(rank), "{wamid}");
         assert_eq!(row.get_str("status").ok(), Some(format!("rank {rank}").as_str()), "{wamid}");
     }
     for talk in [&ana, &ben] {
