@@ -1,8 +1,8 @@
 //! Landing without a queue: what a webhook carries is in its conversations before the webhook is answered.
 //!
 //! Updates of one customer are landed in the order in which they came, as with a queue; those of different customers in
-//! parallel, and so are statuses, which have no order. Nothing is kept waiting here: an update that cannot be landed now fails its webhook, and Meta sends it
-//! again. What had landed of that webhook is known by its id then.
+//! parallel, and so are statuses, which have no order. Nothing is kept waiting here: an update that cannot be landed now
+//! fails its webhook, and Meta sends it again. What had landed of that webhook is known by its id then.
 
 use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc};
 

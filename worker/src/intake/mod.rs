@@ -1,7 +1,8 @@
 //! Lands each delivery and acknowledges it.
 //!
 //! Deliveries of one customer stay in the order of their queue; those of different customers are landed in
-//! parallel. Statuses, whose order does not matter, are handled as they come, and written many at once. While MongoDB is away, a delivery waits here, unacknowledged, and RabbitMQ holds the rest. One that
+//! parallel. Statuses, whose order does not matter, are handled as they come, and written many at once. While MongoDB is
+//! away, a delivery waits here, unacknowledged, and RabbitMQ holds the rest. One that
 //! can never be landed ends in the dead letters: nothing is lost, and nothing blocks its queue.
 
 mod direct;

@@ -51,6 +51,11 @@ impl FairQueue {
         lane.waiting.push_back(session);
     }
 
+    /// Whether it waits or runs here.
+    pub(super) fn knows(&self, session: &SessionId) -> bool {
+        self.known.contains(session)
+    }
+
     /// The next conversation that may run now; it counts as running until [`FairQueue::finished`].
     pub(super) fn next(&mut self) -> Option<(Option<Subdomain>, SessionId)> {
         if self.running >= self.most_running {

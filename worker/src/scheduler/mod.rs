@@ -124,7 +124,9 @@ impl Scheduler {
 impl State {
     fn wake_later(&mut self, wake: Wake) {
         let Wake { subdomain, session, due_in } = wake;
-        if due_in.is_zero() && !self.later_keys.contains_key(&session) {
+        // Not while its turn runs, which may be settled but not yet over: a push would be dropped, and the scan be the next
+        // to find it.
+        if due_in.is_zero() && !self.later_keys.contains_key(&session) && !self.fair.knows(&session) {
             self.fair.push(subdomain, session);
             return;
         }
