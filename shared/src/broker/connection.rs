@@ -19,6 +19,9 @@ use crate::settings::BrokerSettings;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A dead peer is noticed after about two and a half of these. RabbitMQ recommends 5 to 20 s.
 pub const HEARTBEAT: Duration = Duration::from_secs(10);
+/// The largest frame that is asked for, in bytes. lapin keeps room for 32 of them each way and connection, 8 MB at the 128 kB
+/// that RabbitMQ offers; a longer body goes in several.
+const FRAME_MOST: u32 = 32 * 1024;
 /// A clean close is a courtesy to the broker; it must not delay a reconnection.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -70,6 +73,7 @@ pub(super) fn parse(url: &SecretString, heartbeat: Duration) -> Result<AMQPUri, 
     // An operator may want it shorter, but evidence of a send must not be held by a frozen worker for longer.
     let most = u16::try_from(heartbeat.as_secs()).unwrap_or(u16::MAX).max(1);
     uri.query.heartbeat = Some(uri.query.heartbeat.filter(|given| (1..most).contains(given)).unwrap_or(most));
+    uri.query.frame_max.get_or_insert(FRAME_MOST);
     Ok(uri)
 }
 
@@ -140,6 +144,8 @@ mod tests {
         assert_eq!(read("amqp://localhost/tenant").expect("valid").vhost, "tenant");
         assert_eq!(read("amqp://localhost").expect("valid").query.heartbeat, Some(10));
         assert_eq!(read("amqp://localhost?heartbeat=5").expect("valid").query.heartbeat, Some(5));
+        assert_eq!(read("amqp://localhost").expect("valid").query.frame_max, Some(FRAME_MOST));
+        assert_eq!(read("amqp://localhost?frame_max=8192").expect("valid").query.frame_max, Some(8192));
         assert!(read("http://localhost").is_err());
         assert!(read("localhost:5672").is_err());
     }

@@ -1,6 +1,6 @@
 //! Which conversation is next: round robin over the businesses, with a cap for each and for all.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque, hash_map::Entry};
 
 use shared::ids::{SessionId, Subdomain};
 
@@ -13,11 +13,20 @@ pub(super) struct FairQueue {
     businesses: HashMap<Option<Subdomain>, Lane>,
     /// The businesses that have something waiting, in turn.
     ring: VecDeque<Option<Subdomain>>,
-    /// Waiting or running: a conversation is only ever in one place.
-    known: HashSet<SessionId>,
+    /// A conversation is only ever in one place.
+    places: HashMap<SessionId, Place>,
     running: usize,
     most_running: usize,
     most_of_one: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Waiting,
+    /// Pushed meanwhile, or not. What woke it may have come when the turn had settled and was not over yet.
+    Running {
+        pushed: bool,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -32,28 +41,34 @@ impl FairQueue {
         Self {
             businesses: HashMap::new(),
             ring: VecDeque::new(),
-            known: HashSet::new(),
+            places: HashMap::new(),
             running: 0,
             most_running,
             most_of_one: (most_running / 4).max(2).min(most_running),
         }
     }
 
-    /// Adds a conversation, unless it is here or its business has enough waiting.
+    /// Adds a conversation, unless it waits here or its business has enough waiting. Of one that runs it is remembered
+    /// until [`FairQueue::finished`].
     pub(super) fn push(&mut self, business: Option<Subdomain>, session: SessionId) {
+        let place = match self.places.entry(session.clone()) {
+            Entry::Occupied(known) => {
+                if let Place::Running { pushed } = known.into_mut() {
+                    *pushed = true;
+                }
+                return;
+            }
+            Entry::Vacant(place) => place,
+        };
         let lane = self.businesses.entry(business.clone()).or_default();
-        if lane.waiting.len() >= WAITING_EACH || !self.known.insert(session.clone()) {
+        if lane.waiting.len() >= WAITING_EACH {
             return;
         }
+        place.insert(Place::Waiting);
         if lane.waiting.is_empty() {
             self.ring.push_back(business);
         }
         lane.waiting.push_back(session);
-    }
-
-    /// Whether it waits or runs here.
-    pub(super) fn knows(&self, session: &SessionId) -> bool {
-        self.known.contains(session)
     }
 
     /// The next conversation that may run now; it counts as running until [`FairQueue::finished`].
@@ -71,6 +86,7 @@ impl FairQueue {
             let Some(session) = lane.waiting.pop_front() else { continue };
             lane.running += 1;
             self.running += 1;
+            self.places.insert(session.clone(), Place::Running { pushed: false });
             if !lane.waiting.is_empty() {
                 self.ring.push_back(business.clone());
             }
@@ -79,11 +95,9 @@ impl FairQueue {
         None
     }
 
-    /// The turn is over.
-    pub(super) fn finished(&mut self, business: Option<&Subdomain>, session: &SessionId) {
-        if !self.known.remove(session) {
-            return;
-        }
+    /// The turn is over. Whether the conversation was pushed meanwhile; it is not in the queue for that.
+    pub(super) fn finished(&mut self, business: Option<&Subdomain>, session: &SessionId) -> bool {
+        let Some(Place::Running { pushed }) = self.places.remove(session) else { return false };
         self.running = self.running.saturating_sub(1);
         let key = business.cloned();
         if let Some(lane) = self.businesses.get_mut(&key) {
@@ -92,6 +106,7 @@ impl FairQueue {
                 self.businesses.remove(&key);
             }
         }
+        pushed
     }
 
     /// Whether another turn could run.
@@ -102,6 +117,8 @@ impl FairQueue {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -133,9 +150,25 @@ mod tests {
         assert!(queue.next().is_some());
         queue.push(business(0), session(0, 0));
         assert!(queue.next().is_none());
-        queue.finished(business(0).as_ref(), &session(0, 0));
+        assert!(queue.finished(business(0).as_ref(), &session(0, 0)), "pushed while it ran");
+        assert!(queue.next().is_none(), "whoever hears of it pushes again");
         queue.push(business(0), session(0, 0));
         assert!(queue.next().is_some());
+        assert!(!queue.finished(business(0).as_ref(), &session(0, 0)));
+        assert!(!queue.finished(business(0).as_ref(), &session(0, 0)), "it does not run");
+    }
+
+    #[test]
+    fn a_business_that_has_enough_waiting_is_forgotten_with_the_last_of_it() {
+        let mut queue = FairQueue::new(1);
+        (0..WAITING_EACH + 10).for_each(|n| queue.push(business(0), session(0, n)));
+        let mut ran = 0;
+        while let Some((of, session)) = queue.next() {
+            queue.finished(of.as_ref(), &session);
+            ran += 1;
+        }
+        assert_eq!(ran, WAITING_EACH, "the database holds the others");
+        assert!(queue.businesses.is_empty() && queue.places.is_empty() && queue.ring.is_empty(), "{queue:?}");
     }
 
     proptest! {

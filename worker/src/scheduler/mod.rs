@@ -124,9 +124,10 @@ impl Scheduler {
 impl State {
     fn wake_later(&mut self, wake: Wake) {
         let Wake { subdomain, session, due_in } = wake;
-        // Not while its turn runs, which may be settled but not yet over: a push would be dropped, and the scan be the next
-        // to find it.
-        if due_in.is_zero() && !self.later_keys.contains_key(&session) && !self.fair.knows(&session) {
+        if due_in.is_zero() {
+            if let Some(key) = self.later_keys.remove(&session) {
+                self.later.remove(&key);
+            }
             self.fair.push(subdomain, session);
             return;
         }
@@ -153,9 +154,11 @@ impl State {
     fn ended(&mut self, ended: Result<(tokio::task::Id, Outcome), tokio::task::JoinError>) {
         let task = ended.as_ref().map_or_else(tokio::task::JoinError::id, |(task, _)| *task);
         let Some((subdomain, session)) = self.tasks.remove(&task) else { return };
-        self.fair.finished(subdomain.as_ref(), &session);
+        let woken = self.fair.finished(subdomain.as_ref(), &session);
         match ended {
             Ok((_, Outcome::Settled { due_in: Some(due_in) })) => self.wake_later(Wake { subdomain, session, due_in }),
+            // The message that woke it may have landed after the turn had settled. Where it had not, a claim finds nothing.
+            Ok(_) if woken => self.fair.push(subdomain, session),
             Ok(_) => {}
             Err(error) => {
                 // Its lease runs out, and counts as a takeover: five in a row, and the messages are poison.
