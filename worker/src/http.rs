@@ -11,7 +11,12 @@ use reqwest::{
 use shared::tls::Authorities;
 
 /// A client that trusts the system's and Mozilla's roots (an image without a certificate store has none of its
-/// own; `SSL_CERT_FILE` and `SSL_CERT_DIR` name another store, for whoever has to pass a proxy that looks into TLS), follows no redirect, so that no bearer token travels to another host, and repeats nothing by itself.
+/// own; `SSL_CERT_FILE` and `SSL_CERT_DIR` name another store, for whoever has to pass a proxy that looks into TLS), follows
+/// no redirect, so that no bearer token travels to another host, and repeats nothing by itself.
+///
+/// It speaks HTTP/1.1, a connection for each call under way. Over HTTP/2 all calls of a host would share one: beyond the
+/// number of streams that the server allows (often 100) they would wait for each other unseen, and when it broke, every
+/// send on it would be in doubt at once.
 /// Every request sets its own timeout; the client's is the last resort.
 ///
 /// # Errors
@@ -38,6 +43,7 @@ pub(crate) fn builder() -> reqwest::Result<ClientBuilder> {
         .connect_timeout(Duration::from_secs(5))
         .timeout(Duration::from_secs(120))
         .pool_idle_timeout(Duration::from_secs(30))
+        .http1_only()
         .redirect(Policy::none())
         .retry(reqwest::retry::never()))
 }

@@ -102,7 +102,9 @@ impl TlsServer {
                 builder.with_client_cert_verifier(verifier.expect("a verifier"))
             }
         };
-        let config = builder.with_single_cert(vec![chain], key).expect("they fit");
+        let mut config = builder.with_single_cert(vec![chain], key).expect("they fit");
+        // Like many a provider it would rather speak HTTP/2. A client that let it would not be understood behind.
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let handshakes = Arc::new(AtomicUsize::new(0));
