@@ -63,7 +63,12 @@ async fn serve(
         let lanes = lanes.clone();
         async move { lanes.dispatch(delivery).await }
     };
-    tasks.spawn(consumer.run(dispatch, shutdown.clone()));
+    let asked = Arc::clone(store);
+    let answers = move || {
+        let store = Arc::clone(&asked);
+        async move { store.ping().await.is_ok() }
+    };
+    tasks.spawn(consumer.run(dispatch, answers, shutdown.clone()));
     engine.run(tasks, mongodb, shutdown).await;
     Ok(())
 }

@@ -4,6 +4,10 @@
 //! closed and rebuilt: unacknowledged deliveries then return to their queues in order. A consumer is never
 //! cancelled, because cancelling hands the queue to the next consumer while this one still holds deliveries, and
 //! a partition would be landed by two workers at once.
+//!
+//! What a worker holds nobody else sees, so one whose database is away does not hold it for long: it gives everything
+//! back, and consumes again when the database answers. Others may land it meanwhile, and silence about a send can mean
+//! something.
 
 use std::{
     future::Future,
@@ -25,6 +29,7 @@ use tokio_util::{
 
 use super::{
     connection::{ConnectError, Link, connect},
+    drained::{InHand, Looks, StatusesDrained},
     inspection::is_probe,
     publisher::PREPARE_TIMEOUT,
 };
@@ -41,8 +46,10 @@ const RECONNECT_MOST: Duration = Duration::from_secs(5);
 /// Unacknowledged deliveries a queue. The only bound on lapin's inner buffer.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
 const PREFETCH: u16 = 128;
-/// How often the status queues are looked at.
+/// How often the status queues are looked at, and the database is asked whether it answers.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// A database that takes longer does not answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// Dead letters may be large and are written one by one.
 const PREFETCH_DEAD: u16 = 16;
 
@@ -105,6 +112,14 @@ struct Unsettled {
 }
 
 impl Delivery {
+    /// Resolves when its connection is gone: the broker delivers it again, and nobody waits for it here.
+    pub async fn returned(&self) {
+        match &self.unsettled {
+            Some(unsettled) => unsettled.failed.cancelled().await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Acknowledges or dead-letters it. Where the channel is gone the broker delivers it again, to whomever; the
     /// handler's effect must allow that.
     pub async fn settle(mut self, settlement: Settlement) {
@@ -140,35 +155,6 @@ impl Drop for Delivery {
     }
 }
 
-/// When it was last known that no status waited anywhere between Meta and this process. Until then, that no status came
-/// of a send means nothing. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct StatusesDrained(Drained);
-
-#[derive(Debug, Clone)]
-enum Drained {
-    /// The queues were seen empty, with every status that this process had received settled.
-    Queues(watch::Receiver<Option<Instant>>),
-    /// There is no queue.
-    Direct { heard_out: Instant },
-}
-
-impl StatusesDrained {
-    /// Where each status is handled before Meta's request is answered. Until this process has run for `at_first`, one may
-    /// still wait at Meta, which could not deliver it while nobody was there.
-    pub fn without_a_queue(at_first: Duration) -> Self {
-        Self(Drained::Direct { heard_out: Instant::now() + at_first })
-    }
-
-    /// The last time; none before the first.
-    pub fn last(&self) -> Option<Instant> {
-        match &self.0 {
-            Drained::Queues(seen) => *seen.borrow(),
-            Drained::Direct { heard_out } => Some(Instant::now()).filter(|now| now >= heard_out),
-        }
-    }
-}
-
 /// Consumes everything that workers handle.
 #[derive(Debug)]
 pub struct Consumer {
@@ -192,31 +178,39 @@ impl Consumer {
 
     /// What it learns about the status queues.
     pub fn statuses_drained(&self) -> StatusesDrained {
-        StatusesDrained(Drained::Queues(self.drained.subscribe()))
+        StatusesDrained::from_queues(self.drained.subscribe())
     }
 
     /// Consumes until `shutdown`. `handle` gets the deliveries of one queue in their order, one call at a time
     /// for each queue; it should pass them on, and may wait to slow the queue down.
     ///
+    /// `answers` tells whether the database does. While it does not, nothing is consumed; where it stops doing so, what
+    /// was received goes back a heartbeat later, sooner than RabbitMQ takes it from a worker that stands still.
+    ///
     /// In the drain, deliveries that were handed over may still be settled; the rest returns to the queues.
-    pub async fn run<H, F>(self, handle: H, shutdown: Shutdown)
+    pub async fn run<H, F, A, B>(self, handle: H, answers: A, shutdown: Shutdown)
     where
         H: Fn(Delivery) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = ()> + Send,
+        A: Fn() -> B + Send + Sync,
+        B: Future<Output = bool> + Send,
     {
         let mut delays = Delays::new(RECONNECT_FIRST, RECONNECT_MOST);
         while !shutdown.draining.is_cancelled() {
             let opened = tokio::select! {
                 () = shutdown.draining.cancelled() => return,
-                opened = self.open() => opened,
+                opened = async {
+                    until(&answers).await;
+                    self.open().await
+                } => opened,
             };
             match opened {
                 Ok((link, queues)) => {
                     delays.reset();
                     tracing::info!(queues = queues.len(), "consuming from RabbitMQ");
                     self.condition.set(true);
-                    let statuses = TaskTracker::new();
-                    let looking = self.look_at_statuses(&link, &statuses);
+                    let statuses = InHand::default();
+                    let looking = self.look_at_statuses(&link, &statuses, &answers);
                     tokio::select! {
                         () = consume(&link, queues, &statuses, handle.clone(), &shutdown) => {}
                         () = looking => unreachable!("it only ends with the select"),
@@ -267,40 +261,62 @@ impl Consumer {
         Ok(subscriptions)
     }
 
-    /// Notes each time that no status waits, neither in a queue nor here. Other workers settle theirs in
-    /// milliseconds, or die, and then the broker has them back.
-    async fn look_at_statuses(&self, link: &Link, in_hand: &TaskTracker) {
-        let topology = &self.settings.topology;
-        let mut channel = None;
+    /// Notes each time that no status waits, and ends the link where the database is away for too long.
+    async fn look_at_statuses<B>(&self, link: &Link, in_hand: &InHand, answers: &impl Fn() -> B)
+    where
+        B: Future<Output = bool> + Send,
+    {
+        let (mut channel, mut looks) = (None, Looks::default());
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let looked_at = Instant::now();
-            let waiting = async {
-                let channel = match channel.take() {
-                    Some(channel) => channel,
-                    None => link.connection.create_channel().await?,
-                };
-                let mut waiting = 0;
-                for i in 0..STATUS_PARTITIONS {
-                    let passive = QueueDeclareOptions { passive: true, ..Default::default() };
-                    let queue = topology.status_queue(i).as_str().into();
-                    waiting += channel.queue_declare(queue, passive, FieldTable::default()).await?.message_count();
-                }
-                lapin::Result::Ok((waiting, channel))
-            };
-            if let Ok((waiting, same_channel)) = waiting.await {
-                channel = Some(same_channel);
-                if waiting == 0 && in_hand.is_empty() {
-                    self.drained.send_replace(Some(looked_at));
-                }
+            let (waiting, answered) = tokio::join!(self.waiting(link, &mut channel), answer_in_time(answers));
+            if let Some(drained) = looks.look(looked_at, waiting, answered, in_hand) {
+                self.drained.send_replace(Some(drained));
+            }
+            if looks.silent_for(looked_at) >= self.heartbeat && !link.failed.is_cancelled() {
+                tracing::warn!("the database does not answer: giving back what was received from RabbitMQ");
+                link.failed.cancel();
             }
         }
+    }
+
+    /// How many statuses wait in queues; none, where that cannot be learned.
+    async fn waiting(&self, link: &Link, channel: &mut Option<Channel>) -> Option<u32> {
+        let topology = &self.settings.topology;
+        let counting = async {
+            let open = match channel.take() {
+                Some(open) => open,
+                None => link.connection.create_channel().await?,
+            };
+            let queues = (0..STATUS_PARTITIONS).map(|i| topology.status_queue(i)).chain([topology.unrouted()]);
+            let mut waiting = 0;
+            for queue in queues {
+                let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+                let found = open.queue_declare(queue.as_str().into(), passive, FieldTable::default()).await?;
+                waiting += found.message_count();
+            }
+            // Kept only where all went well: an error closes a channel.
+            *channel = Some(open);
+            lapin::Result::Ok(waiting)
+        };
+        tokio::time::timeout(ANSWER_TIMEOUT, counting).await.ok()?.ok()
     }
 
     /// A score per worker and queue (rendezvous hashing), so that RabbitMQ 4 spreads the partitions over the
     /// workers; 3.x lets the first come have a queue. Never negative, for consumers without one count as 0.
     fn priority(&self, queue: &str) -> i32 {
         i32::from(topology::partition(&format!("{}/{queue}", self.worker_id), 1_000))
+    }
+}
+
+async fn answer_in_time<B: Future<Output = bool>>(answers: &impl Fn() -> B) -> bool {
+    tokio::time::timeout(ANSWER_TIMEOUT, answers()).await.unwrap_or(false)
+}
+
+async fn until<B: Future<Output = bool>>(answers: &impl Fn() -> B) {
+    while !answer_in_time(answers).await {
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 
@@ -336,7 +352,7 @@ pub(super) async fn former_partitions(topology: &Topology, connection: &Connecti
 async fn consume<H, F>(
     link: &Link,
     queues: Vec<(Source, Channel, lapin::Consumer)>,
-    statuses: &TaskTracker,
+    statuses: &InHand,
     handle: H,
     shutdown: &Shutdown,
 ) where
@@ -351,7 +367,7 @@ async fn consume<H, F>(
     for (source, channel, consumer) in queues {
         channels.push(channel);
         let (handle, counted) = (handle.clone(), handed_over.clone());
-        let status = (source.role == QueueRole::Status).then(|| statuses.clone());
+        let status = (source.role == QueueRole::Status || source.is_unrouted).then(|| statuses.clone());
         let (failed, draining) = (link.failed.clone(), shutdown.draining.clone());
         tasks.spawn(async move {
             let mut consumer = consumer;
@@ -367,7 +383,7 @@ async fn consume<H, F>(
                             acker: delivery.acker.clone(),
                             failed: failed.clone(),
                             _counted: counted.token(),
-                            _status: status.as_ref().map(TaskTracker::token),
+                            _status: status.as_ref().map(InHand::token),
                         };
                         if is_probe(&delivery) {
                             received(source.clone(), delivery, unsettled).settle(Settlement::Acknowledge).await;

@@ -9,10 +9,12 @@ mod connection;
 mod tls;
 mod publisher;
 mod consumer;
+mod drained;
 mod inspection;
 
 pub use connection::{HEARTBEAT, is_valid_url};
-pub use consumer::{Consumer, Delivery, QueueRole, Settlement, Source, StatusesDrained};
+pub use consumer::{Consumer, Delivery, QueueRole, Settlement, Source};
+pub use drained::StatusesDrained;
 pub use inspection::{Inspection, QueueState, inspect};
 pub use publisher::{Outgoing, PublishError, Publisher};
 pub use tls::BrokerTls;

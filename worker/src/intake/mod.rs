@@ -2,8 +2,8 @@
 //!
 //! Deliveries of one customer stay in the order of their queue; those of different customers are landed in
 //! parallel. Statuses, whose order does not matter, are handled as they come, and written many at once. While MongoDB is
-//! away, a delivery waits here, unacknowledged, and RabbitMQ holds the rest. One that
-//! can never be landed ends in the dead letters: nothing is lost, and nothing blocks its queue.
+//! away, a delivery waits here, unacknowledged, and RabbitMQ holds the rest; after a while it goes back. One that can
+//! never be landed ends in the dead letters: nothing is lost, and nothing blocks its queue.
 
 mod direct;
 mod land;
@@ -58,6 +58,8 @@ const LANES: u64 = 16;
 const LANE_LENGTH: usize = 8;
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(5);
+/// Sooner than another worker may believe that none is held (`ANSWERED_FOR` in `shared::broker`).
+const STATUS_RETRY_MOST: Duration = Duration::from_secs(1);
 
 /// What landing needs. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -208,11 +210,20 @@ async fn run_lane(intake: Intake, mut deliveries: mpsc::Receiver<Delivery>, shut
 }
 
 impl Intake {
-    /// Handles a delivery as often as it takes. Break: a stop came first, and the delivery returns to its queue.
+    /// Handles a delivery as often as it takes, or until it has returned to its queue with its connection. Break: a stop
+    /// came first, and it returns to its queue.
     async fn handle_until_settled(&self, delivery: Delivery, shutdown: &Shutdown) -> ControlFlow<()> {
-        let mut delays = Delays::new(RETRY_FIRST, RETRY_MOST);
+        let is_status = delivery.source.role == QueueRole::Status;
+        let (most, try_most) = match is_status {
+            // A try that hangs holds the status, too: silence about a send must not count before it is over.
+            true => (STATUS_RETRY_MOST, self.settings.heartbeat() * 2),
+            false => (RETRY_MOST, Duration::MAX),
+        };
+        let mut delays = Delays::new(RETRY_FIRST, most);
         loop {
-            let handling = AssertUnwindSafe(in_time(self.handle(&delivery))).catch_unwind();
+            let trying = tokio::time::timeout(try_most, in_time(self.handle(&delivery)));
+            let handling =
+                AssertUnwindSafe(trying.map(|tried| tried.unwrap_or(Err(StoreError::TimedOut)))).catch_unwind();
             let handled = tokio::select! {
                 () = shutdown.aborting.cancelled() => return ControlFlow::Break(()),
                 handled = handling => handled,
@@ -238,6 +249,7 @@ impl Intake {
             tokio::select! {
                 // What waits returns to its queue, for a worker that goes on.
                 () = shutdown.draining.cancelled() => return ControlFlow::Break(()),
+                () = delivery.returned() => return ControlFlow::Continue(()),
                 () = tokio::time::sleep(delays.next_delay()) => {}
             }
         }

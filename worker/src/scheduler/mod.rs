@@ -7,9 +7,9 @@
 mod backlog;
 mod fair;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use shared::{
     ids::{SessionId, Subdomain},
     shutdown::Shutdown,
@@ -125,9 +125,7 @@ impl State {
     fn wake_later(&mut self, wake: Wake) {
         let Wake { subdomain, session, due_in } = wake;
         if due_in.is_zero() {
-            if let Some(key) = self.later_keys.remove(&session) {
-                self.later.remove(&key);
-            }
+            // Its timer stays, if there is one: a message may have put off what was due now.
             self.fair.push(subdomain, session);
             return;
         }
@@ -204,14 +202,17 @@ async fn scan(turns: SharedTurns, room: watch::Receiver<bool>, found: mpsc::Send
         if !*room.borrow() {
             continue;
         }
-        match in_time(turns.store.due(businesses, SCANNED_EACH)).await {
-            Ok(due) if due.is_empty() => {}
-            Ok(due) => {
+        // Were the scan to end, a worker that looks healthy would leave every retry and what dead workers left.
+        let scanning = AssertUnwindSafe(in_time(turns.store.due(businesses, SCANNED_EACH)));
+        match scanning.catch_unwind().await {
+            Ok(Ok(due)) if due.is_empty() => {}
+            Ok(Ok(due)) => {
                 if found.send(due).await.is_err() {
                     return;
                 }
             }
-            Err(error) => tracing::warn!(%error, "the scan for due conversations failed"),
+            Ok(Err(error)) => tracing::warn!(%error, "the scan for due conversations failed"),
+            Err(_) => tracing::error!("the scan for due conversations panicked"),
         }
     }
 }

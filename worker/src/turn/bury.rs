@@ -35,6 +35,7 @@ impl Turn<'_> {
     pub(super) async fn bury_at_hand(&self, burial: Burial) -> Result<Outcome, StoreError> {
         let items = self.machine.at_hand();
         let Some(number) = items.first().map(|item| item.phone_number_id.clone()) else {
+            self.hold.let_go();
             self.turns.store.release(self.hold.key()).await?;
             return Ok(Outcome::Postponed);
         };
@@ -42,6 +43,7 @@ impl Turn<'_> {
         self.record(&items, true, None).await?;
         let ids: Vec<_> = items.iter().map(|item| item.id.clone()).collect();
         let memory = self.memory(Remember::Nothing);
+        self.hold.let_go();
         let settled = self.turns.store.settle(self.hold.key(), &number, &ids, &memory, self.quiet).await?;
         Ok(settled.map_or(Outcome::Lost, |settled| Outcome::Settled { due_in: settled.due_in }))
     }

@@ -8,10 +8,12 @@
 
 use std::{
     collections::HashMap,
+    panic::AssertUnwindSafe,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
+use futures_util::FutureExt;
 use shared::ids::{MessageId, SessionId};
 use tokio_util::sync::CancellationToken;
 
@@ -86,11 +88,13 @@ impl Leases {
                 .iter()
                 .map(|(session, held)| LeaseKey { session: session.clone(), epoch: held.epoch })
                 .collect();
-            // A renewal that hangs must not keep the next one from being tried.
-            match tokio::time::timeout(self.length / 3, self.renew(&keys)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::warn!(%error, leases = keys.len(), "leases could not be renewed"),
-                Err(_) => tracing::warn!(leases = keys.len(), "renewing leases took too long"),
+            // A renewal that hangs, or panics, must not keep the next one from being tried.
+            let renewing = AssertUnwindSafe(tokio::time::timeout(self.length / 3, self.renew(&keys)));
+            match renewing.catch_unwind().await {
+                Ok(Ok(Ok(()))) => {}
+                Ok(Ok(Err(error))) => tracing::warn!(%error, leases = keys.len(), "leases could not be renewed"),
+                Ok(Err(_)) => tracing::warn!(leases = keys.len(), "renewing leases took too long"),
+                Err(_) => tracing::error!(leases = keys.len(), "renewing leases panicked"),
             }
         }
     }
@@ -98,12 +102,13 @@ impl Leases {
     async fn renew(&self, keys: &[LeaseKey]) -> Result<(), StoreError> {
         let asked_at = Instant::now();
         let renewed = self.store.renew(keys, &self.worker_id, self.length).await?;
+        let renewed: HashMap<_, _> = renewed.into_iter().map(|renewed| (renewed.lease, renewed.mailbox)).collect();
         let mut held = self.lock();
         for key in keys {
             let Some(mine) = held.get_mut(&key.session).filter(|mine| mine.epoch == key.epoch) else { continue };
-            if let Some(renewed) = renewed.iter().find(|renewed| renewed.lease == *key) {
+            if let Some(mailbox) = renewed.get(key) {
                 mine.valid_until = asked_at + self.length;
-                mine.news.has_counted(renewed.mailbox);
+                mine.news.has_counted(*mailbox);
             } else {
                 tracing::warn!(session = %key.session, "a lease was lost");
                 metrics::counter!("switchboard_leases_lost_total").increment(1);
@@ -122,6 +127,14 @@ impl Hold {
     /// For guarded operations.
     pub fn key(&self) -> &LeaseKey {
         &self.key
+    }
+
+    /// The lease is about to be given back: it is not renewed any more, and a renewal that does not find it means nothing.
+    pub fn let_go(&self) {
+        let mut held = self.leases.lock();
+        if held.get(&self.key.session).is_some_and(|held| held.epoch == self.key.epoch) {
+            held.remove(&self.key.session);
+        }
     }
 
     /// Resolves when the lease is somebody else's.
@@ -177,10 +190,7 @@ impl Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        let mut held = self.leases.lock();
-        if held.get(&self.key.session).is_some_and(|held| held.epoch == self.key.epoch) {
-            held.remove(&self.key.session);
-        }
+        self.let_go();
     }
 }
 

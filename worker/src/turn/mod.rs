@@ -212,6 +212,7 @@ async fn take(turns: &Turns, claim: Box<Claim>, started: Instant, trace: TracePa
     let outcome = match played {
         Ok(Ok(Outcome::Lost)) => {
             // Where it was not the lease but the outbox that changed, the conversation must not wait for it to run out.
+            hold.let_go();
             in_time(turns.store.release(hold.key())).await.ok();
             Outcome::Lost
         }
@@ -270,6 +271,7 @@ impl Turn<'_> {
             not_sent: None,
             token: None,
         };
+        self.hold.let_go();
         match in_time(self.turns.store.postpone(self.hold.key(), &postponement)).await {
             Ok(true) => Outcome::Postponed,
             Ok(false) => Outcome::Lost,

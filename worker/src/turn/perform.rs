@@ -53,6 +53,9 @@ impl Turn<'_> {
 
     async fn ask_the_store(&mut self, effect: Effect) -> Result<Event, StoreError> {
         let (store, lease) = (&self.turns.store, self.hold.key());
+        if effect.gives_the_lease_back() {
+            self.hold.let_go();
+        }
         Ok(match effect {
             Effect::Prepare { number, items } => self.prepare(&number, &items).await?,
             Effect::Commit { outbox, seen } => {

@@ -39,7 +39,7 @@ use mongodb::{
     Client, Collection, Database,
     bson::{Bson, DateTime, Document, doc},
     event::{EventHandler, command::CommandEvent},
-    options::{Acknowledgment, ClientOptions, ReadPreference, SelectionCriteria, WriteConcern},
+    options::{Acknowledgment, ClientOptions, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern},
 };
 use secrecy::ExposeSecret;
 
@@ -155,6 +155,11 @@ impl Store for MongoStore {
     /// Also learns how far its clock is from ours.
     async fn ping(&self) -> Result<()> {
         self.hello().await?;
+        // One that was cut off from the others may still believe that it is the primary. This is answered only after the
+        // majority has confirmed it (MongoDB, "Read Concern linearizable"), whether there is such a document or not.
+        let businesses = self.businesses();
+        let asking = businesses.find_one(doc! { "_id": "" }).read_concern(ReadConcern::linearizable());
+        asking.max_time(WRITE_TIMEOUT).await?;
         Ok(())
     }
 

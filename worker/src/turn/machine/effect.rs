@@ -220,6 +220,11 @@ impl Effect {
         }
     }
 
+    /// Whether nobody has the conversation in hand afterwards.
+    pub fn gives_the_lease_back(&self) -> bool {
+        matches!(self, Self::Settle { .. } | Self::Postpone(_) | Self::Release)
+    }
+
     /// A closed word, such as `commit`.
     pub fn name(&self) -> &'static str {
         match self {

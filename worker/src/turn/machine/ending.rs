@@ -70,7 +70,8 @@ impl Machine {
     }
 
     pub(super) fn recorded(&mut self) -> Effect {
-        match self.ending.take() {
+        // It stays: where it cannot be settled either, these are the messages that are buried.
+        match self.ending.clone() {
             Some(Ending { number, messages, memory }) => Effect::Settle { number, messages, memory },
             None => Effect::Release,
         }

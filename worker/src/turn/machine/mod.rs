@@ -202,11 +202,17 @@ impl Machine {
         run.or_else(|| self.outbox.as_ref().map(|outbox| outbox.phone_number_id.clone()))
     }
 
-    /// What the turn is about, where it cannot go on: the messages of the reply under way, else the next one.
+    /// What the turn is about, where it cannot go on: the messages that it was about to settle, or of the reply under way,
+    /// else the next one.
     pub fn at_hand(&self) -> Vec<MailboxItem> {
-        match &self.outbox {
-            Some(outbox) => outbox.answered_in(&self.conversation.mailbox),
-            None => crate::conversation::next_run(&self.conversation.mailbox, 1).to_vec(),
+        let mailbox = &self.conversation.mailbox;
+        match (&self.ending, &self.outbox) {
+            (Some(Ending { number, messages, .. }), _) => {
+                let ends = |item: &&MailboxItem| item.phone_number_id == *number && messages.contains(&item.id);
+                mailbox.iter().filter(ends).cloned().collect()
+            }
+            (None, Some(outbox)) => outbox.answered_in(mailbox),
+            (None, None) => crate::conversation::next_run(mailbox, 1).to_vec(),
         }
     }
 

@@ -102,6 +102,23 @@ fn prepared(in_doubt: InDoubt) -> Event {
 }
 
 #[test]
+fn what_is_at_hand_of_an_answered_turn_is_all_that_it_answered_and_nothing_else() {
+    let message = |n: u8| item(&format!("wamid.{n}"), NOW, NOW);
+    let mut unread = message(3);
+    unread.phone_number_id = PhoneNumberId::parse("200200").expect("an id");
+    let (mut machine, _) = Machine::begin(conversation(vec![message(1), message(2), unread]), rules());
+    machine.step(prepared(InDoubt::Resend));
+    let effect = machine.step(reply(&["hello"]));
+    assert!(matches!(effect, Effect::Permit), "{effect:?}");
+    machine.step(Event::Permitted(None));
+    machine.step(Event::Committed(CommitOutcome::Committed));
+    let effect = machine.step(Event::Sent(Ok(MessageId::parse("wamid.out").expect("an id"))));
+    assert!(matches!(effect, Effect::RecordPart { .. } | Effect::Record { .. }), "{effect:?}");
+    let answered: Vec<_> = machine.at_hand().into_iter().map(|item| item.id).collect();
+    assert_eq!(answered, [message(1).id, message(2).id]);
+}
+
+#[test]
 fn evidence_is_waited_for_until_statuses_were_heard_out() {
     let (_, effect) = Machine::begin(in_doubt_since(10), rules());
     assert!(matches!(effect, Effect::Postpone(p) if p.for_evidence && p.delay == Duration::from_secs(20)));

@@ -1,4 +1,4 @@
-//! Meta and the AI fail, by the seed's draw, three times in ten.
+//! Meta and the AI fail, by the seed's draw, three times in ten; a worker loses the database and the others do not.
 
 use std::time::Duration;
 
@@ -6,10 +6,11 @@ use simulator::{
     Seed, Traffic,
     ai::{AiCall, AiChances},
     meta::{Chances, StatusPlan, Where},
+    proxy::{Direction, Proxy},
 };
 
 use super::{judged::Judged, rounds, seed};
-use crate::system::harness::{Options, acme, bolt, corn};
+use crate::system::harness::{Options, acme, bolt, corn, customer};
 
 fn graph() -> Chances {
     Chances {
@@ -86,4 +87,39 @@ async fn lost_statuses_and_lost_answers_repeat_only_what_nobody_could_know() {
     assert_eq!(report.figures.messages_answered, sent.messages.len(), "{report}");
     // Three in ten answers are lost, and of each second one both statuses, too.
     assert!(!report.residual.is_empty(), "nothing was in doubt, so nothing was shown:\n{report}");
+}
+
+/// Two workers, of which one stops hearing from MongoDB while RabbitMQ goes on giving it messages and statuses.
+async fn one_is_cut_off(cut_off_is_first: bool) {
+    let options = Options { workers: 0, ..Options::default() };
+    let mut judged = Judged::start(options.with("LEASE_SECS", "2").with("SEND_EVIDENCE_SECS", "3")).await;
+    let directly = judged.system.servers().mongodb_uri.clone();
+    let (mongodb, by_proxy) = Proxy::before(&directly, &judged.system.journal).await.expect("a proxy");
+    // Until RabbitMQ 4 the first one has every partition; of the statuses each has a share.
+    let uris = if cut_off_is_first { [&by_proxy, &directly] } else { [&directly, &by_proxy] };
+    for uri in uris {
+        judged.system.start_worker_with(&[("MONGODB_URI", uri)]).await;
+    }
+    let lost = Chances { answer_lost: 1.0, ..Chances::default() };
+    judged.system.meta.faults().chances(Seed(seed()), Where::any(), lost);
+    mongodb.stall(Direction::Both);
+    for n in 1..=24 {
+        for business in [acme(), bolt(), corn()] {
+            judged.write(&business, &customer(n), "hello").await;
+        }
+    }
+    judged.rest().await;
+    // It is not there for good: it stops like any other.
+    mongodb.resume();
+    judged.kept(72).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statuses_that_a_worker_without_a_database_holds_are_not_taken_for_silence() {
+    one_is_cut_off(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_that_a_worker_without_a_database_holds_are_answered_by_others() {
+    one_is_cut_off(true).await;
 }

@@ -243,6 +243,10 @@ impl System {
         &self.secrets
     }
 
+    pub(crate) fn servers(&self) -> &Servers {
+        &self.servers
+    }
+
     pub(crate) fn environment(&self) -> &[(String, String)] {
         &self.worker_environment
     }
