@@ -6,7 +6,10 @@
 
 mod export;
 
-use std::io::IsTerminal;
+use std::{
+    io::IsTerminal,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing::{Level, Metadata, Subscriber};
@@ -96,6 +99,9 @@ impl TelemetrySettings {
                 .with_filter(filter_fn(is_traced))
         });
         drop(tracing_subscriber::registry().with(spans).with(self.logs()).try_init());
+        for problem in export.iter().flat_map(|export| &export.unusable) {
+            tracing::warn!(problem, "an authority for the collector of traces cannot be used");
+        }
         Ok(Traces(export))
     }
 
@@ -130,16 +136,61 @@ fn is_traced(metadata: &Metadata<'_>) -> bool {
     *metadata.level() <= Level::INFO && OURS.contains(&origin)
 }
 
+/// The buckets of every duration. From a millisecond to a minute: what an acknowledgement, a database write, an AI call
+/// and a turn take. To an hour: what a backlog and an answer that had to wait do. No quantile is larger than the last.
+pub const SECONDS: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0,
+    3600.0,
+];
+
 /// Installs the metrics recorder of the process and returns what renders it.
 ///
 /// # Panics
 /// When called twice in one process.
 pub fn install_metrics() -> PrometheusHandle {
-    /// From a millisecond to a minute: what an acknowledgement, a database write, an AI call and a turn take.
-    const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+    let handle = metrics_builder().install_recorder().expect("the recorder is installed once, in main");
+    record_start();
+    handle
+}
+
+fn metrics_builder() -> PrometheusBuilder {
     PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)
         .expect("the list of buckets is not empty")
-        .install_recorder()
-        .expect("the recorder is installed once, in main")
+}
+
+/// Since when this process counts. Alerts tell by it what is new in a counter that was never scraped before.
+fn record_start() {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    metrics::describe_gauge!("switchboard_start_time_seconds", "when the process began to count, in Unix time");
+    metrics::gauge!("switchboard_start_time_seconds").set(now.as_secs_f64());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rendered(record: impl FnOnce()) -> String {
+        let recorder = metrics_builder().build_recorder();
+        metrics::with_local_recorder(&recorder, record);
+        recorder.handle().render()
+    }
+
+    #[test]
+    fn a_duration_beyond_a_minute_has_a_bucket() {
+        let text = rendered(|| metrics::histogram!("waited_seconds").record(61.0));
+        for line in [r#"{le="60"} 0"#, r#"{le="120"} 1"#, r#"{le="3600"} 1"#, r#"{le="+Inf"} 1"#] {
+            assert!(text.contains(&format!("\nwaited_seconds_bucket{line}\n")), "{text}");
+        }
+    }
+
+    #[test]
+    fn metrics_tell_since_when_they_count() {
+        let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64();
+        let before = now();
+        let text = rendered(record_start);
+        let told = text.lines().find_map(|line| line.strip_prefix("switchboard_start_time_seconds "));
+        let told: f64 = told.and_then(|told| told.parse().ok()).unwrap_or_else(|| panic!("{text}"));
+        assert!((before..=now()).contains(&told), "{told}");
+    }
 }

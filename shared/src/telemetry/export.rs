@@ -5,7 +5,10 @@
 
 use std::{
     collections::HashMap,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -17,22 +20,30 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use opentelemetry::trace::TracerProvider;
+use opentelemetry::{Key, KeyValue, trace::TracerProvider};
 use opentelemetry_http::{Bytes, HttpClient, HttpError};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::{
     Resource,
+    resource::{EnvResourceDetector, ResourceDetector},
     trace::{Sampler, SdkTracer, SdkTracerProvider},
 };
+use rustls::{ClientConfig, RootCertStore};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::settings::Reader;
+use crate::{settings::Reader, tls::Peer};
 
 /// Of one request. The SDK gives up on a batch after this, too.
 const TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MOST: usize = 64 * 1024;
 /// How long a stop waits for what is queued.
 const LAST_EXPORT: Duration = Duration::from_secs(3);
+const COLLECTOR: Peer = Peer {
+    name: "the collector of traces",
+    authority: "the system's certificate store, or the file that SSL_CERT_FILE names instead of it, must have the \
+                certificate of the authority that did",
+    identity: None,
+};
 
 /// Where spans go.
 #[derive(Debug, Clone)]
@@ -73,7 +84,8 @@ impl Collector {
     /// Outside of a runtime.
     pub(super) fn start(&self, service: &'static str) -> Result<Export, NoExport> {
         let runtime = tokio::runtime::Handle::current();
-        let client = OnRuntime { client: client(), runtime, away: AtomicBool::new(false) };
+        let (client, unusable) = client()?;
+        let client = OnRuntime { client, runtime, away: AtomicBool::new(false) };
         let headers: HashMap<_, _> =
             self.headers.iter().map(|(name, value)| (name.clone(), value.expose_secret().to_owned())).collect();
         let exporter = SpanExporter::builder()
@@ -84,16 +96,12 @@ impl Collector {
             .with_timeout(TIMEOUT)
             .build()
             .map_err(|error| NoExport(error.to_string()))?;
-        let resource = Resource::builder()
-            .with_service_name(service)
-            .with_attribute(opentelemetry::KeyValue::new("service.namespace", "switchboard"))
-            .with_attribute(opentelemetry::KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
         let provider = SdkTracerProvider::builder()
             .with_batch_exporter(exporter)
             .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(self.ratio))))
-            .with_resource(resource.build())
+            .with_resource(resource(service))
             .build();
-        Ok(Export { tracer: provider.tracer("switchboard"), provider })
+        Ok(Export { tracer: provider.tracer("switchboard"), provider, unusable })
     }
 }
 
@@ -107,6 +115,8 @@ pub struct NoExport(String);
 pub(super) struct Export {
     pub(super) tracer: SdkTracer,
     provider: SdkTracerProvider,
+    /// Authorities that cannot be used, for when there is a log.
+    pub(super) unusable: Vec<String>,
 }
 
 impl Export {
@@ -117,6 +127,25 @@ impl Export {
         if let Ok(Err(error)) = finished.await {
             tracing::debug!(%error, "the last spans did not all reach the collector");
         }
+    }
+}
+
+/// Whose spans they are: what `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` say, and ours where they say nothing.
+fn resource(service: &'static str) -> Resource {
+    let ours = [
+        ("service.name", service),
+        ("service.namespace", "switchboard"),
+        ("service.version", env!("CARGO_PKG_VERSION")),
+    ];
+    let given = EnvResourceDetector::new().detect();
+    let is_given = |key: &Key| given.get_ref(key).is_some_and(|value| !value.as_str().is_empty());
+    let missing = ours.map(|(key, value)| KeyValue::new(key, value)).into_iter().filter(|ours| !is_given(&ours.key));
+    let builder = Resource::builder().with_attributes(missing);
+    // Of two names this is the stronger one (OpenTelemetry, "Environment Variable Specification"); the SDK has it the
+    // other way round.
+    match std::env::var("OTEL_SERVICE_NAME") {
+        Ok(name) if !name.is_empty() => builder.with_service_name(name).build(),
+        _ => builder.build(),
     }
 }
 
@@ -139,10 +168,23 @@ fn traces_url(endpoint: &str) -> Option<Uri> {
 
 type Exporter = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
-/// It trusts Mozilla's authorities.
-fn client() -> Exporter {
-    let connector = HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().build();
-    Client::builder(TokioExecutor::new()).build(connector)
+/// It trusts the system's authorities, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name instead, besides Mozilla's.
+/// Also what of the former cannot be used, and why.
+fn client() -> Result<(Exporter, Vec<String>), NoExport> {
+    let system = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let (_, useless) = roots.add_parsable_certificates(system.certs);
+    let mut unusable: Vec<_> = system.errors.iter().map(ToString::to_string).collect();
+    if useless > 0 {
+        unusable.push(format!("certificates of the store that are of no use: {useless}"));
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| NoExport(error.to_string()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().build();
+    Ok((Client::builder(TokioExecutor::new()).build(connector), unusable))
 }
 
 /// The SDK exports from a thread of its own, outside of the runtime that the client needs.
@@ -161,7 +203,7 @@ impl HttpClient for OnRuntime {
         let problem = match &sent {
             Ok(response) if response.status().is_success() => None,
             Ok(response) => Some(format!("it answered {}", response.status())),
-            Err(error) => Some(error.to_string()),
+            Err(error) => Some(COLLECTOR.explain(&**error).unwrap_or_else(|| error.to_string())),
         };
         let outcome = if problem.is_none() { "ok" } else { "failed" };
         metrics::counter!("switchboard_trace_exports_total", "outcome" => outcome).increment(1);

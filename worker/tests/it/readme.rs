@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use shared::settings::{SHARED_VARIABLES, Variable};
+use shared::{
+    settings::{SHARED_VARIABLES, Variable},
+    telemetry::SECONDS,
+};
 
 const MEMBERS: [&str; 5] = ["shared", "ingest", "worker", "simulator", "standalone"];
 
@@ -90,8 +93,9 @@ fn the_table_of_variables_is_that_of_the_code() {
 #[test]
 fn the_example_of_an_environment_names_every_variable_and_sets_no_other() {
     /// A second name of `GROQ_API_KEY`, and what docker-compose.yml reads for itself.
-    const ELSEWHERE: [&str; 10] = [
+    const ELSEWHERE: [&str; 11] = [
         "AI_API_KEY",
+        "WORKERS",
         "INGEST_PORT",
         "DASHBOARD_PORT",
         "PROMETHEUS_PORT",
@@ -114,11 +118,27 @@ fn the_example_of_an_environment_names_every_variable_and_sets_no_other() {
 
 #[test]
 fn images_are_tagged_with_the_version_that_is_built() {
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+    /// The files for Kubernetes, what stands before a tag in them, and how often.
+    const ON_KUBERNETES: [(&str, &str, usize); 5] = [
+        ("base/kustomization.yaml", "newTag: ", 2),
+        ("production/kustomization.yaml", "newTag: ", 2),
+        ("components/dashboard/dashboard.yaml", "image: switchboard-worker:", 1),
+        ("README.md", "/switchboard-$name:", 2),
+        ("README.md", "registry.example.com/…:", 1),
+    ];
     let version = concat!("${SWITCHBOARD_VERSION:-", env!("CARGO_PKG_VERSION"), "}");
     let compose = read("docker-compose.yml");
     let tags: Vec<_> = compose.lines().filter(|line| line.contains("SWITCHBOARD_VERSION")).collect();
     assert!(tags.len() > 4 && tags.iter().all(|line| line.contains(version)), "{tags:?}");
     assert!(read(".env.example").contains(concat!("tag of its images (", env!("CARGO_PKG_VERSION"), ")")));
+
+    let ends_a_tag = |c: char| !c.is_ascii_alphanumeric() && !['.', '-', '_'].contains(&c);
+    for (file, before, times) in ON_KUBERNETES {
+        let text = read(&format!("deploy/kubernetes/{file}"));
+        let tags: Vec<_> = text.split(before).skip(1).filter_map(|rest| rest.split(ends_a_tag).next()).collect();
+        assert_eq!(tags, [VERSION].repeat(times), "deploy/kubernetes/{file}, after {before:?}");
+    }
 }
 
 #[test]
@@ -138,7 +158,8 @@ fn metrics_and_reasons_exist_in_the_code() {
     assert!(unknown.is_empty(), "README.md lists reasons of dead letters that no code has: {unknown:?}");
 }
 
-/// What alerts and dashboards ask for is counted by somebody; each alert has a line that says what to do, and a test.
+/// What alerts and dashboards ask for is counted by somebody; each alert has a line that says what to do, and a test, and
+/// asks for no duration that no bucket can tell.
 #[test]
 fn alerts_and_dashboards_ask_for_what_there_is_and_every_alert_is_explained_and_tested() {
     let (rules, tests) = (read("deploy/prometheus/rules.yml"), read("deploy/prometheus/rules_test.yml"));
@@ -165,6 +186,45 @@ fn alerts_and_dashboards_ask_for_what_there_is_and_every_alert_is_explained_and_
     assert!(unexplained.is_empty(), "docs/OPERATIONS.md has no entry for {unexplained:?}");
     let untested: Vec<_> = alerts.iter().filter(|alert| !tests.contains(&format!("alertname=\"{alert}\""))).collect();
     assert!(untested.is_empty(), "no test has {untested:?} fire");
+
+    let is_bound = |le: &str| le == "+Inf" || le.parse().is_ok_and(|le: f64| SECONDS.contains(&le));
+    let bounds: BTreeSet<_> = tests.split("le=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    let invented: Vec<_> = bounds.iter().filter(|le| !is_bound(le)).collect();
+    assert!(bounds.len() > 5 && invented.is_empty(), "tests of rules have buckets that the code has not: {invented:?}");
+    let quantiles = rules.lines().filter(|line| line.contains("histogram_quantile"));
+    let thresholds: Vec<f64> = quantiles.filter_map(|line| line.rsplit_once("> ")?.1.parse().ok()).collect();
+    let largest = SECONDS.iter().copied().fold(0.0, f64::max);
+    assert!(
+        thresholds.len() > 2 && thresholds.iter().all(|most| *most < largest),
+        "no quantile exceeds {thresholds:?}"
+    );
+
+    let expressions: Vec<_> =
+        rules.lines().filter(|line| !line.starts_with('#')).flat_map(str::split_whitespace).collect();
+    let expressions = expressions.join(" ");
+    let rare: Vec<_> = expressions.split("sum( ").skip(1).filter_map(|rest| rest.split(" ) > ").next()).collect();
+    assert!(rare.len() > 8 && rare.len() == expressions.matches("min_over_time").count(), "{rare:#?}");
+    assert!(!expressions.contains(" offset "), "a series may be missing at one moment, and not be new");
+    for sum in rare {
+        assert_eq!(sum, new_in(sum), "another form than the one that is explained at the head of rules.yml");
+    }
+}
+
+/// What is new in a rare counter, by the form that all rules have: of the counter and of the time that this one has.
+fn new_in(sum: &str) -> String {
+    let counter = sum.split(" and ").next().expect("a counter");
+    let time = sum.rsplit_once('[').and_then(|(_, rest)| rest.split_once(']')).expect("a time").0;
+    let seconds = match time {
+        "15m" => 900,
+        "1h" => 3_600,
+        "2h" => 7_200,
+        other => panic!("how many seconds are {other}?"),
+    };
+    let start = "switchboard_start_time_seconds";
+    format!(
+        "{counter} and on (job, instance) {start} > time() - {seconds} or {counter} and count_over_time({counter}[{time}]) \
+         < on (job, instance) group_left count_over_time({start}[{time}]) or {counter} - min_over_time({counter}[{time}])"
+    )
 }
 
 /// In ARCHITECTURE.md, SECURITY.md and docs/OPERATIONS.md a name in backticks with four underscores or more is a test's.
