@@ -53,7 +53,10 @@ main() {
   everybody_is_answered
 
   say "$workers workers: everybody writes"
-  dc up -d --no-build --no-recreate --scale "worker=$workers"
+  sed -i "s/^WORKERS=.*/WORKERS=$workers/" "$work/.env"
+  dc up -d --no-build --no-recreate
+  # What an operator does next keeps them, though it says no number.
+  dc up -d --no-build worker
   await_ready worker "$workers"
   everybody_writes
   everybody_is_answered

@@ -10,23 +10,27 @@
 #        DRILL_BIN=DIRECTORY       binaries to take instead of building them (ingest, worker, simulator)
 #
 # Dump and restore are by the first that is there: mongodump and mongorestore in PATH; those in the container of
-# services.sh; the driver for Python, which copies each document and index as it is.
+# services.sh, both with the options that docs/OPERATIONS.md gives them; else the driver for Python, which copies each
+# document and index of the database as it is, and tries nothing of those two commands.
 #
-# Invariants: servers are those of services.sh; nothing is touched but the database switchboard_drill and the queues
-# drill.* and drill-restore.*; everything that was started is stopped, however this ends. State lies in target/drill.
+# Invariants: servers are its own, because the commands of the guide take a whole one; those of the tests, and those
+# that RABBITMQ_URL and MONGODB_URI name, are left alone; everything that was started is stopped, however this ends.
+# State lies in target/drill.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD
 services=deploy/services.sh
-services_state=${SWITCHBOARD_SERVICES_DIR:-target/services}
 guide=$root/docs/OPERATIONS.md
 out=$root/target/drill
+# Beside those of the tests, with the same downloads.
+export SWITCHBOARD_SERVICES_DIR=$out/services
+export SWITCHBOARD_SERVICES_CACHE=${SWITCHBOARD_SERVICES_CACHE:-$root/target/services/cache}
 readonly database=switchboard_drill prefix=drill settling_prefix=drill-restore
 readonly within_s=90
 
 unsettled=
-started=()
+dump_options=() restore_options=()
 declare -A pids=() ports=() expected=()
 bin=
 
@@ -82,22 +86,17 @@ find_binaries() {
   bin=$(cd "$bin" && pwd)
 }
 
-# The lock is the one by which test.sh keeps its servers: whoever leaves last stops them.
 start_servers() {
-  local server environment
-  mkdir -p "$services_state"
-  exec 8>"$services_state/tests.lock"
-  flock -s 8
-  for server in rabbitmq mongodb; do
-    "$services" status "$server" >/dev/null 2>&1 8>&- 9>&- || started+=("$server")
-  done
-  "$services" up >"$out/services.log" 8>&- 9>&-
-  environment=$("$services" env 8>&- 9>&-)
+  local environment
+  unset RABBITMQ_URL MONGODB_URI
+  "$services" up >"$out/services.log" 9>&-
+  environment=$("$services" env 9>&-)
   eval "$environment"
   rabbitmq_url=$RABBITMQ_URL mongodb_uri=$MONGODB_URI
 }
 
 choose_tools() {
+  local port
   if [[ ! -x $out/venv/bin/python ]] || ! "$out/venv/bin/python" -c 'import pymongo' 2>/dev/null; then
     python3 -m venv "$out/venv" >"$out/venv.log" 2>&1 || die "python3 with its venv is needed (see $out/venv.log)"
     "$out/venv/bin/pip" install -q 'pymongo>=4.6,<5' >>"$out/venv.log" 2>&1 || die "pymongo cannot be had (see $out/venv.log)"
@@ -106,14 +105,27 @@ choose_tools() {
   container=
   if command -v mongodump >/dev/null && command -v mongorestore >/dev/null; then
     tool=mongodump
-  elif [[ $(cat "$services_state/mongodb/kind" 2>/dev/null || true) == docker ]]; then
-    container=$(docker ps --filter publish="$(cat "$services_state/mongodb/port")" --format '{{.Names}}' | head -n 1)
+  elif [[ $(cat "$SWITCHBOARD_SERVICES_DIR/mongodb/kind") == docker ]]; then
+    port=$(cat "$SWITCHBOARD_SERVICES_DIR/mongodb/port")
+    container=$(docker ps --filter publish="$port" --format '{{.Names}}' | head -n 1)
     [[ -n $container ]] || die "the container of MongoDB is not found"
     tool=container
   else
     tool=driver
+    say "dump and restore by the driver for Python: mongodump and mongorestore are not here, and not tried"
+    return
   fi
-  say "dump and restore by: $tool"
+  read_options dump mongodump
+  read_options restore mongorestore
+  say "dump and restore as the guide says: mongodump ${dump_options[*]}, mongorestore ${restore_options[*]}"
+}
+
+# What the guide gives a tool between its name and where the archive goes to or comes from; into KIND_options.
+read_options() {
+  local words
+  words=$(sed -nE "/^docker compose exec -T mongodb $2 ([-A-Za-z ]+) [<>] .*/{s//\1/p;q}" "$guide")
+  [[ -n $words ]] || die "the guide has no command $2"
+  read -ra "$1_options" <<<"$words"
 }
 
 # What is asked of MongoDB here, by its driver.
@@ -226,7 +238,7 @@ PY
 }
 
 mongo() {
-  MONGODB_URI=$mongodb_uri DRILL_DATABASE=$database DRILL_GUIDE=$guide "$out/venv/bin/python" "$out/mongo.py" "$@" 8>&- 9>&-
+  MONGODB_URI=$mongodb_uri DRILL_DATABASE=$database DRILL_GUIDE=$guide "$out/venv/bin/python" "$out/mongo.py" "$@" 9>&-
 }
 
 # ---- Processes -----------------------------------------------------------------------------
@@ -304,7 +316,7 @@ start() {
   local name=$1
   shift
   set -m
-  ("$@") </dev/null >>"$out/$name.log" 2>&1 8>&- 9>&- &
+  ("$@") </dev/null >>"$out/$name.log" 2>&1 9>&- &
   set +m
   pids[$name]=$!
   disown "$!"
@@ -315,7 +327,7 @@ start_worker() {
   within "$1 is ready" ready as_worker "$2"
 }
 
-ready() { ("$@" healthcheck --ready) >/dev/null 2>&1 8>&- 9>&-; }
+ready() { ("$@" healthcheck --ready) >/dev/null 2>&1 9>&-; }
 
 # Until a command succeeds.
 within() {
@@ -341,13 +353,10 @@ end() {
 }
 
 stop() {
-  local code=$? name server
+  local code=$? name
   trap '' INT TERM
   for name in worker settling ingest meta ai; do end TERM "$name"; done
-  # Fails while somebody else holds it: then they are in use.
-  if ((${#started[@]})) && flock -xn 8; then
-    for server in "${started[@]}"; do "$services" down "$server" >/dev/null 2>&1 8>&- 9>&- || true; done
-  fi
+  "$services" down >/dev/null 2>&1 9>&- || true
   exit "$code"
 }
 
@@ -362,7 +371,7 @@ write() {
 post() {
   local number=$1 from=$2 text=$3
   (as_simulator send --webhook-url "$(webhook_url)" --business "$number" --from "$from" -- "$text") \
-    >>"$out/send.log" 2>&1 8>&- 9>&- || die "ingest did not take the message (see $out/send.log)"
+    >>"$out/send.log" 2>&1 9>&- || die "ingest did not take the message (see $out/send.log)"
 }
 
 answers_to() { grep -c -- "  bikes → $1: " "$out/meta.log" || true; }
@@ -400,8 +409,8 @@ before_the_backup() {
 take_the_backup() {
   mongo fingerprint >"$out/backup.fingerprint"
   case $tool in
-    mongodump) mongodump --quiet --uri "$mongodb_uri" --db "$database" --gzip --archive="$out/backup" 8>&- 9>&- ;;
-    container) docker exec "$container" mongodump --quiet --db "$database" --gzip --archive >"$out/backup" 8>&- 9>&- ;;
+    mongodump) mongodump --uri "$mongodb_uri" "${dump_options[@]}" >"$out/backup" 9>&- ;;
+    container) docker exec "$container" mongodump --uri "$mongodb_uri" "${dump_options[@]}" >"$out/backup" 9>&- ;;
     driver) mongo dump "$out/backup" ;;
   esac
   say "backup: $(stat -c %s "$out/backup") bytes of $(awk '{ n += $2 } END { print n }' "$out/backup.fingerprint") documents"
@@ -425,8 +434,10 @@ destroy_and_restore() {
   mongo drop
   [[ -z $(mongo fingerprint) ]] || die "the database is still there"
   case $tool in
-    mongodump) mongorestore --quiet --uri "$mongodb_uri" --gzip --archive="$out/backup" 8>&- 9>&- ;;
-    container) docker exec -i "$container" mongorestore --quiet --gzip --archive <"$out/backup" 8>&- 9>&- ;;
+    mongodump) mongorestore --uri "$mongodb_uri" "${restore_options[@]}" <"$out/backup" 9>&- ;;
+    container)
+      docker exec -i "$container" mongorestore --uri "$mongodb_uri" "${restore_options[@]}" <"$out/backup" 9>&-
+      ;;
     driver) mongo restore "$out/backup" ;;
   esac
   mongo fingerprint >"$out/restored.fingerprint"

@@ -29,7 +29,12 @@ main() {
   set_to ENCRYPTION_SECRET "$(secret)"
   set_to DASHBOARD_SECRET "$(secret)"
   set_to GRAFANA_PASSWORD "$(secret)"
-  [[ -z $simulator ]] || simulate
+  if [[ -n $simulator ]]; then
+    simulate
+  else
+    # One that is restarted keeps nobody waiting.
+    set_to WORKERS 2
+  fi
   printf '%s\n' "$settings" >.env.new
   # Whole or not at all, and never over another one.
   ln .env.new .env && rm .env.new

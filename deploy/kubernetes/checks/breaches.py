@@ -8,12 +8,22 @@ INGEST, WORKER, SCALING = "base/ingest.yaml", "base/worker.yaml", "base/worker-s
 NETWORK, DASHBOARD = "base/network-policies.yaml", "components/dashboard/dashboard.yaml"
 RABBITMQ, QUEUES = "components/rabbitmq/rabbitmq.yaml", "components/rabbitmq/kustomization.yaml"
 TLS = "components/rabbitmq-tls/kustomization.yaml"
+CERTIFICATES, PRODUCTION = "components/certificates/kustomization.yaml", "production/kustomization.yaml"
+MONITORING = "components/monitoring/pod-monitor.yaml"
 RIGHTS = "readOnlyRootFilesystem: true"
 
 BREACHES = [
     ("render", INGEST, "kind: Deployment", "kind: [", "yaml"),
-    ("render", "production/kustomization.yaml", "  - ../base", "  - ../bases", "bases"),
-    ("render", "production/kustomization.yaml", "configMapGenerator:", "configMapGenerators:", "configMapGenerators"),
+    ("render", PRODUCTION, "  - ../base", "  - ../bases", "bases"),
+    ("render", PRODUCTION, "configMapGenerator:", "configMapGenerators:", "configMapGenerators"),
+    (
+        "render",
+        PRODUCTION,
+        "  #- ../components/dashboard\n  #- ../components/certificates\n",
+        "  #- ../components/certificates\n  #- ../components/dashboard\n",
+        "another order",
+    ),
+    ("render", PRODUCTION, "    #patch: |", "   #patch: |", "no yaml"),
     ("schema", INGEST, "periodSeconds: 10", "periodSecond: 10", "periodSecond"),
     ("schema", INGEST, "sleep: { seconds: 10 }", "sleep: { seconds: ten }", "ten"),
     ("schema", INGEST, "apiVersion: autoscaling/v2", "apiVersion: autoscaling/v2beta2", "no schema"),
@@ -34,9 +44,12 @@ BREACHES = [
         "            container:\n              - name: rabbitmq\n",
         "container",
     ),
-    ("schema", "components/monitoring/pod-monitor.yaml", "interval: 15s", "interval: 15", "15"),
-    ("schema", "components/monitoring/pod-monitor.yaml", "podMetricsEndpoints:", "endpoints:", "endpoints"),
-    ("alerts", "prometheus-rule.sh", "sed 's/^\\(.\\)/  \\1/'", "sed -n '1,60s/^\\(.\\)/  \\1/p'", "not those of"),
+    ("schema", MONITORING, "interval: 15s", "interval: 15", "15"),
+    ("schema", MONITORING, "  podMetricsEndpoints:", "  endpoints: []\n  podMetricsEndpoints:", "endpoints"),
+    ("schema", MONITORING, "family: [queue_coarse_metrics]", "family: queue_coarse_metrics", "queue_coarse_metrics"),
+    ("schema", TLS, "serverName: switchboard", "serverNames: switchboard", "serverNames"),
+    ("alerts", "prometheus-rule.sh", "../prometheus/rules.yml", "<(sed '$d' ../prometheus/rules.yml)", "not those of"),
+    ("alerts", "prometheus-rule.sh", 'namespace=\\"$namespace\\",', "", "of other namespaces"),
     ("alerts", "prometheus-rule.sh", "kind: PrometheusRule", "kind: PrometheusRules", "no schema"),
     (
         "containers_have_no_rights",
@@ -86,8 +99,9 @@ BREACHES = [
     (
         "containers_have_no_rights",
         DASHBOARD,
-        "      volumes:\n",
-        "      volumes:\n        - { name: root, hostPath: { path: / } }\n",
+        "                    - { key: ENCRYPTION_SECRET, path: ENCRYPTION_SECRET }\n",
+        "                    - { key: ENCRYPTION_SECRET, path: ENCRYPTION_SECRET }\n"
+        "        - { name: root, hostPath: { path: / } }\n",
         "of the host",
     ),
     (
@@ -116,7 +130,7 @@ BREACHES = [
     ),
     (
         "images_have_versions",
-        "production/kustomization.yaml",
+        PRODUCTION,
         "    newTag: 0.1.0\n",
         "    newTag: latest\n",
         "no tag of a version",
@@ -156,6 +170,9 @@ BREACHES = [
         "            - secretRef: { name: switchboard }\n",
         "whole Secret",
     ),
+    ("variables_are_known", PRODUCTION, "#- OTEL_EXPORTER_OTLP_", "#- OTEL_EXPORTER_", "OTEL_EXPORTER_ENDPOINT"),
+    ("files_are_mounted", CERTIFICATES, "path: ai-ca.pem", "path: ai.pem", "AI_CA_FILE"),
+    ("files_are_mounted", PRODUCTION, "switchboard/rabbitmq-key.pem", "certificates/rabbitmq-key.pem", "no volume brings"),
     (
         "files_are_mounted",
         WORKER,
@@ -201,6 +218,8 @@ BREACHES = [
     ),
     ("secrets_are_only_referred_to", SCALING, "name: switchboard-scaler", "name: switchboard-keda", "does not explain"),
     ("secrets_are_only_referred_to", WORKER, "key: ELEVENLABS_API_KEY", "key: ELEVENLABS", "does not explain"),
+    ("secrets_are_only_referred_to", CERTIFICATES, "key: ai-ca.pem", "key: ai.pem", "does not explain the key ai.pem"),
+    ("secrets_are_only_referred_to", TLS, "key: ca.crt } }", "key: ca.pem } }", "does not explain the key ca.pem"),
     (
         "pods_have_time_to_stop",
         INGEST,
@@ -305,9 +324,17 @@ BREACHES = [
         "chooses no pod",
     ),
     ("references_lead_somewhere", NETWORK, "values: [worker, dashboard]", "values: [workers]", "chooses no pod"),
+    ("references_lead_somewhere", NETWORK, "http01-solver:", "http01-solvers:", "acme-solver: chooses no pod"),
     (
         "references_lead_somewhere",
-        "components/monitoring/pod-monitor.yaml",
+        "components/traces/network-policy.yaml",
+        "values: [ingest, worker]",
+        "values: [workers]",
+        "to-collector: chooses no pod",
+    ),
+    (
+        "references_lead_somewhere",
+        MONITORING,
         "values: [ingest, worker]",
         "values: [workers]",
         "chooses no pod",
@@ -358,6 +385,25 @@ BREACHES = [
         "with everybody",
     ),
     ("network_is_closed", NETWORK, "port: webhooks", "port: http", "no pod has the port http"),
+    ("network_is_closed", PRODUCTION, "TCP, port: 53 }", "TCP, port: 80 }", "169.254.169.254/32 is not closed"),
+    ("network_is_closed", PRODUCTION, "203.0.113.0/24", "10.1.0.0/16", "10.1.0.0/16 is not closed to 10.0.0.0/8"),
+    ("monitors_get_to_what_they_scrape", MONITORING, "port: metrics,", "port: web,", "have no port web"),
+    ("monitors_get_to_what_they_scrape", TLS, "value: prometheus-tls", "value: prometheus", "have no port prometheus"),
+    ("monitors_get_to_what_they_scrape", TLS, "value: https\n", "value: http\n", "does not speak http"),
+    (
+        "monitors_get_to_what_they_scrape",
+        "components/rabbitmq/network-policies.yaml",
+        "port: 15691",
+        "port: 15690",
+        "no policy lets Prometheus get to the port prometheus-tls",
+    ),
+    (
+        "monitors_get_to_what_they_scrape",
+        NETWORK,
+        "switchboard/metrics: allowed }",
+        "switchboard/metrics: denied }",
+        "no policy lets Prometheus get to the port metrics",
+    ),
     ("rabbitmq_is_a_quorum", RABBITMQ, "replicas: 3", "replicas: 2", "not three nodes"),
     (
         "rabbitmq_is_a_quorum",

@@ -3,6 +3,7 @@
 import functools
 import json
 import pathlib
+import re
 import shutil
 import subprocess
 import tempfile
@@ -28,11 +29,16 @@ VERSIONS = ["1.30", "1.37"]
 DIRECTORIES = ["base", "production"]
 COMPONENTS = {
     "rabbitmq": ["rabbitmq"],
-    "rabbitmq-tls": ["rabbitmq", "rabbitmq-tls"],
     "dashboard": ["rabbitmq", "dashboard"],
+    "certificates": ["rabbitmq", "dashboard", "certificates"],
+    "traces": ["rabbitmq", "traces"],
     "monitoring": ["rabbitmq", "monitoring"],
+    "rabbitmq-tls": ["rabbitmq", "monitoring", "rabbitmq-tls"],
 }
-EVERYTHING = "production with every component"
+# Those that an installation leaves out whose RabbitMQ is another one.
+OF_OUR_RABBITMQ = {"rabbitmq", "rabbitmq-tls"}
+EVERYTHING = "production with every example"
+ELSEWHERE = "production with every example and another RabbitMQ"
 
 
 class Broken(Exception):
@@ -48,11 +54,22 @@ def renderings(tree):
     for name, needed in COMPONENTS.items():
         components = [f"../components/{part}" for part in needed]
         found[f"base with {name}"] = {"overlay": {"resources": ["../base"], "components": components}}
-    # As who uncomments them in production would have it.
-    kustomization = yaml.safe_load((tree / "production/kustomization.yaml").read_text())
-    kustomization["components"] = [f"../components/{name}" for name in COMPONENTS]
-    found[EVERYTHING] = {"production": kustomization}
+    examples = with_examples((tree / "production/kustomization.yaml").read_text())
+    listed = [pathlib.PurePath(path).name for path in examples.get("components") or []]
+    if listed != [name for name in COMPONENTS if name in listed]:
+        raise Broken(f"components in production/kustomization.yaml are unknown, or in another order than here: {listed}")
+    for name, left_out in ((EVERYTHING, set()), (ELSEWHERE, OF_OUR_RABBITMQ)):
+        components = [f"../components/{part}" for part in COMPONENTS if part not in left_out]
+        found[name] = {"production": {**examples, "components": components}}
     return found
+
+
+def with_examples(text):
+    """A kustomization as who takes all examples in it would have it: they are the lines whose # has no space after it."""
+    try:
+        return yaml.safe_load(re.sub(r"^( *)#(?=\S)", r"\1", text, flags=re.MULTILINE))
+    except yaml.YAMLError as error:
+        raise Broken(f"production/kustomization.yaml, with its examples, is no yaml: {error}") from error
 
 
 def render(kubectl, tree, what):
@@ -126,8 +143,12 @@ def prometheus_rule(tree):
         return [f"prometheus-rule.sh: {run.stderr.strip()}"]
     document = yaml.safe_load(run.stdout)
     found = [f"PrometheusRule: {error}" for error in invalid(json.dumps(document))]
+    ours = f'{{namespace="{document["metadata"]["namespace"]}",'
+    for rule in (rule for group in document["spec"]["groups"] for rule in group["rules"]):
+        if re.search(rf"\bup\b(?!{re.escape(ours)})", rule.get("expr", "")):
+            found.append(f"PrometheusRule: {rule.get('alert')} asks `up` of other namespaces, too")
     alerts = yaml.safe_load((ROOT / "deploy/prometheus/rules.yml").read_text())
-    if document["spec"] != alerts:
+    if yaml.safe_load(run.stdout.replace(f"up{ours}", "up{"))["spec"] != alerts:
         found.append("PrometheusRule: its groups are not those of deploy/prometheus/rules.yml")
     return found
 

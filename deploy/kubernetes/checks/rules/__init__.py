@@ -11,6 +11,7 @@ from rules.containers import (
     images_have_versions,
     containers_are_asked_how_they_are,
 )
+from rules.monitoring import monitors_get_to_what_they_scrape
 from rules.network import network_is_closed
 from rules.rabbitmq import rabbitmq_is_a_quorum
 from rules.references import references_lead_somewhere, namespace_is_restricted
@@ -31,5 +32,6 @@ ALL = [
     references_lead_somewhere,
     namespace_is_restricted,
     network_is_closed,
+    monitors_get_to_what_they_scrape,
     rabbitmq_is_a_quorum,
 ]

@@ -101,3 +101,8 @@ def _references(rendering):
     for authentication in rendering.of("TriggerAuthentication"):
         for reference in authentication["spec"].get("secretTargetRef", []):
             yield reference["name"], reference["key"]
+    for monitor in rendering.of("PodMonitor"):
+        for endpoint in monitor["spec"]["podMetricsEndpoints"]:
+            reference = endpoint.get("tlsConfig", {}).get("ca", {}).get("secret")
+            if reference:
+                yield reference["name"], reference["key"]

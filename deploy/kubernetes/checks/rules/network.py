@@ -55,7 +55,8 @@ def _block(block, ports):
     for part in excepted:
         if part.version != whole.version or part == whole or not part.subnet_of(whole):
             yield f"{part} is no part of {whole}"
-    closed = PRIVATE if 443 in ports else METADATA
+    # Names are asked for at the address of the metadata service in some clouds, and at no other port of it.
+    closed = PRIVATE if 443 in ports else [] if ports == {53} else METADATA
     for private in closed:
         if private.version != whole.version or not private.overlaps(whole):
             continue

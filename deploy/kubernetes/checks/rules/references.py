@@ -2,11 +2,18 @@
 
 from rendering import matches
 
+# On pods that cert-manager starts for a moment each, to prove to an authority whose name it is.
+ACME_SOLVER = {"acme.cert-manager.io/http01-solver": "true"}
+# On those of RabbitMQ, where an installation has it from elsewhere.
+RABBITMQ = {"app.kubernetes.io/name": "switchboard-rabbitmq"}
+
 
 def references_lead_somewhere(rendering, known, readme):
     """Services, budgets, policies, autoscalers and ConfigMaps that are referred to exist."""
     found = []
-    labelled = rendering.labelled()
+    # No manifest has pods of others, and who chooses them chooses somebody all the same.
+    others = [ACME_SOLVER] if rendering.of("RabbitmqCluster") else [ACME_SOLVER, RABBITMQ]
+    labelled = rendering.labelled() + others
     for service in rendering.of("Service"):
         pods = [pod for pod in rendering.pods if matches({"matchLabels": service["spec"]["selector"]}, pod.labels)]
         ports = {port["name"] for pod in pods for _, part in pod.containers() for port in part.get("ports", [])}
