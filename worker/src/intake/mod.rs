@@ -220,7 +220,8 @@ impl Intake {
             false => (RETRY_MOST, Duration::MAX),
         };
         let mut delays = Delays::new(RETRY_FIRST, most);
-        loop {
+        // What has waited in a lane while its connection went is somebody else's already.
+        while delivery.returned().now_or_never().is_none() {
             let trying = tokio::time::timeout(try_most, in_time(self.handle(&delivery)));
             let handling =
                 AssertUnwindSafe(trying.map(|tried| tried.unwrap_or(Err(StoreError::TimedOut)))).catch_unwind();
@@ -249,10 +250,11 @@ impl Intake {
             tokio::select! {
                 // What waits returns to its queue, for a worker that goes on.
                 () = shutdown.draining.cancelled() => return ControlFlow::Break(()),
-                () = delivery.returned() => return ControlFlow::Continue(()),
+                () = delivery.returned() => {}
                 () = tokio::time::sleep(delays.next_delay()) => {}
             }
         }
+        ControlFlow::Continue(())
     }
 
     /// Handles one delivery to its end; an error means that it has to be handled again.

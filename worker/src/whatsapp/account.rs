@@ -106,7 +106,7 @@ impl Graph {
 
     async fn ask(&self, path: &str, token: &SecretString, query: &[(&str, &str)]) -> Result<Value, AskError> {
         let url = format!("{}/{path}", self.base_url);
-        let asking = self.call(token, TIMEOUT, ANSWER_BYTES_MOST, || self.client.get(&url).query(query));
+        let asking = self.call("account", token, TIMEOUT, ANSWER_BYTES_MOST, || self.client.get(&url).query(query));
         let answer = asking.await.map_err(|error| AskError::NoAnswer(cause(&error)))?;
         let bytes = answer.bytes.as_ref().ok_or_else(|| AskError::NoAnswer("it has no end".to_owned()))?;
         if !answer.status.is_success() {

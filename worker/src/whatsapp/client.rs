@@ -171,7 +171,7 @@ impl Graph {
             insert(&mut body, "context", json!({ "message_id": quoted.expose() }));
         }
         let request = || self.post(message.from, &body);
-        let sending = self.call_promptly(token, self.send_timeout, leave_by.into(), ANSWER_BYTES_MOST, request);
+        let sending = self.call_promptly("send", token, self.send_timeout, leave_by.into(), ANSWER_BYTES_MOST, request);
         let answer = sending.await.map_err(not_answered)?;
         sent(answer.status.as_u16(), answer.bytes.as_deref().unwrap_or_default(), answer.retry_after)
     }
@@ -193,7 +193,7 @@ impl Graph {
             "message_id": message.expose(),
             "typing_indicator": { "type": "text" },
         });
-        let showing = self.call(token, COURTESY_TIMEOUT, ANSWER_BYTES_MOST, || self.post(number, &body));
+        let showing = self.call("read", token, COURTESY_TIMEOUT, ANSWER_BYTES_MOST, || self.post(number, &body));
         let answer = showing.await.map_err(not_answered)?;
         if answer.status.is_success() { Ok(()) } else { Err(answer.error().into()) }
     }

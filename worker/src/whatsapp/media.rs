@@ -18,6 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     Graph,
+    calls::counted,
     client::cause,
     error::{ErrorClass, GraphError},
 };
@@ -195,7 +196,12 @@ impl Graph {
             let MediaPlace { url, mime_type, size } = self.media_place(token, number, id, most).await?;
             let room = self.rooms.take(size.unwrap_or(most)).await?;
             let request = self.client.get(url).bearer_auth(token.expose_secret()).timeout(TRANSFER_TIMEOUT);
-            let response = request.send().await.map_err(unreachable)?;
+            let outcome = |response: &Response| match response.status() {
+                status if status.is_success() => "ok",
+                status if is_passing(status) => "failed",
+                _ => "refused",
+            };
+            let response = counted("download", request.send(), outcome).await.map_err(unreachable)?;
             match response.status() {
                 // The URL ran out between the two requests.
                 StatusCode::NOT_FOUND => {}
@@ -234,7 +240,7 @@ impl Graph {
         let url = format!("{}/{}", self.base_url, id.0);
         // With the number, so that Meta answers only for a file that was sent to it.
         let request = || self.client.get(&url).query(&[("phone_number_id", number.expose())]);
-        let answer = self.call(token, LOOKUP_TIMEOUT, ANSWER_BYTES_MOST, request).await.map_err(away)?;
+        let answer = self.call("media", token, LOOKUP_TIMEOUT, ANSWER_BYTES_MOST, request).await.map_err(away)?;
         if answer.status == StatusCode::NOT_FOUND {
             return Err(MediaError::Gone);
         }
@@ -266,7 +272,8 @@ impl Graph {
             let form = Form::new().text("messaging_product", "whatsapp").text("type", OPUS).part("file", file);
             self.client.post(&url).multipart(form)
         };
-        let answer = self.call(token, TRANSFER_TIMEOUT, ANSWER_BYTES_MOST, request).await.map_err(unreachable)?;
+        let answer =
+            self.call("upload", token, TRANSFER_TIMEOUT, ANSWER_BYTES_MOST, request).await.map_err(unreachable)?;
         if !answer.status.is_success() {
             return Err(MediaError::of_graph(answer.error()));
         }

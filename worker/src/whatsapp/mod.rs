@@ -2,6 +2,7 @@
 
 mod client;
 mod proof;
+mod calls;
 mod account;
 mod form;
 mod media;

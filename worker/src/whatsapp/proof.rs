@@ -17,7 +17,11 @@ use serde_json::Value;
 use sha2::Sha256;
 use tokio::time::Instant;
 
-use super::{client::Graph, error::GraphError};
+use super::{
+    calls::{counted, word},
+    client::Graph,
+    error::GraphError,
+};
 use crate::{
     business::token_id,
     http::{body, retry_after},
@@ -91,11 +95,26 @@ pub(super) struct Answer {
     pub(super) bytes: Option<Bytes>,
 }
 
+/// As what a request is counted, and how long its answer may be.
+#[derive(Debug, Clone, Copy)]
+struct Reading {
+    call: &'static str,
+    most: usize,
+}
+
 impl Answer {
-    async fn read(request: RequestBuilder, most: usize) -> reqwest::Result<Self> {
-        let response = request.send().await?;
-        let (status, retry_after) = (response.status(), retry_after(response.headers()));
-        Ok(Self { status, retry_after, bytes: body(response, most).await? })
+    /// Makes a request, which is counted as a `call`, to the end of its answer.
+    ///
+    /// # Errors
+    /// No answer came.
+    pub(super) async fn read(call: &'static str, request: RequestBuilder, most: usize) -> reqwest::Result<Self> {
+        let reading = async {
+            let response = request.send().await?;
+            let (status, retry_after) = (response.status(), retry_after(response.headers()));
+            Ok(Self { status, retry_after, bytes: body(response, most).await? })
+        };
+        counted(call, reading, |answer| if answer.status.is_success() { "ok" } else { word(answer.error().class) })
+            .await
     }
 
     /// The answer as JSON, `null` where it is none.
@@ -139,7 +158,7 @@ impl Proofs {
 }
 
 impl Graph {
-    /// A request with a token, to the end of an answer of at most that many bytes. It carries a proof where one is known,
+    /// A request with a token, to the end of an answer of at most that many bytes, counted as a `call`. It carries a proof where one is known,
     /// and is made a second time where Meta refuses the proof, which it does before anything else is done. `request`
     /// makes it, without the token; all of it together takes no longer than `within`.
     ///
@@ -147,6 +166,7 @@ impl Graph {
     /// No answer came.
     pub(super) async fn call(
         &self,
+        call: &'static str,
         token: &SecretString,
         within: Duration,
         most: usize,
@@ -154,7 +174,7 @@ impl Graph {
     ) -> reqwest::Result<Answer> {
         let deadline = Instant::now() + within;
         let proof = self.proof(token).await;
-        self.exchange(token, proof, deadline, deadline, most, request).await
+        self.exchange(Reading { call, most }, token, proof, deadline, deadline, request).await
     }
 
     /// The same for what must leave soon or not at all: nobody is asked for a proof that is not known yet (see
@@ -164,6 +184,7 @@ impl Graph {
     /// No answer came.
     pub(super) async fn call_promptly(
         &self,
+        call: &'static str,
         token: &SecretString,
         within: Duration,
         leave_by: Instant,
@@ -174,7 +195,8 @@ impl Graph {
             Some(issuer) => self.proof_as(&issuer, token),
             None => self.proofs.evident(token).map(|app| proof_of(&app.secret, token)),
         };
-        self.exchange(token, proof, Instant::now() + within, leave_by, most, request).await
+        let deadline = Instant::now() + within;
+        self.exchange(Reading { call, most }, token, proof, deadline, leave_by, request).await
     }
 
     /// Finds out which app issued a token, before there is something to send with it. Takes three seconds at most, and no
@@ -185,24 +207,24 @@ impl Graph {
 
     async fn exchange(
         &self,
+        Reading { call, most }: Reading,
         token: &SecretString,
         proof: Option<SecretString>,
         deadline: Instant,
         leave_by: Instant,
-        most: usize,
         request: impl Fn() -> RequestBuilder,
     ) -> reqwest::Result<Answer> {
         let left = || deadline.saturating_duration_since(Instant::now());
         let with_token = || request().bearer_auth(token.expose_secret()).timeout(left());
         let Some(proof) = proof else {
-            let answer = Answer::read(with_token(), most).await?;
+            let answer = Answer::read(call, with_token(), most).await?;
             if answer.is_about_proof() {
                 // It is demanded. What Meta did not tell, or did not take, it may by now.
                 self.forget_unproven(token).await;
             }
             return Ok(answer);
         };
-        let answer = Answer::read(with_token().query(&[(PARAMETER, proof.expose_secret())]), most).await?;
+        let answer = Answer::read(call, with_token().query(&[(PARAMETER, proof.expose_secret())]), most).await?;
         if !answer.is_about_proof() {
             return Ok(answer);
         }
@@ -210,7 +232,7 @@ impl Graph {
         if Instant::now() >= leave_by.min(deadline) {
             return Ok(answer);
         }
-        Answer::read(with_token(), most).await
+        Answer::read(call, with_token(), most).await
     }
 
     /// The proof for a token, if it is one of an app of ours as far as anybody knows.
@@ -243,7 +265,7 @@ impl Graph {
             let query = [("input_token", token.expose_secret()), (PARAMETER, proof.expose_secret())];
             let request = self.client.get(format!("{}/debug_token", self.base_url)).query(&query);
             let request = request.bearer_auth(token.expose_secret()).timeout(ASKING_MOST);
-            let Ok(answer) = Answer::read(request, ANSWER_BYTES_MOST).await else { return Issuer::Unknown };
+            let Ok(answer) = Answer::read("token", request, ANSWER_BYTES_MOST).await else { return Issuer::Unknown };
             if answer.is_about_proof() {
                 continue;
             }

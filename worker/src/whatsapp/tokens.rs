@@ -6,15 +6,14 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use reqwest::RequestBuilder;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use super::{
     client::{Graph, SendError, not_answered},
-    error::GraphError,
+    proof::Answer,
 };
-use crate::{http::retry_after, settings::MetaApp};
+use crate::settings::MetaApp;
 
 /// Of one request.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -66,7 +65,12 @@ impl Graph {
             ("fb_exchange_token", token.expose_secret()),
         ];
         let asked_at = Timestamp::now();
-        let answer = ask(self.client.post(format!("{}/oauth/access_token", self.base_url)).form(&form)).await?;
+        let request = self.client.post(format!("{}/oauth/access_token", self.base_url)).form(&form).timeout(TIMEOUT);
+        let answer = Answer::read("token", request, ANSWER_BYTES_MOST).await.map_err(not_answered)?;
+        if !answer.status.is_success() {
+            return Err(answer.error().into());
+        }
+        let answer = answer.json();
         let token = answer.get("access_token").and_then(Value::as_str).filter(|token| !token.is_empty());
         let token = token.ok_or_else(|| SendError::NoAnswer("it was 2xx, without a token".to_owned()))?;
         let lifetime = match answer.get("expires_in").and_then(Value::as_i64) {
@@ -83,7 +87,7 @@ impl Graph {
     pub async fn issuer_of(&self, token: &SecretString) -> Result<Issued, SendError> {
         let url = format!("{}/debug_token", self.base_url);
         let request = || self.client.get(&url).query(&[("input_token", token.expose_secret())]);
-        let answer = self.call(token, TIMEOUT, ANSWER_BYTES_MOST, request).await.map_err(not_answered)?;
+        let answer = self.call("token", token, TIMEOUT, ANSWER_BYTES_MOST, request).await.map_err(not_answered)?;
         if !answer.status.is_success() {
             return Err(answer.error().into());
         }
@@ -99,16 +103,6 @@ impl Graph {
             },
         })
     }
-}
-
-async fn ask(request: RequestBuilder) -> Result<Value, SendError> {
-    let answer = request.timeout(TIMEOUT).send().await.map_err(not_answered)?;
-    let (status, retry_after) = (answer.status(), retry_after(answer.headers()));
-    let bytes = answer.bytes().await.map_err(not_answered)?;
-    if !status.is_success() {
-        return Err(GraphError::from_answer(status.as_u16(), &bytes, retry_after).into());
-    }
-    Ok(serde_json::from_slice(&bytes).unwrap_or(Value::Null))
 }
 
 /// What lies beyond the years of a timestamp is no end.
