@@ -48,8 +48,10 @@ const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
 const PREFETCH: u16 = 128;
 /// How often the status queues are looked at, and the database is asked whether it answers.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// A database that takes longer does not answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+/// A look that takes longer has learned nothing.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
+/// A database that takes longer than this, or half a heartbeat where that is more, does not answer.
+const ANSWER_LEAST: Duration = Duration::from_secs(1);
 /// Dead letters may be large and are written one by one.
 const PREFETCH_DEAD: u16 = 16;
 
@@ -200,7 +202,7 @@ impl Consumer {
             let opened = tokio::select! {
                 () = shutdown.draining.cancelled() => return,
                 opened = async {
-                    until(&answers).await;
+                    self.until(&answers).await;
                     self.open().await
                 } => opened,
             };
@@ -270,14 +272,34 @@ impl Consumer {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let looked_at = Instant::now();
-            let (waiting, answered) = tokio::join!(self.waiting(link, &mut channel), answer_in_time(answers));
-            if let Some(drained) = looks.look(looked_at, waiting, answered, in_hand) {
+            let (waiting, answered) = tokio::join!(self.waiting(link, &mut channel), self.answered(answers));
+            let drained = looks.look(looked_at, waiting, answered, in_hand);
+            // On a link that failed, what was in hand is on its way back.
+            if link.failed.is_cancelled() {
+                continue;
+            }
+            if let Some(drained) = drained {
                 self.drained.send_replace(Some(drained));
             }
-            if looks.silent_for(looked_at) >= self.heartbeat && !link.failed.is_cancelled() {
+            if looks.silent_for(looked_at) >= self.heartbeat {
                 tracing::warn!("the database does not answer: giving back what was received from RabbitMQ");
                 link.failed.cancel();
             }
+        }
+    }
+
+    async fn answered<B: Future<Output = bool>>(&self, answers: &impl Fn() -> B) -> bool {
+        let most = ANSWER_LEAST.max(self.heartbeat / 2);
+        tokio::time::timeout(most, answers()).await.unwrap_or(false)
+    }
+
+    async fn until<B: Future<Output = bool>>(&self, answers: &impl Fn() -> B) {
+        let mut told = false;
+        while !self.answered(answers).await {
+            if !std::mem::replace(&mut told, true) {
+                tracing::warn!("the database does not answer in time: nothing is consumed until it does");
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 
@@ -290,33 +312,24 @@ impl Consumer {
                 None => link.connection.create_channel().await?,
             };
             let queues = (0..STATUS_PARTITIONS).map(|i| topology.status_queue(i)).chain([topology.unrouted()]);
-            let mut waiting = 0;
+            let mut waiting = Some(0);
             for queue in queues {
                 let passive = QueueDeclareOptions { passive: true, ..Default::default() };
                 let found = open.queue_declare(queue.as_str().into(), passive, FieldTable::default()).await?;
-                waiting += found.message_count();
+                // Without its leader a queue says that it has nothing, and not even us.
+                waiting = waiting.filter(|_| found.consumer_count() > 0).map(|sum| sum + found.message_count());
             }
             // Kept only where all went well: an error closes a channel.
             *channel = Some(open);
             lapin::Result::Ok(waiting)
         };
-        tokio::time::timeout(ANSWER_TIMEOUT, counting).await.ok()?.ok()
+        tokio::time::timeout(LOOK_TIMEOUT, counting).await.ok()?.ok()?
     }
 
     /// A score per worker and queue (rendezvous hashing), so that RabbitMQ 4 spreads the partitions over the
     /// workers; 3.x lets the first come have a queue. Never negative, for consumers without one count as 0.
     fn priority(&self, queue: &str) -> i32 {
         i32::from(topology::partition(&format!("{}/{queue}", self.worker_id), 1_000))
-    }
-}
-
-async fn answer_in_time<B: Future<Output = bool>>(answers: &impl Fn() -> B) -> bool {
-    tokio::time::timeout(ANSWER_TIMEOUT, answers()).await.unwrap_or(false)
-}
-
-async fn until<B: Future<Output = bool>>(answers: &impl Fn() -> B) {
-    while !answer_in_time(answers).await {
-        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 

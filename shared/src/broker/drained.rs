@@ -91,11 +91,14 @@ impl Looks {
     ) -> Option<Instant> {
         self.answers_since = answers.then(|| self.answers_since.unwrap_or(at));
         self.silent_since = (!answers).then(|| self.silent_since.unwrap_or(at));
+        let empty_at = self.empty_at.take();
+        // One that learned nothing does not show either that anything has come since.
+        let waiting = waiting?;
         if self.group.is_none() {
             // What had left the queues by the look before has been received by this one.
-            self.group = self.empty_at.map(|empty_at| (empty_at, in_hand.close_group()));
+            self.group = empty_at.map(|empty_at| (empty_at, in_hand.close_group()));
         }
-        self.empty_at = (waiting == Some(0)).then_some(at);
+        self.empty_at = (waiting == 0).then_some(at);
         let (empty_at, group) = self.group.as_ref()?;
         let answered_for = self.answers_since.map(|since| at.saturating_duration_since(since));
         if !group.is_empty() || answered_for.is_none_or(|length| length < ANSWERED_FOR) {
@@ -156,6 +159,8 @@ mod tests {
         watch.looks([(EMPTY, true); 6]);
         let looks = [(Some(1), true), (None, true), (EMPTY, true), (EMPTY, true)];
         assert_eq!(watch.looks(looks), [Some(5), None, None, Some(8)]);
+        let looks = [(EMPTY, true), (None, true), (EMPTY, true), (EMPTY, true)];
+        assert_eq!(watch.looks(looks), [Some(9), None, None, Some(12)]);
     }
 
     #[test]

@@ -213,7 +213,8 @@ impl Intake {
     /// Handles a delivery as often as it takes, or until it has returned to its queue with its connection. Break: a stop
     /// came first, and it returns to its queue.
     async fn handle_until_settled(&self, delivery: Delivery, shutdown: &Shutdown) -> ControlFlow<()> {
-        let is_status = delivery.source.role == QueueRole::Status;
+        // What no binding took may be one.
+        let is_status = delivery.source.role == QueueRole::Status || delivery.source.is_unrouted;
         let (most, try_most) = match is_status {
             // A try that hangs holds the status, too: silence about a send must not count before it is over.
             true => (STATUS_RETRY_MOST, self.settings.heartbeat() * 2),

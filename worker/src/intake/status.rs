@@ -22,7 +22,7 @@ use crate::{
 /// notes, whose words can be written.
 const MEDIA_UPLOAD_ERROR: i64 = 131_053;
 /// How often, and how far apart, it is looked whether a reply has been settled whose part has failed already.
-const SETTLING_LOOKS: u32 = 15;
+const SETTLING_LOOKS: u128 = 15;
 const SETTLING_LOOK: Duration = Duration::from_millis(200);
 
 impl Intake {
@@ -102,7 +102,9 @@ impl Intake {
         let callback = status.callback.as_deref().and_then(Callback::decode);
         let part = callback.as_ref().map_or(0, |callback| callback.part);
         let failed_at = status.at.unwrap_or(received_at);
-        for _ in 0..SETTLING_LOOKS {
+        // Longer than that no status is in hand; see `handle_until_settled`.
+        let looks = self.settings.heartbeat().as_millis() / SETTLING_LOOK.as_millis();
+        for _ in 0..looks.min(SETTLING_LOOKS) {
             let sent = self.store.sent_text(number, &status.wamid).await?;
             if let Some(SentText { session, reply_id, body, trace }) = &sent {
                 let (wamid, quiet, trace) = (&status.wamid, QuietTime::new(self.settings.quiet), *trace);
