@@ -43,8 +43,8 @@ use crate::{
 
 const RECONNECT_FIRST: Duration = Duration::from_millis(200);
 const RECONNECT_MOST: Duration = Duration::from_secs(5);
-/// Unacknowledged deliveries a queue. The only bound on lapin's inner buffer.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Unacknowledged deliveries a queue. The only bound on lapin's inner buffer.
 const PREFETCH: u16 = 128;
 /// How often the status queues are looked at, and the database is asked whether it answers.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
