@@ -16,8 +16,12 @@ set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 services=deploy/services.sh
-state=${SWITCHBOARD_SERVICES_DIR:-target/services}
 out=target/bench
+# Servers of its own, as they are shipped: those of the tests boot faster, and take a core for it.
+export SWITCHBOARD_SERVICES_DIR=${SWITCHBOARD_SERVICES_DIR:-$PWD/$out/services}
+export SWITCHBOARD_SERVICES_CACHE=${SWITCHBOARD_SERVICES_CACHE:-$PWD/target/services/cache}
+export SWITCHBOARD_SERVICES_AS_SHIPPED=1
+state=$SWITCHBOARD_SERVICES_DIR
 venv=$out/venv
 reference=deploy/bench/reference
 bin=${CARGO_TARGET_DIR:-target}/release

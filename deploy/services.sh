@@ -7,7 +7,8 @@
 # usage: services.sh up | down [SERVER] | status [SERVER] | env
 #        services.sh start|stop|restart|kill|freeze|thaw SERVER     (faults, for tests)
 #        services.sh ctl ARGUMENTS...                               (rabbitmqctl)
-# SERVER is rabbitmq or mongodb. SWITCHBOARD_SERVICES=packages skips Docker.
+# SERVER is rabbitmq or mongodb. SWITCHBOARD_SERVICES=packages skips Docker;
+# SWITCHBOARD_SERVICES_AS_SHIPPED=1 starts RabbitMQ as it is shipped, for measuring.
 #
 # Invariants: nothing is touched that `up` did not start; every listener is on loopback; data
 # survives kill, restart and reboot, and only `down` forgets it; `up` may be repeated and raced;

@@ -53,8 +53,9 @@ load_rabbitmq_env() {
   local dir=$state/rabbitmq
   # A boot reads thousands of files through threads that hand over to each other. RabbitMQ lets
   # none of them spin, and where waking one is dear (virtual machines) that doubles the time of
-  # every restart.
-  local erl='+sbwt medium +sbwtdio long -kernel inet_dist_use_interface {127,0,0,1}'
+  # every restart. It takes a core, though, which a measurement cannot spare.
+  local erl='-kernel inet_dist_use_interface {127,0,0,1}'
+  [[ ${SWITCHBOARD_SERVICES_AS_SHIPPED-} == 1 ]] || erl="+sbwt medium +sbwtdio long $erl"
   rabbitmq_env=(
     env -i PATH="$PATH" LANG=C.UTF-8 HOME="$dir/home"
     ERL_EPMD_ADDRESS=127.0.0.1 ERL_EPMD_PORT="$(recall rabbitmq epmd.port)"
