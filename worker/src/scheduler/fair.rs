@@ -109,6 +109,12 @@ impl FairQueue {
         pushed
     }
 
+    /// Whether a conversation waits here that may run as soon as there is room: its business has not all that it may have.
+    pub(super) fn has_waiting(&self) -> bool {
+        let may_run = |lane: &Lane| !lane.waiting.is_empty() && lane.running < self.most_of_one;
+        self.businesses.values().any(may_run)
+    }
+
     /// Whether another turn could run.
     pub(super) fn has_room(&self) -> bool {
         self.running < self.most_running

@@ -2,12 +2,17 @@
 //!
 //! A conversation comes from this worker's own intake, which knows when it will be due, or from a scan of the
 //! database twice a second, which finds retries and what dead workers left. What does not fit stays in the
-//! database, for whoever has room.
+//! database, for whoever has room; and who has room, and found something in the last scan, looks again at once.
 
 mod backlog;
 mod fair;
 
-use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::{FutureExt, StreamExt};
 use shared::{
@@ -30,6 +35,11 @@ use crate::{
 /// Giving leases back is for a quicker hand-over; it must not hold up a stop.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 const SCAN_EVERY: Duration = Duration::from_millis(500);
+/// Between two scans of a worker that has nothing left to do lies this many times what the last one took, so that it asks
+/// the database for a fifth of the time at most.
+const SCAN_PAUSE: u32 = 4;
+/// And this at least.
+const SCAN_PAUSE_LEAST: Duration = Duration::from_millis(20);
 /// Conversations that a scan takes of each business.
 const SCANNED_EACH: i64 = 8;
 /// Wakes that wait for the scheduler; beyond, the scan finds the conversation.
@@ -72,6 +82,8 @@ struct State {
     running: JoinSet<Outcome>,
     /// Which conversation a task runs, so that a panic frees its place too.
     tasks: HashMap<tokio::task::Id, Waiting>,
+    /// Whether the last scan brought something that could run. Another one might.
+    scan_was_of_use: bool,
 }
 
 impl Scheduler {
@@ -92,10 +104,11 @@ impl Scheduler {
             later_keys: HashMap::new(),
             running: JoinSet::new(),
             tasks: HashMap::new(),
+            scan_was_of_use: false,
         };
-        let (room, room_seen) = watch::channel(true);
+        let (want, wanted) = watch::channel(Want::Something);
         let (found_sender, mut found) = mpsc::channel(1);
-        let scanner = tokio::spawn(scan(Arc::clone(&self.turns), room_seen, found_sender));
+        let scanner = tokio::spawn(scan(Arc::clone(&self.turns), wanted, found_sender));
         while !shutdown.draining.is_cancelled() {
             tokio::select! {
                 () = shutdown.draining.cancelled() => break,
@@ -109,11 +122,14 @@ impl Scheduler {
                     for (subdomain, sessions) in due {
                         sessions.into_iter().for_each(|session| state.fair.push(subdomain.clone(), session));
                     }
+                    let before = state.running.len();
+                    state.start_what_fits();
+                    state.scan_was_of_use = state.running.len() > before;
                 }
                 Some(ended) = state.running.join_next_with_id(), if !state.running.is_empty() => state.ended(ended),
             }
             state.start_what_fits();
-            room.send_replace(state.fair.has_room());
+            want.send_if_modified(|want| std::mem::replace(want, state.want()) != *want);
             metrics::gauge!("switchboard_turns_running").set(state.running.len() as f64);
         }
         scanner.abort();
@@ -121,7 +137,26 @@ impl Scheduler {
     }
 }
 
+/// What a scan would be good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Want {
+    /// Every turn that may run does.
+    Nothing,
+    /// There is room.
+    Something,
+    /// There is room, nothing here that could run, and probably something in the database.
+    Anything,
+}
+
 impl State {
+    fn want(&self) -> Want {
+        match self.fair.has_room() {
+            false => Want::Nothing,
+            true if self.scan_was_of_use && !self.fair.has_waiting() => Want::Anything,
+            true => Want::Something,
+        }
+    }
+
     fn wake_later(&mut self, wake: Wake) {
         let Wake { subdomain, session, due_in } = wake;
         if due_in.is_zero() {
@@ -192,19 +227,28 @@ impl State {
     }
 }
 
-/// Looks for due conversations as long as there is room for them.
-async fn scan(turns: SharedTurns, room: watch::Receiver<bool>, found: mpsc::Sender<crate::store::DueBusinesses>) {
+/// Looks for due conversations as long as there is room for them: twice a second, and sooner where the last look found
+/// some and they are used up.
+async fn scan(turns: SharedTurns, mut want: watch::Receiver<Want>, found: mpsc::Sender<crate::store::DueBusinesses>) {
     let businesses = turns.settings.max_conversations.max(16);
     let mut ticks = tokio::time::interval(SCAN_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let (mut found_some, mut pause) = (false, Duration::ZERO);
     loop {
-        ticks.tick().await;
-        if !*room.borrow() {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            Ok(()) = used_up(&mut want, pause), if found_some => ticks.reset(),
+        }
+        if *want.borrow() == Want::Nothing {
             continue;
         }
+        let began = Instant::now();
         // Were the scan to end, a worker that looks healthy would leave every retry and what dead workers left.
         let scanning = AssertUnwindSafe(in_time(turns.store.due(businesses, SCANNED_EACH)));
-        match scanning.catch_unwind().await {
+        let scanned = scanning.catch_unwind().await;
+        pause = (began.elapsed() * SCAN_PAUSE).max(SCAN_PAUSE_LEAST);
+        found_some = matches!(&scanned, Ok(Ok(due)) if due.iter().any(|(_, sessions)| !sessions.is_empty()));
+        match scanned {
             Ok(Ok(due)) if due.is_empty() => {}
             Ok(Ok(due)) => {
                 if found.send(due).await.is_err() {
@@ -215,4 +259,10 @@ async fn scan(turns: SharedTurns, room: watch::Receiver<bool>, found: mpsc::Send
             Err(_) => tracing::error!("the scan for due conversations panicked"),
         }
     }
+}
+
+/// Resolves after the pause, when there is room and nothing that could run.
+async fn used_up(want: &mut watch::Receiver<Want>, pause: Duration) -> Result<(), watch::error::RecvError> {
+    tokio::time::sleep(pause).await;
+    want.wait_for(|want| *want == Want::Anything).await.map(drop)
 }
