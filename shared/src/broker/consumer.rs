@@ -1,4 +1,4 @@
-//! The one consumer: every queue of the installation, with settlement in one place.
+//! The one consumer: every queue of the installation.
 //!
 //! A delivery is acknowledged when its handler settles it, never before. Whatever goes wrong, the *connection* is
 //! closed and rebuilt: unacknowledged deliveries then return to their queues in order. A consumer is never
@@ -16,19 +16,16 @@ use std::{
 
 use futures_util::StreamExt;
 use lapin::{
-    Acker, Channel, Connection,
-    message::Delivery as AmqpDelivery,
-    options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, BasicRejectOptions, QueueDeclareOptions},
+    Channel, Connection,
+    options::{BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions},
     types::{AMQPValue, FieldTable},
 };
 use tokio::{sync::watch, task::JoinSet};
-use tokio_util::{
-    sync::CancellationToken,
-    task::{TaskTracker, task_tracker::TaskTrackerToken},
-};
+use tokio_util::task::TaskTracker;
 
 use super::{
     connection::{ConnectError, Link, connect},
+    delivery::{Delivery, QueueRole, Settlement, Source, Unsettled, received},
     drained::{InHand, Looks, StatusesDrained},
     inspection::is_probe,
     publisher::PREPARE_TIMEOUT,
@@ -43,7 +40,6 @@ use crate::{
 
 const RECONNECT_FIRST: Duration = Duration::from_millis(200);
 const RECONNECT_MOST: Duration = Duration::from_secs(5);
-const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Unacknowledged deliveries a queue. The only bound on lapin's inner buffer.
 const PREFETCH: u16 = 128;
 /// How often the status queues are looked at, and the database is asked whether it answers.
@@ -54,108 +50,6 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
 const ANSWER_LEAST: Duration = Duration::from_secs(1);
 /// Dead letters may be large and are written one by one.
 const PREFETCH_DEAD: u16 = 16;
-
-/// What a queue holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum QueueRole {
-    /// Messages, echoes and account events, in order.
-    Inbound,
-    /// Statuses; workers compete for them.
-    Status,
-    /// What was rejected, or came back too often.
-    Dead,
-}
-
-/// A queue to consume from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Source {
-    /// The queue's name.
-    pub queue: String,
-    /// What it holds.
-    pub role: QueueRole,
-    /// Whether it holds what no binding took.
-    pub is_unrouted: bool,
-}
-
-/// What becomes of a delivery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Settlement {
-    /// It is durable elsewhere.
-    Acknowledge,
-    /// It can never be handled: to the dead letters, with its bytes.
-    DeadLetter,
-}
-
-/// A message from a queue. It must be settled: one that is dropped instead fails the connection, so that the
-/// broker delivers it again.
-#[derive(Debug)]
-pub struct Delivery {
-    /// Where it came from.
-    pub source: Source,
-    /// AMQP `message_id`.
-    pub message_id: Option<String>,
-    /// AMQP headers that hold text, such as `traceparent`.
-    pub headers: Vec<(String, String)>,
-    /// Why it was dead-lettered by the broker: the `reason` of the newest `x-death` entry.
-    pub death_reason: Option<String>,
-    /// The bytes.
-    pub body: Vec<u8>,
-    /// Whether the broker delivered it before.
-    pub redelivered: bool,
-    unsettled: Option<Unsettled>,
-}
-
-#[derive(Debug)]
-struct Unsettled {
-    acker: Acker,
-    failed: CancellationToken,
-    _counted: TaskTrackerToken,
-    _status: Option<TaskTrackerToken>,
-}
-
-impl Delivery {
-    /// Resolves when its connection is gone: the broker delivers it again, and nobody waits for it here.
-    pub async fn returned(&self) {
-        match &self.unsettled {
-            Some(unsettled) => unsettled.failed.cancelled().await,
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Acknowledges or dead-letters it. Where the channel is gone the broker delivers it again, to whomever; the
-    /// handler's effect must allow that.
-    pub async fn settle(mut self, settlement: Settlement) {
-        let Some(unsettled) = self.unsettled.take() else { return };
-        #[expect(clippy::disallowed_methods, reason = "the one place that settles")]
-        let settling = async {
-            match settlement {
-                Settlement::Acknowledge => unsettled.acker.ack(BasicAckOptions::default()).await,
-                Settlement::DeadLetter => unsettled.acker.reject(BasicRejectOptions { requeue: false }).await,
-            }
-        };
-        // On a connection that is gone lapin may never say so, and whoever settles would wait for ever.
-        let settled = tokio::select! {
-            () = unsettled.failed.cancelled() => Ok(false),
-            settled = tokio::time::timeout(SETTLE_TIMEOUT, settling) => settled.unwrap_or(Ok(false)),
-        };
-        // `Ok(false)`: the channel died first, and nothing was sent.
-        if !matches!(settled, Ok(true)) {
-            metrics::counter!("switchboard_settlements_lost_total").increment(1);
-            unsettled.failed.cancel();
-        }
-    }
-}
-
-impl Drop for Delivery {
-    fn drop(&mut self) {
-        if let Some(unsettled) = self.unsettled.take()
-            && !unsettled.failed.is_cancelled()
-        {
-            tracing::warn!(queue = self.source.queue, "a delivery was not settled: reconnecting, to get it again");
-            unsettled.failed.cancel();
-        }
-    }
-}
 
 /// Consumes everything that workers handle.
 #[derive(Debug)]
@@ -445,30 +339,4 @@ async fn consume<H, F>(
     link.close().await;
     tasks.abort_all();
     drop((ended, channels));
-}
-
-fn received(source: Source, delivery: AmqpDelivery, unsettled: Unsettled) -> Delivery {
-    let properties = &delivery.properties;
-    let headers = properties.headers().as_ref().map(FieldTable::inner);
-    let texts = headers.into_iter().flatten().filter_map(|(name, value)| Some((name.to_string(), text(value)?)));
-    Delivery {
-        message_id: properties.message_id().as_ref().map(ToString::to_string),
-        headers: texts.collect(),
-        death_reason: headers.and_then(|headers| newest_death(headers.get("x-death")?)),
-        redelivered: delivery.redelivered,
-        source,
-        body: delivery.data,
-        unsettled: Some(unsettled),
-    }
-}
-
-/// `x-death` is an array of tables, newest first (RabbitMQ, "Dead Letter Exchanges").
-fn newest_death(deaths: &AMQPValue) -> Option<String> {
-    let AMQPValue::FieldArray(deaths) = deaths else { return None };
-    let AMQPValue::FieldTable(newest) = deaths.as_slice().first()? else { return None };
-    text(newest.inner().get("reason")?)
-}
-
-fn text(value: &AMQPValue) -> Option<String> {
-    if let AMQPValue::LongString(text) = value { Some(text.to_string()) } else { None }
 }

@@ -19,7 +19,8 @@ use tokio::{
 
 use super::{
     connection::{ConnectError, HEARTBEAT, Link, connect, parse},
-    consumer::{Source, former_partitions, sources},
+    consumer::{former_partitions, sources},
+    delivery::Source,
 };
 use crate::settings::BrokerSettings;
 

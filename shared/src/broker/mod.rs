@@ -9,11 +9,13 @@ mod connection;
 mod tls;
 mod publisher;
 mod consumer;
+mod delivery;
 mod drained;
 mod inspection;
 
 pub use connection::{HEARTBEAT, is_valid_url};
-pub use consumer::{Consumer, Delivery, QueueRole, Settlement, Source};
+pub use consumer::Consumer;
+pub use delivery::{Delivery, QueueRole, Settlement, Source};
 pub use drained::StatusesDrained;
 pub use inspection::{Inspection, QueueState, inspect};
 pub use publisher::{Outgoing, PublishError, Publisher};
