@@ -192,14 +192,13 @@ impl Leasing for SqliteStore {
             .await
     }
 
-    async fn renew(&self, leases: &[LeaseKey], worker: &str, lease: Duration) -> Result<Vec<Renewed>> {
-        let (keys, worker) = (leases.to_vec(), worker.to_owned());
+    async fn renew(&self, leases: &[LeaseKey], lease: Duration) -> Result<Vec<Renewed>> {
+        let keys = leases.to_vec();
         self.database
             .write(move |connection, now| {
                 let mut renewed = Vec::with_capacity(keys.len());
                 for key in &keys {
-                    let one =
-                        change(connection, &key.session, now, |state, now| state.renew(now, key, &worker, lease))?;
+                    let one = change(connection, &key.session, now, |state, now| state.renew(now, key, lease))?;
                     renewed.extend(one.flatten());
                 }
                 Ok(renewed)

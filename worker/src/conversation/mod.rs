@@ -11,7 +11,7 @@ mod part;
 mod rules;
 pub mod state;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -221,13 +221,30 @@ pub struct Minute {
     pub messages: u32,
 }
 
-/// The right to work on a conversation. A write under an epoch that is no longer the conversation's matches nothing.
+/// The right to work on a conversation. A write of a holder that is no longer the conversation's matches nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LeaseKey {
     /// Which conversation.
     pub session: SessionId,
-    /// Which taking of the lease; only ever counts up.
+    /// Whose lease it must still be.
+    pub holder: Holder,
+}
+
+/// Who has a lease, by which taking of it. Both count: a taking that the database lost with its primary leaves its epoch
+/// to the next one, of another worker.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Holder {
+    /// This process, and no other nor a later one.
+    pub worker: Arc<str>,
+    /// Counts the takings of the lease up.
     pub epoch: i64,
+}
+
+impl Holder {
+    /// A worker, by its taking of that number.
+    pub fn new(worker: &str, epoch: i64) -> Self {
+        Self { worker: worker.into(), epoch }
+    }
 }
 
 /// Whether a customer who wrote this is done.

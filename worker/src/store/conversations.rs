@@ -42,7 +42,9 @@ pub trait Mailboxes {
 /// Who works on a conversation, and when it is somebody's turn.
 #[async_trait]
 pub trait Leasing {
-    /// Takes the lease of a conversation that is due and that nobody holds.
+    /// Takes the lease of a conversation that is due and that nobody holds. Alone among the operations it may be lost with
+    /// the process that keeps it, as long as nothing guarded was written under it: nothing may come of a claim that
+    /// cannot be repeated before such a write.
     ///
     /// # Errors
     /// [`super::StoreError`]; after `Unavailable` the lease may be taken, and runs out by itself.
@@ -58,7 +60,7 @@ pub trait Leasing {
     ///
     /// # Errors
     /// [`super::StoreError`]; some may have been prolonged.
-    async fn renew(&self, leases: &[LeaseKey], worker: &str, lease: Duration) -> Result<Vec<Renewed>>;
+    async fn renew(&self, leases: &[LeaseKey], lease: Duration) -> Result<Vec<Renewed>>;
 
     /// Gives one lease back as it is. False: not mine any more.
     ///

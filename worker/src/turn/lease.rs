@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::news::News;
 use crate::{
-    conversation::{LeaseKey, MailboxItem},
+    conversation::{Holder, LeaseKey, MailboxItem},
     store::{Store, StoreError, in_time},
 };
 
@@ -34,7 +34,7 @@ pub struct Leases {
 
 #[derive(Debug)]
 struct Held {
-    epoch: i64,
+    holder: Holder,
     valid_until: Instant,
     lost: CancellationToken,
     news: News,
@@ -62,7 +62,7 @@ impl Leases {
     /// Begins to renew a lease that was taken by a request sent at `asked_at`, which read that mailbox.
     pub fn hold(&self, key: LeaseKey, asked_at: Instant, mailbox: &[MailboxItem]) -> Hold {
         let (lost, news) = (CancellationToken::new(), News::new(ids(mailbox)));
-        let held = Held { epoch: key.epoch, valid_until: asked_at + self.length, lost: lost.clone(), news };
+        let held = Held { holder: key.holder.clone(), valid_until: asked_at + self.length, lost: lost.clone(), news };
         self.lock().insert(key.session.clone(), held);
         Hold { key, leases: self.clone(), lost }
     }
@@ -86,7 +86,7 @@ impl Leases {
             let keys: Vec<LeaseKey> = self
                 .lock()
                 .iter()
-                .map(|(session, held)| LeaseKey { session: session.clone(), epoch: held.epoch })
+                .map(|(session, held)| LeaseKey { session: session.clone(), holder: held.holder.clone() })
                 .collect();
             // A renewal that hangs, or panics, must not keep the next one from being tried.
             let renewing = AssertUnwindSafe(tokio::time::timeout(self.length / 3, self.renew(&keys)));
@@ -101,11 +101,11 @@ impl Leases {
 
     async fn renew(&self, keys: &[LeaseKey]) -> Result<(), StoreError> {
         let asked_at = Instant::now();
-        let renewed = self.store.renew(keys, &self.worker_id, self.length).await?;
+        let renewed = self.store.renew(keys, self.length).await?;
         let renewed: HashMap<_, _> = renewed.into_iter().map(|renewed| (renewed.lease, renewed.mailbox)).collect();
         let mut held = self.lock();
         for key in keys {
-            let Some(mine) = held.get_mut(&key.session).filter(|mine| mine.epoch == key.epoch) else { continue };
+            let Some(mine) = held.get_mut(&key.session).filter(|mine| mine.holder == key.holder) else { continue };
             if let Some(mailbox) = renewed.get(key) {
                 mine.valid_until = asked_at + self.length;
                 mine.news.has_counted(*mailbox);
@@ -132,7 +132,7 @@ impl Hold {
     /// The lease is about to be given back: it is not renewed any more, and a renewal that does not find it means nothing.
     pub fn let_go(&self) {
         let mut held = self.leases.lock();
-        if held.get(&self.key.session).is_some_and(|held| held.epoch == self.key.epoch) {
+        if held.get(&self.key.session).is_some_and(|held| held.holder == self.key.holder) {
             held.remove(&self.key.session);
         }
     }
@@ -165,7 +165,7 @@ impl Hold {
     /// Nothing, where a later turn has taken its place.
     fn with_news<T>(&self, ask: impl FnOnce(&mut News) -> T) -> Option<T> {
         let mut held = self.leases.lock();
-        let mine = held.get_mut(&self.key.session).filter(|held| held.epoch == self.key.epoch);
+        let mine = held.get_mut(&self.key.session).filter(|held| held.holder == self.key.holder);
         mine.map(|mine| ask(&mut mine.news))
     }
 
@@ -183,7 +183,7 @@ impl Hold {
 
     fn remaining(&self) -> Duration {
         let held = self.leases.lock();
-        let mine = held.get(&self.key.session).filter(|held| held.epoch == self.key.epoch);
+        let mine = held.get(&self.key.session).filter(|held| held.holder == self.key.holder);
         mine.map_or(Duration::ZERO, |held| held.valid_until.saturating_duration_since(Instant::now()))
     }
 }

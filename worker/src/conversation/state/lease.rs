@@ -25,7 +25,7 @@ impl State {
         let (worker, epoch) = (worker.to_owned(), self.epoch);
         let lease = Lease { worker, epoch, taken_at: now, until: later(now, length), taken_over };
         let claim = Claim {
-            lease: LeaseKey { session: self.id.clone(), epoch: self.epoch },
+            lease: LeaseKey { session: self.id.clone(), holder: lease.holder() },
             conversation: self.as_seen_by(&lease),
             taken_over,
         };
@@ -33,11 +33,10 @@ impl State {
         Some(claim)
     }
 
-    /// Prolongs a lease of this worker's. None: it is not its any more.
-    pub fn renew(&mut self, now: Timestamp, lease: &LeaseKey, worker: &str, length: Duration) -> Option<Renewed> {
+    /// Prolongs a lease. None: it is not that holder's any more.
+    pub fn renew(&mut self, now: Timestamp, lease: &LeaseKey, length: Duration) -> Option<Renewed> {
         self.held(lease)?;
-        let mine = self.lease.as_mut().filter(|mine| mine.worker == worker)?;
-        mine.until = later(now, length);
+        self.lease.as_mut()?.until = later(now, length);
         Some(Renewed { lease: lease.clone(), mailbox: self.mailbox.len() })
     }
 

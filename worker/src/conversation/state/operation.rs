@@ -11,12 +11,12 @@ use shared::{
 
 use super::State;
 use crate::conversation::{
-    BusinessId, Claim, CommitOutcome, Conversation, Customer, CustomerIdChange, Landed, Landing, LeaseKey, MailboxItem,
-    Memory, NoticeTaken, Outbox, Postponement, QuietTime, Renewed, Resend, Settled,
+    BusinessId, Claim, CommitOutcome, Conversation, Customer, CustomerIdChange, Holder, Landed, Landing, LeaseKey,
+    MailboxItem, Memory, NoticeTaken, Outbox, Postponement, QuietTime, Renewed, Resend, Settled,
 };
 
 /// An operation on one conversation. The fields are the arguments of the method of [`State`] of the same name; a
-/// guarded one names its lease by the epoch.
+/// guarded one names its lease by the holder.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "each field is an argument that the method of the same name describes")]
 pub enum Operation {
@@ -43,21 +43,21 @@ pub enum Operation {
     /// [`State::claim`].
     Claim { worker: String, length: Duration },
     /// [`State::reread`].
-    Reread { epoch: i64 },
+    Reread { holder: Holder },
     /// [`State::commit_reply`].
-    CommitReply { epoch: i64, outbox: Outbox, seen: Option<Vec<MessageId>> },
+    CommitReply { holder: Holder, outbox: Outbox, seen: Option<Vec<MessageId>> },
     /// [`State::begin_try`].
-    BeginTry { epoch: i64, reply_id: String, part: usize, tries_so_far: u32, as_text: bool },
+    BeginTry { holder: Holder, reply_id: String, part: usize, tries_so_far: u32, as_text: bool },
     /// [`State::part_sent`].
-    PartSent { epoch: i64, reply_id: String, part: usize, wamid: MessageId },
+    PartSent { holder: Holder, reply_id: String, part: usize, wamid: MessageId },
     /// [`State::settle`].
-    Settle { epoch: i64, number: PhoneNumberId, messages: Vec<MessageId>, memory: Memory, quiet: QuietTime },
+    Settle { holder: Holder, number: PhoneNumberId, messages: Vec<MessageId>, memory: Memory, quiet: QuietTime },
     /// [`State::postpone`].
-    Postpone { epoch: i64, postponement: Postponement },
+    Postpone { holder: Holder, postponement: Postponement },
     /// [`State::renew`].
-    Renew { epoch: i64, worker: String, length: Duration },
+    Renew { holder: Holder, length: Duration },
     /// [`State::release`].
-    Release { epoch: i64 },
+    Release { holder: Holder },
     /// [`State::release_all`].
     ReleaseAll { worker: String },
     /// [`State::evidence`].
@@ -114,7 +114,7 @@ impl Operation {
 
     fn apply_to(&self, state: &mut State, now: Timestamp) -> Answer {
         let session = state.id.clone();
-        let lease = |epoch: i64| LeaseKey { session: session.clone(), epoch };
+        let lease = |holder: &Holder| LeaseKey { session: session.clone(), holder: holder.clone() };
         match self {
             Self::Land { business_id, subdomain, customer, item, quiet, looked_up } => {
                 let (quiet, looked_up, subdomain) = (*quiet, *looked_up, subdomain.as_ref());
@@ -128,22 +128,22 @@ impl Operation {
                 Answer::Resent(state.land_resend(now, &resend))
             }
             Self::Claim { worker, length } => Answer::Claimed(state.claim(now, worker, *length).map(Box::new)),
-            Self::Reread { epoch } => Answer::Seen(state.reread(&lease(*epoch)).map(Box::new)),
-            Self::CommitReply { epoch, outbox, seen } => {
-                Answer::Committed(state.commit_reply(now, &lease(*epoch), outbox, seen.as_deref()))
+            Self::Reread { holder } => Answer::Seen(state.reread(&lease(holder)).map(Box::new)),
+            Self::CommitReply { holder, outbox, seen } => {
+                Answer::Committed(state.commit_reply(now, &lease(holder), outbox, seen.as_deref()))
             }
-            Self::BeginTry { epoch, reply_id, part, tries_so_far, as_text } => {
-                Answer::Done(state.begin_try(now, &lease(*epoch), reply_id, *part, *tries_so_far, *as_text))
+            Self::BeginTry { holder, reply_id, part, tries_so_far, as_text } => {
+                Answer::Done(state.begin_try(now, &lease(holder), reply_id, *part, *tries_so_far, *as_text))
             }
-            Self::PartSent { epoch, reply_id, part, wamid } => {
-                Answer::Done(state.part_sent(now, &lease(*epoch), reply_id, *part, wamid))
+            Self::PartSent { holder, reply_id, part, wamid } => {
+                Answer::Done(state.part_sent(now, &lease(holder), reply_id, *part, wamid))
             }
-            Self::Settle { epoch, number, messages, memory, quiet } => {
-                Answer::Settled(state.settle(now, &lease(*epoch), number, messages, memory, *quiet))
+            Self::Settle { holder, number, messages, memory, quiet } => {
+                Answer::Settled(state.settle(now, &lease(holder), number, messages, memory, *quiet))
             }
-            Self::Postpone { epoch, postponement } => Answer::Done(state.postpone(now, &lease(*epoch), postponement)),
-            Self::Renew { epoch, worker, length } => Answer::Renewed(state.renew(now, &lease(*epoch), worker, *length)),
-            Self::Release { epoch } => Answer::Done(state.release(&lease(*epoch))),
+            Self::Postpone { holder, postponement } => Answer::Done(state.postpone(now, &lease(holder), postponement)),
+            Self::Renew { holder, length } => Answer::Renewed(state.renew(now, &lease(holder), *length)),
+            Self::Release { holder } => Answer::Done(state.release(&lease(holder))),
             Self::ReleaseAll { worker } => Answer::Done(state.release_all(worker)),
             Self::Evidence { number, reply_id, part, wamid } => {
                 Answer::Done(state.evidence(now, number, reply_id, *part, wamid))

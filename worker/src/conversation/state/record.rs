@@ -9,7 +9,7 @@ use shared::{
     trace::TraceParent,
 };
 
-use crate::conversation::{Aftermath, MailboxItem, Outbox, Part, PartForm, PartState, ReplyKind};
+use crate::conversation::{Aftermath, Holder, MailboxItem, Outbox, Part, PartForm, PartState, ReplyKind};
 
 /// A message in the mailbox.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -57,6 +57,13 @@ pub struct Lease {
     /// It was taken from somebody who had let it run out.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub taken_over: bool,
+}
+
+impl Lease {
+    /// Who has it.
+    pub fn holder(&self) -> Holder {
+        Holder::new(&self.worker, self.epoch)
+    }
 }
 
 /// A reply under way, with every try.

@@ -15,6 +15,7 @@ use crate::conversation::{
 const NOW: Timestamp = Timestamp::constant(1_790_000_000, 0);
 const QUIET: QuietTime = QuietTime { quiet: Duration::from_secs(1), ceiling: Duration::from_secs(5) };
 const LEASE: Duration = Duration::from_secs(30);
+const WORKER: &str = "worker";
 
 fn session() -> SessionId {
     SessionId::from_stored("acme:16505551234")
@@ -45,7 +46,7 @@ fn land(n: usize) -> Operation {
 }
 
 fn claim() -> Operation {
-    Operation::Claim { worker: "worker".to_owned(), length: LEASE }
+    Operation::Claim { worker: WORKER.to_owned(), length: LEASE }
 }
 
 fn reply(reply_id: &str, kind: ReplyKind, parts: usize) -> Outbox {
@@ -55,8 +56,13 @@ fn reply(reply_id: &str, kind: ReplyKind, parts: usize) -> Outbox {
     Outbox { reply_id, kind, phone_number_id: number(), answers, parts: vec![part; parts], aftermath, trace: None }
 }
 
+/// Whoever claims here, by its taking of that number.
+fn holder(epoch: i64) -> Holder {
+    Holder::new(WORKER, epoch)
+}
+
 fn settle(epoch: i64, messages: Vec<MessageId>) -> Operation {
-    Operation::Settle { epoch, number: number(), messages, memory: Memory::default(), quiet: QUIET }
+    Operation::Settle { holder: holder(epoch), number: number(), messages, memory: Memory::default(), quiet: QUIET }
 }
 
 fn land_resend(reply_id: &str, part: usize) -> Operation {
@@ -101,7 +107,7 @@ impl World {
         let mut world = Self::new();
         world.apply(&land(0));
         world.wait(LEASE).apply(&claim());
-        let commit = Operation::CommitReply { epoch: 1, outbox: reply("r1", kind, 3), seen: None };
+        let commit = Operation::CommitReply { holder: holder(1), outbox: reply("r1", kind, 3), seen: None };
         assert_eq!(world.apply(&commit), Answer::Committed(CommitOutcome::Committed));
         assert!(matches!(world.apply(&settle(1, vec![id("wamid.0")])), Answer::Settled(Some(_))));
         world
@@ -116,15 +122,16 @@ fn each_try_takes_one_message_from_the_numbers_bucket() {
     let full_at = |world: &World| world.state().buckets.get(&number()).map(|at| at.duration_since(world.now));
     assert_eq!(full_at(&world), None);
     let refills = |n: u32| Some(SignedDuration::try_from(BUCKET_REFILL * n).expect("in range"));
-    world.apply(&Operation::CommitReply { epoch: 1, outbox: reply("r1", ReplyKind::Answer, 3), seen: None });
+    world.apply(&Operation::CommitReply { holder: holder(1), outbox: reply("r1", ReplyKind::Answer, 3), seen: None });
     assert_eq!(full_at(&world), refills(1));
-    let sent = |part| Operation::PartSent { epoch: 1, reply_id: "r1".to_owned(), part, wamid: id("wamid.out") };
+    let sent =
+        |part| Operation::PartSent { holder: holder(1), reply_id: "r1".to_owned(), part, wamid: id("wamid.out") };
     world.apply(&sent(0));
     assert_eq!(full_at(&world), refills(2), "the next part began");
     world.apply(&sent(0));
     assert_eq!(full_at(&world), refills(2), "it had begun before");
     let reply_id = "r1".to_owned();
-    let again = Operation::BeginTry { epoch: 1, reply_id, part: 1, tries_so_far: 1, as_text: false };
+    let again = Operation::BeginTry { holder: holder(1), reply_id, part: 1, tries_so_far: 1, as_text: false };
     assert_eq!(world.apply(&again), Answer::Done(true));
     assert_eq!(full_at(&world), refills(3), "the same part once more");
     world.wait(BUCKET_REFILL * 10).apply(&sent(1));
@@ -145,7 +152,7 @@ fn a_part_of_the_last_reply_is_sent_once_more_and_once_only() {
 
         world.wait(LEASE).apply(&claim());
         let outbox = reply("r2", ReplyKind::Resend, 1);
-        world.apply(&Operation::CommitReply { epoch: 2, outbox, seen: Some(vec![]) });
+        world.apply(&Operation::CommitReply { holder: holder(2), outbox, seen: Some(vec![]) });
         assert!(world.state().outbox.is_some(), "it is nothing that a reply would have to take in");
         assert_eq!(world.apply(&land_resend("r1", 1)), Answer::Resent(None), "a reply is under way");
         world.apply(&settle(2, vec![id("resend:wamid.out")]));
@@ -178,7 +185,7 @@ fn another_token_ends_the_wait_for_it_unless_somebody_is_at_work() {
         not_sent: None,
         token: Some("old".to_owned()),
     };
-    world.apply(&Operation::Postpone { epoch: 1, postponement });
+    world.apply(&Operation::Postpone { holder: holder(1), postponement });
     let release = |current: &str| Operation::ReleaseWaiting {
         business: BusinessId("acme".to_owned()),
         current: current.to_owned(),
@@ -196,37 +203,40 @@ fn another_token_ends_the_wait_for_it_unless_somebody_is_at_work() {
 
 /// Any operation, mostly one that a turn might do next.
 fn operations() -> impl Strategy<Value = Vec<(Operation, u64)>> {
-    let epoch = 1..6_i64;
+    let worker = prop_oneof![9 => Just(WORKER), 1 => Just("another")];
+    let holder = (worker, 1..6_i64).prop_map(|(worker, epoch)| Holder::new(worker, epoch));
     let part = 0..3_usize;
     let reply_id = (0..4_u8).prop_map(|n| format!("r{n}"));
     let kind = prop_oneof![Just(ReplyKind::Answer), Just(ReplyKind::Apology), Just(ReplyKind::Resend)];
     let messages = vec((0..12_usize).prop_map(|n| id(&format!("wamid.{n}"))), 0..4);
-    let guarded = (epoch.clone(), reply_id.clone(), part.clone());
-    let postpone = |(epoch, not_sent, for_evidence, delay): (i64, Option<usize>, bool, u64)| {
+    let guarded = (holder.clone(), reply_id.clone(), part.clone());
+    let postpone = |(holder, not_sent, for_evidence, delay): (Holder, Option<usize>, bool, u64)| {
         let (delay, token) = (Duration::from_secs(delay), (delay % 2 == 0).then(|| "token".to_owned()));
         let (reason, detail) = ("throttled", String::new());
         let postponement = Postponement { delay, reason, detail, for_evidence, ai: !for_evidence, not_sent, token };
-        Operation::Postpone { epoch, postponement }
+        Operation::Postpone { holder, postponement }
     };
     let operation = prop_oneof![
         4 => (0..12_usize).prop_map(land),
         4 => Just(claim()),
-        2 => (epoch.clone(), reply_id.clone(), kind, 1..4_usize).prop_map(|(epoch, reply_id, kind, parts)| {
-            Operation::CommitReply { epoch, outbox: reply(&reply_id, kind, parts), seen: None }
+        2 => (holder.clone(), reply_id.clone(), kind, 1..4_usize).prop_map(|(holder, reply_id, kind, parts)| {
+            Operation::CommitReply { holder, outbox: reply(&reply_id, kind, parts), seen: None }
         }),
-        2 => (guarded.clone(), 0..3_u32).prop_map(|((epoch, reply_id, part), tries_so_far)| {
-            Operation::BeginTry { epoch, reply_id, part, tries_so_far, as_text: false }
+        2 => (guarded.clone(), 0..3_u32).prop_map(|((holder, reply_id, part), tries_so_far)| {
+            Operation::BeginTry { holder, reply_id, part, tries_so_far, as_text: false }
         }),
-        2 => guarded.prop_map(|(epoch, reply_id, part)| {
-            Operation::PartSent { epoch, reply_id, part, wamid: id("wamid.out") }
+        2 => guarded.prop_map(|(holder, reply_id, part)| {
+            Operation::PartSent { holder, reply_id, part, wamid: id("wamid.out") }
         }),
-        2 => (epoch.clone(), messages).prop_map(|(epoch, messages)| settle(epoch, messages)),
-        1 => (epoch.clone(), proptest::option::of(part.clone()), any::<bool>(), 0..60_u64).prop_map(postpone),
+        2 => (holder.clone(), messages).prop_map(|(holder, messages)| Operation::Settle {
+            holder, number: number(), messages, memory: Memory::default(), quiet: QUIET,
+        }),
+        1 => (holder.clone(), proptest::option::of(part.clone()), any::<bool>(), 0..60_u64).prop_map(postpone),
         1 => (reply_id.clone(), part.clone()).prop_map(|(reply_id, part)| land_resend(&reply_id, part)),
         1 => (reply_id, part).prop_map(|(reply_id, part)| {
             Operation::Evidence { number: number(), reply_id, part, wamid: id("wamid.out") }
         }),
-        1 => epoch.prop_map(|epoch| Operation::Release { epoch }),
+        1 => holder.prop_map(|holder| Operation::Release { holder }),
     ];
     vec((operation, 0..20_u64), 0..80)
 }
@@ -278,17 +288,17 @@ proptest! {
         for (operation, pause) in operations {
             world.wait(Duration::from_secs(pause)).apply(&operation);
         }
-        let held = world.stored.as_ref().and_then(|state| state.lease.as_ref()).map(|lease| lease.epoch);
+        let held = world.stored.as_ref().and_then(|state| state.lease.as_ref()).map(Lease::holder);
         for (operation, _) in stale {
-            let epoch = match &operation {
-                Operation::Reread { epoch }
-                | Operation::CommitReply { epoch, .. }
-                | Operation::BeginTry { epoch, .. }
-                | Operation::PartSent { epoch, .. }
-                | Operation::Settle { epoch, .. }
-                | Operation::Postpone { epoch, .. }
-                | Operation::Renew { epoch, .. }
-                | Operation::Release { epoch } => Some(*epoch),
+            let named = match &operation {
+                Operation::Reread { holder }
+                | Operation::CommitReply { holder, .. }
+                | Operation::BeginTry { holder, .. }
+                | Operation::PartSent { holder, .. }
+                | Operation::Settle { holder, .. }
+                | Operation::Postpone { holder, .. }
+                | Operation::Renew { holder, .. }
+                | Operation::Release { holder } => Some(holder.clone()),
                 Operation::Land { .. }
                 | Operation::LandResend { .. }
                 | Operation::Claim { .. }
@@ -302,7 +312,7 @@ proptest! {
                 | Operation::ReplaceCustomerId(_)
                 | Operation::ReleaseWaiting { .. } => None,
             };
-            if epoch.is_none() || epoch == held {
+            if named.is_none() || named == held {
                 continue;
             }
             let before = world.stored.clone();
@@ -326,7 +336,7 @@ fn what_a_reply_changes_happens_once_when_it_is_settled() {
     let settle_with = |epoch, aftermath: Aftermath| {
         let turns = vec![MemoryTurn { speaker: Speaker::Customer, text: "line".to_owned() }];
         let memory = Memory { turns, aftermath, ..Memory::default() };
-        Operation::Settle { epoch, number: number(), messages: vec![], memory, quiet: QUIET }
+        Operation::Settle { holder: holder(epoch), number: number(), messages: vec![], memory, quiet: QUIET }
     };
     let mut world = World::new();
     world.apply(&land(0));
@@ -363,7 +373,7 @@ fn a_limit_ends_when_it_was_said_to_end_however_late_that_was_sent() {
     let aftermath = Aftermath { limited_until: Some(until), ..Aftermath::default() };
     world.wait(LEASE).apply(&claim());
     let memory = Memory { aftermath, ..Memory::default() };
-    let settle = Operation::Settle { epoch: 1, number: number(), messages: vec![], memory, quiet: QUIET };
+    let settle = Operation::Settle { holder: holder(1), number: number(), messages: vec![], memory, quiet: QUIET };
     world.wait(LEASE / 2).apply(&settle);
     assert_eq!(world.state().limited_until, Some(until));
     let Answer::Landed(landed) = world.apply(&land(1)) else { panic!("it lands") };
@@ -375,11 +385,11 @@ fn who_wants_silence_has_it_from_the_commitment_on() {
     let commit = |epoch, consent| {
         let aftermath = Aftermath { consent, ..Aftermath::default() };
         let outbox = Outbox { aftermath, ..reply("r", ReplyKind::Answer, 1) };
-        Operation::CommitReply { epoch, outbox, seen: None }
+        Operation::CommitReply { holder: holder(epoch), outbox, seen: None }
     };
     let settled = |epoch, consent| {
         let memory = Memory { aftermath: Aftermath { consent, ..Aftermath::default() }, ..Memory::default() };
-        Operation::Settle { epoch, number: number(), messages: vec![], memory, quiet: QUIET }
+        Operation::Settle { holder: holder(epoch), number: number(), messages: vec![], memory, quiet: QUIET }
     };
     let mut world = World::new();
     world.apply(&land(0));

@@ -1,7 +1,7 @@
 //! The store on MongoDB, for any number of workers.
 //!
-//! Every change of a conversation is one atomic update of one document, with majority and journal, guarded by the
-//! lease's epoch where the writer must own the conversation.
+//! Every change of a conversation is one atomic update of one document, with majority and journal (but for the claim, which
+//! may be lost), guarded by the lease's worker and epoch where the writer must own the conversation.
 
 mod conversations;
 mod pipeline;

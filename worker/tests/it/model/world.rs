@@ -123,6 +123,15 @@ enum Action {
     Pause,
     /// A worker stops gracefully: it gives back what it holds.
     Stop(usize),
+    /// The database's primary dies with the last claim, which no other member has yet.
+    LoseTheClaim,
+}
+
+/// The last claim, on both sides of it.
+#[derive(Debug, Clone)]
+struct LastClaim {
+    before: State,
+    after: State,
 }
 
 #[derive(Debug, Clone)]
@@ -137,6 +146,7 @@ pub(super) struct World {
     written: usize,
     queue: VecDeque<usize>,
     state: Option<State>,
+    last_claim: Option<LastClaim>,
     transcript: BTreeSet<MessageId>,
     letters: BTreeMap<MessageId, &'static str>,
     workers: [Option<Running>; WORKERS],
@@ -196,6 +206,7 @@ impl World {
             written: 0,
             queue: VecDeque::new(),
             state: None,
+            last_claim: None,
             transcript: BTreeSet::new(),
             letters: BTreeMap::new(),
             workers: [const { None }; WORKERS],
@@ -289,8 +300,14 @@ impl World {
         if self.repeats_left > 0 {
             actions.extend((0..self.written).map(Action::Repeat));
         }
+        actions.extend(self.can_lose_the_claim().then_some(Action::LoseTheClaim));
         actions.extend([Action::Freeze, Action::Pause]);
         actions
+    }
+
+    /// Every other write is waited for until a majority has it, and with it what was written before.
+    fn can_lose_the_claim(&self) -> bool {
+        self.last_claim.as_ref().is_some_and(|claim| self.state.as_ref() == Some(&claim.after))
     }
 
     /// When something is due that is not yet.
@@ -328,6 +345,7 @@ impl World {
             Action::Hear => self.hear(1),
             Action::HearTwice => self.hear(2),
             Action::Claim(n) => self.claim(n),
+            Action::LoseTheClaim => self.state = self.last_claim.take().map(|claim| claim.before),
             Action::Write => self.write(),
             Action::Repeat(draft) => {
                 self.repeats_left -= 1;
@@ -399,7 +417,9 @@ impl World {
 
     fn claim(&mut self, worker: usize) {
         let Some(state) = &mut self.state else { return };
+        let before = state.clone();
         let Some(mut claim) = state.claim(self.now, &worker_name(worker), LEASE) else { return };
+        self.last_claim = Some(LastClaim { before, after: state.clone() });
         if self.mutant == Some(Mutant::NewestFirst) {
             newest_first(&mut claim.conversation);
         }
@@ -425,7 +445,7 @@ impl World {
     /// Lets a worker do what its turn wants, and takes its turn one step on.
     fn go(&mut self, worker: usize, fate: Fate) {
         let Some(mut running) = self.workers[worker].take() else { return };
-        let event = self.perform(worker, &mut running, fate);
+        let event = self.perform(&mut running, fate);
         running.effect = running.machine.step(event);
         match running.effect {
             Effect::End(Outcome::Lost) => self.release(&running.lease),
@@ -438,7 +458,7 @@ impl World {
     /// it to be.
     fn go_and_give_up(&mut self, worker: usize) {
         let Some(mut running) = self.workers[worker].take() else { return };
-        let _unheard = self.perform(worker, &mut running, Fate::Good);
+        let _unheard = self.perform(&mut running, Fate::Good);
         let (delay, detail) = (Duration::from_secs(1), String::new());
         let postponement = Postponement {
             delay,
@@ -464,12 +484,14 @@ impl World {
     /// The lease that a guarded operation names.
     fn lease_of(&self, running: &Running) -> LeaseKey {
         let mine = running.lease.clone();
-        let current = self.state.as_ref().map_or(mine.epoch, |state| state.epoch);
-        let ignores = self.mutant == Some(Mutant::IgnoresEpochs);
-        if ignores { LeaseKey { epoch: current, ..mine } } else { mine }
+        let current = self.state.as_ref().and_then(|state| state.lease.as_ref());
+        match current.filter(|_| self.mutant == Some(Mutant::IgnoresEpochs)) {
+            Some(current) => LeaseKey { holder: current.holder(), ..mine },
+            None => mine,
+        }
     }
 
-    fn perform(&mut self, worker: usize, running: &mut Running, fate: Fate) -> Event {
+    fn perform(&mut self, running: &mut Running, fate: Fate) -> Event {
         let (now, lease) = (self.now, self.lease_of(running));
         let effect = running.effect.clone();
         if effect.begins_a_try() {
@@ -515,7 +537,7 @@ impl World {
             Effect::BeginTry { reply_id, part, tries, as_text, .. } => {
                 Event::TryBegun(state.begin_try(now, &lease, &reply_id, part, tries, as_text))
             }
-            Effect::Send(sending) => self.send(worker, running, &sending, fate),
+            Effect::Send(sending) => self.send(running, &sending, fate),
             Effect::FreshToken => Event::FreshToken(None),
             Effect::RecordPart { reply_id, part, wamid, begin_next } => Event::PartRecorded(match begin_next {
                 true => state.part_sent(now, &lease, &reply_id, part, &wamid),
@@ -583,7 +605,7 @@ impl World {
         Event::Composed(Ok(Reply { id, parts, aftermath: Aftermath::default() }))
     }
 
-    fn send(&mut self, worker: usize, running: &mut Running, sending: &Sending, fate: Fate) -> Event {
+    fn send(&mut self, running: &mut Running, sending: &Sending, fate: Fate) -> Event {
         let now = self.now;
         let outlasts = |running: &Running| later(now, SEND_TIMEOUT) < running.valid_until;
         let late = now > later(running.begun_at, rules().try_most());
@@ -592,7 +614,7 @@ impl World {
         }
         if !outlasts(running) && self.mutant != Some(Mutant::SendsWithoutLook) {
             let state = self.state.as_mut().expect("a turn has a conversation");
-            if state.renew(now, &running.lease, &worker_name(worker), LEASE).is_some() {
+            if state.renew(now, &running.lease, LEASE).is_some() {
                 running.valid_until = later(now, LEASE);
             }
             if !outlasts(running) {

@@ -232,13 +232,7 @@ async fn a_turn_that_is_forgotten_under_way_leaves_nothing() {
         assert!(talk.settle_and_remember(&claim.lease, &[secret(2)], &memory()).await.is_none());
         assert!(!talk.postpone(&claim.lease, &failed(Duration::ZERO)).await);
         assert!(store.reread(&claim.lease).await.expect("the store answers").is_none());
-        assert!(
-            store
-                .renew(std::slice::from_ref(&claim.lease), "worker", LONG)
-                .await
-                .expect("the store answers")
-                .is_empty()
-        );
+        assert!(store.renew(std::slice::from_ref(&claim.lease), LONG).await.expect("the store answers").is_empty());
         assert!(!store.hand_over(&talk.session, LONG, Some(WORD)).await.expect("the store answers"));
         assert!(talk.try_claim("another", LONG).await.is_none(), "nothing is left to do");
         assert_no_trace(&store).await;

@@ -135,7 +135,7 @@ impl World {
     async fn claim(&mut self, worker: usize) {
         let Some(claim) = self.talk.try_claim(&self.name(worker), SHORT).await else { return };
         for other in self.beliefs.iter().flatten() {
-            assert!(claim.lease.epoch > other.lease.epoch, "epochs count up");
+            assert!(claim.lease.holder.epoch > other.lease.holder.epoch, "epochs count up");
         }
         self.takeovers += u32::from(claim.conversation.takeovers > 0);
         let outbox = claim.conversation.outbox.clone();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use worker::{
-    conversation::LeaseKey,
+    conversation::{Holder, LeaseKey},
     store::{CommitOutcome, DueBusinesses, Landed, Memory, Postponement, Renewed, Store, StoreError},
 };
 
@@ -40,7 +40,7 @@ async fn one_of_sixteen_claimers_wins() {
         }
         let claims: Vec<_> = claiming.join_all().await.into_iter().flatten().collect();
         assert_eq!(claims.len(), 1);
-        assert_eq!(claims[0].lease, LeaseKey { session: talk.session.clone(), epoch: 1 });
+        assert_eq!((&claims[0].lease.session, claims[0].lease.holder.epoch), (&talk.session, 1));
         assert!(talk.try_claim("late", LONG).await.is_none(), "not while it is held");
     }
 }
@@ -51,13 +51,13 @@ async fn an_expired_lease_is_taken_over_and_counted() {
     let talk = Talk::new(&store);
     talk.receive(&[message(1)]).await;
     let dead = talk.try_claim("dead", SHORT).await.expect("it is due and free");
-    assert_eq!((dead.lease.epoch, dead.conversation.takeovers), (1, 0));
+    assert_eq!((dead.lease.holder.epoch, dead.conversation.takeovers), (1, 0));
     let next = talk.claim_when_free("next", SHORT).await;
-    assert_eq!((next.lease.epoch, next.conversation.takeovers), (2, 1));
+    assert_eq!((next.lease.holder.epoch, next.conversation.takeovers), (2, 1));
     assert_eq!(next.conversation.mailbox, [message(1)]);
     assert!(next.conversation.claimed_at >= dead.conversation.claimed_at + jiff::SignedDuration::from_millis(300));
     let third = talk.claim_when_free("third", LONG).await;
-    assert_eq!((third.lease.epoch, third.conversation.takeovers), (3, 2));
+    assert_eq!((third.lease.holder.epoch, third.conversation.takeovers), (3, 2));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -84,7 +84,7 @@ async fn epochs_only_ever_count_up() {
     for epoch in 1..4 {
         talk.receive(&[message(u32::try_from(epoch).expect("small"))]).await;
         let claim = talk.claim().await;
-        assert_eq!(claim.lease.epoch, epoch);
+        assert_eq!(claim.lease.holder.epoch, epoch);
         talk.settle(&claim.lease, &claim.conversation.mailbox).await.expect("the lease is held");
     }
 }
@@ -98,7 +98,7 @@ async fn what_is_given_back_is_due_at_once_and_counts_as_nothing() {
     assert!(store.release(&first.lease).await.expect("the store answers"));
     assert!(!store.release(&first.lease).await.expect("the store answers"), "it is not mine any more");
     let second = talk.claim().await;
-    assert_eq!((second.lease.epoch, second.conversation.takeovers, second.conversation.attempts), (2, 0, 0));
+    assert_eq!((second.lease.holder.epoch, second.conversation.takeovers, second.conversation.attempts), (2, 0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,8 +116,8 @@ async fn a_worker_that_stops_gives_back_its_own_leases_only() {
     assert!(talks[2].try_claim("mine", LONG).await.is_none());
 }
 
-async fn renew(store: &Arc<dyn Store>, leases: &[LeaseKey], worker: &str, lease: Duration) -> Vec<Renewed> {
-    store.renew(leases, worker, lease).await.expect("the store answers")
+async fn renew(store: &Arc<dyn Store>, leases: &[LeaseKey], lease: Duration) -> Vec<Renewed> {
+    store.renew(leases, lease).await.expect("the store answers")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,13 +130,13 @@ async fn a_renewal_prolongs_what_is_held_and_tells_what_came() {
         leases.push(talk.try_claim("worker", SHORT).await.expect("it is due and free").lease);
     }
     talks[1].receive(&messages(2..4)).await;
-    let mut renewed = renew(&store, &leases, "worker", LONG).await;
+    let mut renewed = renew(&store, &leases, LONG).await;
     renewed.sort_by_key(|renewed| renewed.mailbox);
     let expected = [Renewed { lease: leases[0].clone(), mailbox: 1 }, Renewed { lease: leases[1].clone(), mailbox: 3 }];
     assert_eq!(renewed, expected);
     tokio::time::sleep(SHORT).await;
     assert!(talks[0].try_claim("other", LONG).await.is_none(), "it would have expired");
-    assert_eq!(renew(&store, &[], "worker", LONG).await, []);
+    assert_eq!(renew(&store, &[], LONG).await, []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,13 +146,18 @@ async fn nobody_renews_what_another_holds() {
     talk.receive(&[message(1)]).await;
     let stale = talk.try_claim("worker", SHORT).await.expect("it is due and free").lease;
     let current = talk.claim_when_free("worker", SHORT).await.lease;
-    assert_eq!(renew(&store, std::slice::from_ref(&stale), "worker", LONG).await, [], "an old epoch");
-    assert_eq!(renew(&store, std::slice::from_ref(&current), "other", LONG).await, [], "another worker");
-    let missing = LeaseKey { epoch: 1, session: shared::ids::SessionId::from_stored("acme:nobody") };
-    assert_eq!(renew(&store, &[missing], "worker", LONG).await, []);
+    assert_eq!(renew(&store, std::slice::from_ref(&stale), LONG).await, [], "an old epoch");
+    assert_eq!(renew(&store, &[of_another(&current)], LONG).await, [], "another worker");
+    let missing = LeaseKey { session: shared::ids::SessionId::from_stored("acme:nobody"), ..stale };
+    assert_eq!(renew(&store, &[missing], LONG).await, []);
     // None of them prolonged it.
     let next = talk.claim_when_free("next", LONG).await;
-    assert_eq!(next.lease.epoch, current.epoch + 1);
+    assert_eq!(next.lease.holder.epoch, current.holder.epoch + 1);
+}
+
+/// The same taking, as another worker would name it.
+fn of_another(lease: &LeaseKey) -> LeaseKey {
+    LeaseKey { session: lease.session.clone(), holder: Holder::new("another", lease.holder.epoch) }
 }
 
 /// Everything that a holder can do, done by one who is no longer it.
@@ -177,7 +182,7 @@ async fn every_write_of(talk: &Talk, stale: &LeaseKey) {
     }
     assert!(!store.release(stale).await.expect("the store answers"));
     assert!(store.reread(stale).await.expect("the store answers").is_none());
-    assert_eq!(renew(store, std::slice::from_ref(stale), "zombie", LONG).await, []);
+    assert_eq!(renew(store, std::slice::from_ref(stale), LONG).await, []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -192,12 +197,15 @@ async fn nothing_that_a_former_holder_writes_has_any_effect() {
     let current = talk.claim_when_free("current", LONG).await.lease;
     let before = store.raw(collection, talk.session.expose()).await;
     every_write_of(&talk, &stale).await;
+    // Whose claim was lost with the database's primary has the epoch of the next one.
+    every_write_of(&talk, &of_another(&current)).await;
     assert_eq!(store.raw(collection, talk.session.expose()).await, before);
 
     let outbox = reply("current", &messages(1..3), &["one", "two"]);
     assert_eq!(talk.commit(&current, &outbox).await, CommitOutcome::Committed);
     let before = store.raw(collection, talk.session.expose()).await;
     every_write_of(&talk, &stale).await;
+    every_write_of(&talk, &of_another(&current)).await;
     assert_eq!(store.raw(collection, talk.session.expose()).await, before);
 
     // It gave the lease back, and nobody holds it.

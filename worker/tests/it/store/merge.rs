@@ -12,8 +12,8 @@ use mongodb::bson::{DateTime, Document, doc};
 use shared::ids::SessionId;
 use worker::{
     conversation::{
-        Aftermath, Announcement, BusinessId, CustomerIdChange, HandOverReason, LeaseKey, MailboxItem, MemoryTurn,
-        Speaker,
+        Aftermath, Announcement, BusinessId, CustomerIdChange, HandOverReason, Holder, LeaseKey, MailboxItem,
+        MemoryTurn, Speaker,
     },
     message::Sender,
     store::{
@@ -195,14 +195,14 @@ async fn a_conversation_in_hand_or_with_a_reply_under_way_is_merged_later() {
     let waiting = pair.store.merges_under_way(10).await.expect("the store answers");
     assert_eq!(waiting, std::slice::from_ref(&old.session));
 
-    let lease = LeaseKey { session: old.session.clone(), epoch: 2 };
+    let lease = LeaseKey { session: old.session.clone(), holder: Holder::new("worker", 2) };
     old.settle(&lease, &[message(1)]).await.expect("the lease is held");
     new.receive(&[message(2)]).await;
     let claim = new.claim().await;
     assert_eq!(pair.merge().await, MergeStep::Waits);
     old.receive(&[message(3)]).await;
     assert_eq!(old.claim().await.conversation.mailbox, [message(3)], "nothing waits for what has to wait itself");
-    let lease = LeaseKey { session: old.session.clone(), epoch: 3 };
+    let lease = LeaseKey { session: old.session.clone(), holder: Holder::new("worker", 3) };
     assert!(pair.store.release(&lease).await.expect("the store answers"));
     new.settle(&claim.lease, &[message(2)]).await.expect("the lease is held");
     if !Backend::STEPWISE {
@@ -241,13 +241,7 @@ async fn whoever_had_the_old_conversation_in_hand_writes_nothing_more() {
         assert!(pair.old.settle_and_remember(&zombie, &[message(1)], &said("late")).await.is_none());
         assert!(!pair.old.postpone(&zombie, &super::failed(Duration::ZERO)).await);
         assert!(pair.store.reread(&zombie).await.expect("the store answers").is_none());
-        assert!(
-            pair.store
-                .renew(std::slice::from_ref(&zombie), "zombie", LONG)
-                .await
-                .expect("the store answers")
-                .is_empty()
-        );
+        assert!(pair.store.renew(std::slice::from_ref(&zombie), LONG).await.expect("the store answers").is_empty());
         assert_eq!(pair.raw(&pair.old).await, before);
         pair.merge().await;
     }
@@ -456,7 +450,7 @@ async fn a_message_with_both_ids_waits_for_nobody() {
     // The number's own messages are known where they are, until that is merged.
     assert_eq!(pair.take(&phone(PHONE), &message(1)).await, Landed::Duplicate);
     pair.old.settle(&claim.lease, &[message(1)]).await.expect("the lease is held");
-    let lease = LeaseKey { session: pair.new.session.clone(), epoch: 1 };
+    let lease = LeaseKey { session: pair.new.session.clone(), holder: Holder::new("worker", 1) };
     pair.new.settle(&lease, &[message(2)]).await.expect("the lease is held");
     assert_eq!(pair.merge().await, MergeStep::Finished);
     assert_eq!(pair.take(&phone(PHONE), &message(1)).await, Landed::Duplicate);
@@ -639,7 +633,7 @@ async fn a_merge_into_a_conversation_that_nobody_can_read_harms_neither() {
     pair.store.merge(&pair.old.session, AT_ONCE).await.expect_err("it cannot be read");
     assert!(!pair.raw(&pair.old).await.contains_key("merged_into"));
     assert_eq!(pair.new.claim().await.conversation.mailbox, [message(2)]);
-    let lease = LeaseKey { session: pair.new.session.clone(), epoch: 1 };
+    let lease = LeaseKey { session: pair.new.session.clone(), holder: Holder::new("worker", 1) };
     pair.new.settle(&lease, &[message(2)]).await.expect("the lease is held");
     pair.store.change("conversations", pair.old.session.expose(), doc! { "$set": { "attempts": 0 } }).await;
     assert_eq!(pair.merge().await, MergeStep::Finished);

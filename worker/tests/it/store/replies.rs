@@ -411,7 +411,7 @@ async fn a_postponed_conversation_waits_and_keeps_everything() {
     talk.commit(&claim.lease, &outbox).await;
     assert!(talk.postpone(&claim.lease, &in_doubt(SHORT)).await);
     let claim = talk.claim_when_free("worker", LONG).await;
-    assert_eq!((claim.lease.epoch, claim.conversation.takeovers), (2, 0));
+    assert_eq!((claim.lease.holder.epoch, claim.conversation.takeovers), (2, 0));
     let part = &claim.conversation.outbox.expect("a reply is under way").parts[0];
     assert_eq!((part.state, part.tries), (PartState::Sending, 1), "still in doubt");
     assert_eq!(claim.conversation.mailbox, [message(1)]);

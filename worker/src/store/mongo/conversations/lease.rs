@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use mongodb::{
     bson::{Bson, DateTime, Document, doc},
-    options::ReturnDocument,
+    options::{ReturnDocument, WriteConcern},
 };
 use shared::ids::{SessionId, Subdomain};
 
@@ -17,7 +17,7 @@ use super::{
     document, held_by,
 };
 use crate::{
-    conversation::{Claim, Conversation, LeaseKey, Renewed},
+    conversation::{Claim, Conversation, Holder, LeaseKey, Renewed},
     store::{DueBusinesses, Leasing, Result, StoreError},
 };
 
@@ -51,6 +51,7 @@ impl Leasing for MongoStore {
             .find_one_and_update(filter, update)
             .return_document(ReturnDocument::After)
             .projection(unread_by_turns())
+            .write_concern(unconfirmed())
             .await?;
         let Some(document) = claimed else { return Ok(None) };
         match seen_by_holder(document) {
@@ -68,22 +69,22 @@ impl Leasing for MongoStore {
         Ok(found.map(|claim| claim.conversation))
     }
 
-    async fn renew(&self, leases: &[LeaseKey], worker: &str, lease: Duration) -> Result<Vec<Renewed>> {
+    async fn renew(&self, leases: &[LeaseKey], lease: Duration) -> Result<Vec<Renewed>> {
         if leases.is_empty() {
             return Ok(Vec::new());
         }
         let held: Vec<Document> = leases.iter().map(held_by).collect();
-        let filter = doc! { "$or": held, "lease.worker": worker };
+        let filter = doc! { "$or": held };
         let update = vec![doc! { "$set": { "lease.until": { "$add": ["$$NOW", millis(lease)] } } }];
         self.conversations().update_many(filter.clone(), update).await?;
-        let projection = doc! { "lease.epoch": 1, "mailbox": { "$size": array("mailbox") } };
+        let projection = doc! { "lease.epoch": 1, "lease.worker": 1, "mailbox": { "$size": array("mailbox") } };
         let mut cursor = self.conversations().find(filter).projection(projection).await?;
         let mut renewed = Vec::with_capacity(leases.len());
         while cursor.advance().await? {
             let document = cursor.deserialize_current()?;
-            let epoch = document.get_document("lease").and_then(|lease| lease.get_i64("epoch"));
-            let (Ok(id), Ok(epoch)) = (document.get_str("_id"), epoch) else { continue };
-            let lease = LeaseKey { session: SessionId::from_stored(id), epoch };
+            let (Ok(id), Ok(lease)) = (document.get_str("_id"), document.get_document("lease")) else { continue };
+            let (Ok(worker), Ok(epoch)) = (lease.get_str("worker"), lease.get_i64("epoch")) else { continue };
+            let lease = LeaseKey { session: SessionId::from_stored(id), holder: Holder::new(worker, epoch) };
             let mailbox = document.get_i32("mailbox").ok().and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
             renewed.push(Renewed { lease, mailbox });
         }
@@ -172,6 +173,14 @@ impl MongoStore {
     }
 }
 
+/// A claim does not wait until a majority has it and the journal is written, which takes several times as long as the
+/// claim. Where it is lost, everything is as if it had never been: the next write of its turn, like every other one, waits
+/// for the majority, names worker and epoch, and finds another lease or none. Nothing that cannot be repeated comes before
+/// that write. Which epoch the next claim has does not matter, for it is another worker's.
+fn unconfirmed() -> WriteConcern {
+    WriteConcern::nodes(1)
+}
+
 /// What no turn reads need not travel, and cannot be what makes a document unreadable.
 fn unread_by_turns() -> Document {
     doc! { "answered": 0, "windows": 0, "last_land": 0, "last_reply": 0, "last_error": 0 }
@@ -184,7 +193,7 @@ fn seen_by_holder(document: Document) -> Result<Claim> {
         problem: "its lease is missing where it was taken".to_owned(),
     })?;
     Ok(Claim {
-        lease: LeaseKey { session: state.id.clone(), epoch: lease.epoch },
+        lease: LeaseKey { session: state.id.clone(), holder: lease.holder() },
         conversation: state.as_seen_by(lease),
         taken_over: lease.taken_over,
     })

@@ -28,13 +28,14 @@ pub(super) use forget::CLOSED_KEPT;
 pub(super) use reply::proof;
 
 use super::pipeline::literal;
-use crate::conversation::{self, Consent, LeaseKey, MemoryTurn, Speaker, remembered};
+use crate::conversation::{self, Consent, Holder, LeaseKey, MemoryTurn, Speaker, remembered};
 
 /// As a slice of an array takes it.
 const MEMORY_TURNS: i32 = conversation::MEMORY_TURNS as i32;
 
 fn held_by(lease: &LeaseKey) -> Document {
-    doc! { "_id": lease.session.expose(), "lease.epoch": lease.epoch }
+    let Holder { worker, epoch } = &lease.holder;
+    doc! { "_id": lease.session.expose(), "lease.epoch": epoch, "lease.worker": &**worker }
 }
 
 fn not_handed_over() -> Document {

@@ -11,8 +11,8 @@ use shared::{
 use worker::{
     conversation::{
         Aftermath, Announcement, BusinessId, Choice, Consent, Customer, CustomerIdChange, FactChange, HandOverReason,
-        MailboxItem, MemoryTurn, Outbox, Part, PartForm, PartState, QuietTime, ReplyKind, Speaker, Summary, next_run,
-        state::Operation,
+        Holder, MailboxItem, MemoryTurn, Outbox, Part, PartForm, PartState, QuietTime, ReplyKind, Speaker, Summary,
+        next_run, state::Operation,
     },
     store::{Memory, Postponement},
 };
@@ -154,15 +154,15 @@ impl Walk {
     }
 
     fn reread(&mut self) -> Operation {
-        Operation::Reread { epoch: self.epoch() }
+        Operation::Reread { holder: self.holder() }
     }
 
     fn renew(&mut self) -> Operation {
-        Operation::Renew { epoch: self.epoch(), worker: self.worker(), length: self.length() }
+        Operation::Renew { holder: self.holder(), length: self.length() }
     }
 
     fn release(&mut self) -> Operation {
-        Operation::Release { epoch: self.epoch() }
+        Operation::Release { holder: self.holder() }
     }
 
     fn release_all(&mut self) -> Operation {
@@ -176,8 +176,8 @@ impl Walk {
     }
 
     fn part_sent(&mut self) -> Operation {
-        let (epoch, reply_id, part) = (self.epoch(), self.reply_id(), self.part());
-        Operation::PartSent { epoch, reply_id, part, wamid: self.wamid() }
+        let (holder, reply_id, part) = (self.holder(), self.reply_id(), self.part());
+        Operation::PartSent { holder, reply_id, part, wamid: self.wamid() }
     }
 
     fn evidence(&mut self) -> Operation {
@@ -190,7 +190,7 @@ impl Walk {
 
     fn commit(&mut self) -> Operation {
         self.count += 1;
-        let epoch = self.epoch();
+        let holder = self.holder();
         let mailbox = self.mailbox();
         let run = next_run(&mailbox, 5);
         let own = run.first().map(|first| first.phone_number_id.clone());
@@ -214,7 +214,7 @@ impl Walk {
             1 => Some(seen.into_iter().skip(1).collect()),
             _ => Some(seen),
         };
-        Operation::CommitReply { epoch, outbox, seen }
+        Operation::CommitReply { holder, outbox, seen }
     }
 
     fn begin_try(&mut self) -> Operation {
@@ -224,7 +224,7 @@ impl Walk {
         let tries = u32::try_from(tries).expect("few");
         let tries_so_far = if self.rng.random_bool(0.9) { tries } else { tries + 1 };
         let as_text = self.rng.random_bool(0.3);
-        Operation::BeginTry { epoch: self.epoch(), reply_id: self.reply_id(), part, tries_so_far, as_text }
+        Operation::BeginTry { holder: self.holder(), reply_id: self.reply_id(), part, tries_so_far, as_text }
     }
 
     fn form(&mut self) -> PartForm {
@@ -313,7 +313,7 @@ impl Walk {
     }
 
     fn settle(&mut self) -> Operation {
-        let epoch = self.epoch();
+        let holder = self.holder();
         let mailbox = self.mailbox();
         let run = match self.rng.random_range(0..4) {
             0 => mailbox.choose_multiple(&mut self.rng, 3).cloned().collect(),
@@ -325,7 +325,7 @@ impl Walk {
         let turns = (0..self.rng.random_range(0..4)).map(|_| self.line()).collect();
         let memory = Memory { turns, reply: self.pick(&kinds), aftermath: self.aftermath() };
         let messages = run.into_iter().map(|item| item.id).collect();
-        Operation::Settle { epoch, number, messages, memory, quiet: self.quiet() }
+        Operation::Settle { holder, number, messages, memory, quiet: self.quiet() }
     }
 
     fn line(&mut self) -> MemoryTurn {
@@ -344,7 +344,7 @@ impl Walk {
             not_sent: self.rng.random_bool(0.4).then(|| self.part()),
             token: self.rng.random_bool(0.7).then(|| self.pick(TOKENS).to_owned()),
         };
-        Operation::Postpone { epoch: self.epoch(), postponement }
+        Operation::Postpone { holder: self.holder(), postponement }
     }
 
     fn hand_over(&mut self) -> Operation {
@@ -364,12 +364,15 @@ impl Walk {
     }
 
     /// Mostly the lease that is held.
-    fn epoch(&mut self) -> i64 {
-        let Some(model) = &self.model else { return 1 };
-        match &model.lease {
-            Some(lease) if self.rng.random_bool(0.9) => lease.epoch,
-            Some(_) | None => self.rng.random_range(0..=model.epoch + 1),
+    fn holder(&mut self) -> Holder {
+        let held = self.model.as_ref().and_then(|model| model.lease.as_ref());
+        if let Some(lease) = held.filter(|_| self.rng.random_bool(0.9)) {
+            return lease.holder();
         }
+        let newest = self.model.as_ref().map_or(0, |model| model.epoch);
+        // One of another worker, with the right number, among them.
+        let worker = self.worker();
+        Holder::new(&worker, self.rng.random_range(0..=newest + 1))
     }
 
     /// Mostly the reply that is under way.

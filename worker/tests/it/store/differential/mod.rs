@@ -20,7 +20,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 use shared::ids::{SessionId, Subdomain};
 use worker::{
     conversation::{
-        BusinessId, CommitOutcome, Landed, LeaseKey,
+        BusinessId, CommitOutcome, Holder, Landed, LeaseKey,
         state::{Answer, Operation, State},
     },
     store::{Landing, Resend},
@@ -266,7 +266,7 @@ impl Walk {
 
     async fn perform(&self, operation: &Operation) -> Answer {
         let (store, session) = (&self.store, &self.session);
-        let lease = |epoch: &i64| LeaseKey { session: session.clone(), epoch: *epoch };
+        let lease = |holder: &Holder| LeaseKey { session: session.clone(), holder: holder.clone() };
         let answer = match operation {
             Operation::Land { business_id, subdomain, customer, item, quiet, looked_up } => {
                 let (subdomain, quiet, looked_up) = (subdomain.as_ref(), *quiet, *looked_up);
@@ -281,29 +281,29 @@ impl Walk {
             Operation::Claim { worker, length } => {
                 store.claim(session, worker, *length).await.map(|claim| Answer::Claimed(claim.map(Box::new)))
             }
-            Operation::Reread { epoch } => {
-                store.reread(&lease(epoch)).await.map(|seen| Answer::Seen(seen.map(Box::new)))
+            Operation::Reread { holder } => {
+                store.reread(&lease(holder)).await.map(|seen| Answer::Seen(seen.map(Box::new)))
             }
-            Operation::CommitReply { epoch, outbox, seen } => {
-                store.commit_reply(&lease(epoch), outbox, seen.as_deref()).await.map(Answer::Committed)
+            Operation::CommitReply { holder, outbox, seen } => {
+                store.commit_reply(&lease(holder), outbox, seen.as_deref()).await.map(Answer::Committed)
             }
-            Operation::BeginTry { epoch, reply_id, part, tries_so_far, as_text } => {
-                store.begin_try(&lease(epoch), reply_id, *part, *tries_so_far, *as_text).await.map(Answer::Done)
+            Operation::BeginTry { holder, reply_id, part, tries_so_far, as_text } => {
+                store.begin_try(&lease(holder), reply_id, *part, *tries_so_far, *as_text).await.map(Answer::Done)
             }
-            Operation::PartSent { epoch, reply_id, part, wamid } => {
-                store.part_sent(&lease(epoch), reply_id, *part, wamid).await.map(Answer::Done)
+            Operation::PartSent { holder, reply_id, part, wamid } => {
+                store.part_sent(&lease(holder), reply_id, *part, wamid).await.map(Answer::Done)
             }
-            Operation::Settle { epoch, number, messages, memory, quiet } => {
-                store.settle(&lease(epoch), number, messages, memory, *quiet).await.map(Answer::Settled)
+            Operation::Settle { holder, number, messages, memory, quiet } => {
+                store.settle(&lease(holder), number, messages, memory, *quiet).await.map(Answer::Settled)
             }
-            Operation::Postpone { epoch, postponement } => {
-                store.postpone(&lease(epoch), postponement).await.map(Answer::Done)
+            Operation::Postpone { holder, postponement } => {
+                store.postpone(&lease(holder), postponement).await.map(Answer::Done)
             }
-            Operation::Renew { epoch, worker, length } => {
-                let renewed = store.renew(&[lease(epoch)], worker, *length).await;
+            Operation::Renew { holder, length } => {
+                let renewed = store.renew(&[lease(holder)], *length).await;
                 renewed.map(|renewed| Answer::Renewed(renewed.into_iter().next()))
             }
-            Operation::Release { epoch } => store.release(&lease(epoch)).await.map(Answer::Done),
+            Operation::Release { holder } => store.release(&lease(holder)).await.map(Answer::Done),
             Operation::ReleaseAll { worker } => store.release_all(worker).await.map(|count| Answer::Done(count == 1)),
             Operation::Evidence { number, reply_id, part, wamid } => {
                 store.evidence(session, number, reply_id, *part, wamid).await.map(Answer::Done)
