@@ -265,9 +265,12 @@ claim_ports() {
   esac
 }
 
+as_shipped() { [[ ${SWITCHBOARD_SERVICES_AS_SHIPPED-} == 1 ]]; }
+
 write_rabbitmq_conf() {
-  cat >"$state/rabbitmq/rabbitmq.conf" <<CONF
-listeners.tcp.1 = $1
+  printf 'listeners.tcp.1 = %s\n' "$1" >"$state/rabbitmq/rabbitmq.conf"
+  as_shipped && return
+  cat >>"$state/rabbitmq/rabbitmq.conf" <<'CONF'
 # Small enough to share a machine with a build, large enough that no test meets it by accident.
 vm_memory_high_watermark.absolute = 1GiB
 disk_free_limit.absolute = 200MB

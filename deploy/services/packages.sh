@@ -55,7 +55,7 @@ load_rabbitmq_env() {
   # none of them spin, and where waking one is dear (virtual machines) that doubles the time of
   # every restart. It takes a core, though, which a measurement cannot spare.
   local erl='-kernel inet_dist_use_interface {127,0,0,1}'
-  [[ ${SWITCHBOARD_SERVICES_AS_SHIPPED-} == 1 ]] || erl="+sbwt medium +sbwtdio long $erl"
+  as_shipped || erl="+sbwt medium +sbwtdio long $erl"
   rabbitmq_env=(
     env -i PATH="$PATH" LANG=C.UTF-8 HOME="$dir/home"
     ERL_EPMD_ADDRESS=127.0.0.1 ERL_EPMD_PORT="$(recall rabbitmq epmd.port)"

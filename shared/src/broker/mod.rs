@@ -7,6 +7,7 @@
 
 mod connection;
 mod tls;
+mod bursts;
 mod publisher;
 mod consumer;
 mod delivery;

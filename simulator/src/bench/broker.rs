@@ -1,45 +1,32 @@
 //! What RabbitMQ confirms to a publisher that does nothing else.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use shared::broker::Outgoing;
 use simulator::Tag;
-use tokio::task::JoinSet;
 
 use super::{
     ingest::{BATCH, BATCHES, SINGLES},
-    load::micros,
+    load::{Load, Sender, closed, open, pick},
     options::Scenario,
     process::Meter,
     queues::Queues,
-    report::{Report, figure, histogram, latencies},
+    report::{Report, figure, latencies},
     requests::{Writer, business},
     stage::Stage,
 };
 
 pub(super) async fn run(stage: &Stage, report: &mut Report) -> anyhow::Result<()> {
     let queues = Arc::new(Queues::declare(&stage.rabbitmq_url, "broker").await?);
-    let writer = Writer::new();
-    let outgoing = |n| writer.outgoing(&queues.topology, &business(n), &writer.message(n, Tag(n)));
-    let singles: Vec<Vec<Outgoing>> = (0..SINGLES).map(|n| vec![outgoing(n)]).collect();
-    // As in a webhook with fifty messages.
-    let batches: Vec<Vec<Outgoing>> =
-        (0..BATCHES).map(|b| (b * BATCH..(b + 1) * BATCH).map(outgoing).collect()).collect();
-    for (what, batches, each) in [("single", Arc::new(singles), 1), ("batches of 50", Arc::new(batches), BATCH)] {
+    for (what, count, each) in [("single", SINGLES, 1), ("batches of 50", BATCHES, BATCH)] {
+        let batches = batches(&queues, count, each);
         for &outstanding in &stage.size.ladder {
             let meter = Meter::start([]);
-            let (published, micros) = publish(&queues, &batches, outstanding, stage.size.step).await?;
+            let load = closed(publishers(&queues, &batches, outstanding), stage.size.step).await?;
             let cores = meter.stop([]);
-            let rate = (published * each) as f64 / stage.size.step.as_secs_f64();
-            let mut figures = vec![figure("rate", rate, "messages/s")];
-            figures.extend(latencies(&micros));
+            let mut figures = vec![figure("rate", load.per_second() * each as f64, "messages/s")];
+            figures.extend(latencies(&load.micros));
             figures.extend(cores.figures());
             report.add(Scenario::Broker, format!("{what}, {outstanding}"), figures);
             queues.purge().await?;
@@ -48,37 +35,41 @@ pub(super) async fn run(stage: &Stage, report: &mut Report) -> anyhow::Result<()
     Arc::into_inner(queues).context("nobody else publishes any more")?.delete().await
 }
 
-/// So many publishers, each of which waits for the confirms of a batch before it publishes the next. The first quarter
-/// more of the time is not counted.
-async fn publish(
+/// Single messages at a fixed rate, by so many publishers.
+pub(super) async fn at_rate(
     queues: &Arc<Queues>,
-    batches: &Arc<Vec<Vec<Outgoing>>>,
-    publishers: usize,
+    outstanding: usize,
+    rate: f64,
     length: Duration,
-) -> anyhow::Result<(u64, hdrhistogram::Histogram<u64>)> {
-    let next = Arc::new(AtomicUsize::new(0));
-    let from = Instant::now() + length / 4;
-    let until = from + length;
-    let mut tasks = JoinSet::new();
-    for _ in 0..publishers {
-        let (queues, batches, next) = (Arc::clone(queues), Arc::clone(batches), Arc::clone(&next));
-        tasks.spawn(async move {
-            let mut taken = histogram();
-            while Instant::now() < until {
-                let turn = next.fetch_add(1, Ordering::Relaxed) % batches.len();
-                let began = Instant::now();
-                queues.publish(batches.get(turn).context("a remainder is less than the length")?).await?;
-                let now = Instant::now();
-                if now >= from && now < until {
-                    taken.saturating_record(micros(now - began));
-                }
-            }
-            anyhow::Ok(taken)
-        });
+) -> anyhow::Result<Load> {
+    let singles = batches(queues, SINGLES, 1);
+    open(publishers(queues, &singles, outstanding), rate, length).await
+}
+
+/// What ingest would publish for webhooks with so many messages each.
+fn batches(queues: &Queues, count: u64, each: u64) -> Batches {
+    let writer = Writer::new();
+    let outgoing = |n| writer.outgoing(&queues.topology, &business(n), &writer.message(n, Tag(n)));
+    Arc::new((0..count).map(|b| (b * each..(b + 1) * each).map(outgoing).collect()).collect())
+}
+
+type Batches = Arc<Vec<Vec<Outgoing>>>;
+
+/// Waits for the confirms of a batch before it publishes the next one.
+#[derive(Debug)]
+struct Publisher {
+    queues: Arc<Queues>,
+    batches: Batches,
+}
+
+impl Sender for Publisher {
+    async fn send(&mut self, n: u64) -> anyhow::Result<u16> {
+        self.queues.publish(pick(&self.batches, n).context("there are messages")?).await?;
+        Ok(200)
     }
-    let mut taken = histogram();
-    while let Some(done) = tasks.join_next().await {
-        taken.add(&done.context("a task that publishes")??)?;
-    }
-    Ok((taken.len(), taken))
+}
+
+fn publishers(queues: &Arc<Queues>, batches: &Batches, count: usize) -> Vec<Publisher> {
+    let publisher = || Publisher { queues: Arc::clone(queues), batches: Arc::clone(batches) };
+    std::iter::repeat_with(publisher).take(count).collect()
 }

@@ -5,11 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 
 use super::{
+    broker,
     http::Connection,
-    load::{Load, Requests, closed, micros, open},
+    load::{Load, Requests, closed, micros, open, posters},
     options::Scenario,
     process::{Cores, Meter, Process, Usage},
     queues::Queues,
@@ -29,14 +30,13 @@ const LARGE: u64 = 1_000;
 const HALF_CONNECTIONS: usize = 64;
 
 pub(super) async fn run(stage: &Stage, report: &mut Report) -> anyhow::Result<()> {
-    let queues = Queues::declare(&stage.rabbitmq_url, "ingest").await?;
+    let queues = Arc::new(Queues::declare(&stage.rabbitmq_url, "ingest").await?);
     let (taker, _) = stage.start_ingest(&queues).await?;
     ladder(stage, &queues, &taker, Scenario::Ingest, "", report).await?;
-    half_of_the_top(stage, &taker, report).await?;
-    queues.purge().await?;
+    half_of_the_top(stage, &queues, &taker, report).await?;
     large(stage, &taker, report).await?;
     taker.process.stop().await?;
-    queues.delete().await
+    Arc::into_inner(queues).context("nobody else publishes any more")?.delete().await
 }
 
 /// Single messages and batches over more and more connections. What takes them may be ingest or the reference.
@@ -52,7 +52,7 @@ pub(super) async fn ladder(
     for (what, requests, each) in kinds {
         for &connections in &stage.size.ladder {
             let meter = Meter::start([&taker.process]);
-            let loading = closed(taker.addr, connections, &requests, stage.size.step);
+            let loading = closed(posters(taker.addr, connections, &requests).await?, stage.size.step);
             let (load, usage) = watched(&taker.process, loading).await?;
             let cores = meter.stop([&taker.process]);
             report.add(scenario, format!("{prefix}{what}, {connections}"), figures(&load, each, &cores, usage));
@@ -94,13 +94,29 @@ async fn watched<T>(process: &Process, load: impl Future<Output = anyhow::Result
     }
 }
 
-async fn half_of_the_top(stage: &Stage, taker: &Taker, report: &mut Report) -> anyhow::Result<()> {
+async fn half_of_the_top(
+    stage: &Stage,
+    queues: &Arc<Queues>,
+    taker: &Taker,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     let Some(top) = report.best(Scenario::Ingest, "single", "rate") else { return Ok(()) };
+    let (rate, length) = (top / 2.0, stage.size.step);
+    let senders = posters(taker.addr, HALF_CONNECTIONS, &singles(stage)).await?;
     let meter = Meter::start([&taker.process]);
-    let load = open(taker.addr, HALF_CONNECTIONS, &singles(stage), top / 2.0, stage.size.step).await?;
+    let load = open(senders, rate, length).await?;
     let cores = meter.stop([&taker.process]);
     report.add(Scenario::Ingest, "half of the top rate", figures(&load, 1, &cores, taker.process.usage()));
-    Ok(())
+    queues.purge().await?;
+
+    let meter = Meter::start([]);
+    let load = broker::at_rate(queues, HALF_CONNECTIONS, rate, length).await?;
+    let cores = meter.stop([]);
+    let mut figures = vec![figure("rate", load.per_second(), "messages/s")];
+    figures.extend(latencies(&load.micros));
+    figures.extend(cores.figures());
+    report.add(Scenario::Ingest, "a bare publisher at that rate", figures);
+    queues.purge().await
 }
 
 async fn large(stage: &Stage, taker: &Taker, report: &mut Report) -> anyhow::Result<()> {

@@ -1,11 +1,10 @@
-//! Load over HTTP: as fast as so many connections go (closed), or at a rate that does not wait (open).
+//! Load: as fast as so many senders go (closed), or at a rate that does not wait (open).
 //!
 //! In an open load each request has a time at which it is due, and its latency counts from there, not from when a
-//! connection was free to send it: whoever waited because an earlier answer was late counts as having waited.
+//! sender was free for it: whoever waited because an earlier answer was late counts as having waited.
 
 use std::{
     collections::BTreeMap,
-    io,
     net::SocketAddr,
     sync::{
         Arc,
@@ -67,67 +66,88 @@ pub(super) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
+/// Who sends one request after another.
+pub(super) trait Sender: Send + 'static {
+    /// Sends the nth, waits for its answer, and says its status.
+    fn send(&mut self, n: u64) -> impl Future<Output = anyhow::Result<u16>> + Send;
+}
+
 /// Requests that are sent round and round.
 pub(super) type Requests = Arc<Vec<Vec<u8>>>;
 
-/// Each connection sends its next request when it has the answer to the last one. The first quarter more of the time is
-/// not counted.
-pub(super) async fn closed(
+/// A connection and what is sent over it.
+#[derive(Debug)]
+struct Poster {
+    connection: Connection,
+    requests: Requests,
+}
+
+impl Sender for Poster {
+    async fn send(&mut self, n: u64) -> anyhow::Result<u16> {
+        let request = pick(&self.requests, n).context("there are requests")?;
+        self.connection.exchange(request).await.context("a connection broke")
+    }
+}
+
+/// So many of these connections.
+pub(super) async fn posters(
     addr: SocketAddr,
     connections: usize,
     requests: &Requests,
-    length: Duration,
-) -> anyhow::Result<Load> {
+) -> anyhow::Result<Vec<impl Sender + use<>>> {
+    let mut posters = Vec::with_capacity(connections);
+    for _ in 0..connections {
+        let connection = Connection::open(addr).await.with_context(|| format!("connect to {addr}"))?;
+        posters.push(Poster { connection, requests: Arc::clone(requests) });
+    }
+    Ok(posters)
+}
+
+/// Each sends its next request when it has the answer to the last one. The first quarter more of the time is not
+/// counted.
+pub(super) async fn closed(senders: Vec<impl Sender>, length: Duration) -> anyhow::Result<Load> {
     let next = Arc::new(AtomicU64::new(0));
-    let opened = open_all(addr, connections).await?;
     let from = Instant::now() + length / 4;
     let until = from + length;
     let mut tasks = JoinSet::new();
-    for mut connection in opened {
-        let (next, requests) = (Arc::clone(&next), Arc::clone(requests));
+    for mut sender in senders {
+        let next = Arc::clone(&next);
         tasks.spawn(async move {
             let mut load = Load::new(length);
             while Instant::now() < until {
-                let request = pick(&requests, next.fetch_add(1, Ordering::Relaxed));
+                let n = next.fetch_add(1, Ordering::Relaxed);
                 let sent = Instant::now();
-                let status = connection.exchange(request).await?;
+                let status = sender.send(n).await?;
                 let answered = Instant::now();
                 load.all += 1;
                 if answered >= from && answered < until {
                     load.count(status, answered - sent);
                 }
             }
-            io::Result::Ok(load)
+            anyhow::Ok(load)
         });
     }
     gather(tasks, Load::new(length)).await
 }
 
-/// Requests at a fixed rate, over so many connections.
-pub(super) async fn open(
-    addr: SocketAddr,
-    connections: usize,
-    requests: &Requests,
-    rate: f64,
-    length: Duration,
-) -> anyhow::Result<Load> {
+/// Requests at a fixed rate, by whoever of these is free.
+pub(super) async fn open(senders: Vec<impl Sender>, rate: f64, length: Duration) -> anyhow::Result<Load> {
     let schedule = Schedule::new(rate);
-    let opened = open_all(addr, connections).await?;
     let next = Arc::new(AtomicU64::new(0));
     let (warm_up, start) = (length / 4, Instant::now());
     let mut tasks = JoinSet::new();
-    for mut connection in opened {
-        let (next, requests) = (Arc::clone(&next), Arc::clone(requests));
+    for mut sender in senders {
+        let next = Arc::clone(&next);
         tasks.spawn(async move {
             let mut load = Load::new(length);
             loop {
                 let n = next.fetch_add(1, Ordering::Relaxed);
                 let due = schedule.due(n);
                 if due >= warm_up + length {
-                    return io::Result::Ok(load);
+                    return anyhow::Ok(load);
                 }
                 tokio::time::sleep_until((start + due).into()).await;
-                let status = connection.exchange(pick(&requests, n)).await?;
+                let status = sender.send(n).await?;
                 load.all += 1;
                 if due >= warm_up {
                     load.count(status, (start + due).elapsed());
@@ -155,22 +175,15 @@ impl Schedule {
     }
 }
 
-fn pick(requests: &[Vec<u8>], n: u64) -> &[u8] {
-    let n = usize::try_from(n).unwrap_or(usize::MAX) % requests.len().max(1);
-    requests.get(n).map_or(&[], Vec::as_slice)
+/// The nth of what is gone through round and round.
+pub(super) fn pick<T>(all: &[Vec<T>], n: u64) -> Option<&[T]> {
+    let n = usize::try_from(n).unwrap_or(usize::MAX).checked_rem(all.len())?;
+    all.get(n).map(Vec::as_slice)
 }
 
-async fn open_all(addr: SocketAddr, connections: usize) -> anyhow::Result<Vec<Connection>> {
-    let mut opened = Vec::with_capacity(connections);
-    for _ in 0..connections {
-        opened.push(Connection::open(addr).await.with_context(|| format!("connect to {addr}"))?);
-    }
-    Ok(opened)
-}
-
-async fn gather(mut tasks: JoinSet<io::Result<Load>>, mut whole: Load) -> anyhow::Result<Load> {
+async fn gather(mut tasks: JoinSet<anyhow::Result<Load>>, mut whole: Load) -> anyhow::Result<Load> {
     while let Some(done) = tasks.join_next().await {
-        whole.join(&done.context("a connection's task")?.context("a connection broke")?);
+        whole.join(&done.context("a task of the load")??);
     }
     Ok(whole)
 }
@@ -227,7 +240,8 @@ mod tests {
     #[tokio::test]
     async fn a_closed_load_goes_as_fast_as_the_answers_come_and_counts_200_alone() {
         let addr = server(Duration::from_millis(5)).await;
-        let load = closed(addr, 4, &requests(), Duration::from_millis(400)).await.expect("a load");
+        let senders = posters(addr, 4, &requests()).await.expect("connections");
+        let load = closed(senders, Duration::from_millis(400)).await.expect("a load");
         let others: u64 = load.others.values().sum();
         assert!(load.per_second() < 200.0, "the server gives 200/s at most, a fifth of them 503: {load:?}");
         assert!(load.answered > others && others > 0, "{load:?}");
@@ -238,7 +252,8 @@ mod tests {
     async fn an_open_load_counts_the_wait_for_a_free_connection() {
         // Twice as many as the server can answer: the last ones wait for about half of the whole time.
         let addr = server(Duration::from_millis(10)).await;
-        let load = open(addr, 2, &requests(), 200.0, Duration::from_millis(400)).await.expect("a load");
+        let senders = posters(addr, 2, &requests()).await.expect("connections");
+        let load = open(senders, 200.0, Duration::from_millis(400)).await.expect("a load");
         assert!(load.micros.max() > 200_000, "{load:?}");
         let total = load.answered + load.others.values().sum::<u64>();
         assert_eq!(total, 80, "every request that was due was sent");

@@ -17,7 +17,7 @@ use shared::{
     topology::{Exchange, STATUS_PARTITIONS, Topology},
 };
 
-/// As many as ingest publishes over.
+/// More bring nothing.
 const CHANNELS: usize = 4;
 /// Inbound queues of every run, the product's default.
 pub(super) const PARTITIONS: u16 = 8;

@@ -17,7 +17,7 @@ use super::{
     dialogue::{self, Beat, Scene},
     http::post,
     ledger::Ledger,
-    load::closed,
+    load::{closed, posters},
     options::Scenario,
     process::{Meter, Process},
     queues::Queues,
@@ -62,7 +62,8 @@ async fn stand_in_alone(stage: &Stage, stand_in: &StandIn, report: &mut Report) 
         {"role": "system", "content": system}, {"role": "user", "content": text(Tag(1))},
     ]});
     let request = post("/openai/v1/chat/completions", &[], chat.to_string().as_bytes());
-    let load = closed(stand_in.addr, stage.size.top, &Arc::new(vec![request]), stage.size.step).await?;
+    let senders = posters(stand_in.addr, stage.size.top, &Arc::new(vec![request])).await?;
+    let load = closed(senders, stage.size.step).await?;
     let figures = vec![figure("rate", load.per_second(), "answers/s")];
     report.add(Scenario::Worker, "the stand-ins alone", figures);
     Ok(())
