@@ -4,14 +4,16 @@
 # Prints a table, says which of the project's ratios are reached, and writes report.json, report.md,
 # report.svg and the processes' logs to target/bench.
 #
-# usage: bench.sh [--quick] [--only SCENARIO]... [--judge] [--backlog MESSAGES] [--help]
+# usage: bench.sh [--quick] [--debug] [--only SCENARIO]... [--judge] [--backlog MESSAGES] [--help]
 #        --quick    everything small: shows that the benchmark works, its figures mean little
+#        --debug    a debug build, as the tests have it: its figures mean nothing
 #        --only     broker, ingest, reference, start, worker, end-to-end, growth or backlog; may be repeated
 #        --judge    exit with 1 where a ratio is not reached
 #
 # Invariants: everything is on loopback; each scenario has queues and a database of its own, named
 # bench_…, and deletes them, unless it is broken off; servers that were up stay up, and what was started
 # is stopped, however this ends. For figures that mean something the machine must have nothing else to do.
+# exit:  75 where the reference's packages could not be fetched, so that nothing was measured
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -24,13 +26,19 @@ export SWITCHBOARD_SERVICES_AS_SHIPPED=1
 state=$SWITCHBOARD_SERVICES_DIR
 venv=$out/venv
 reference=deploy/bench/reference
-bin=${CARGO_TARGET_DIR:-target}/release
+profile=release
 started=()
 
 main() {
-  case ${1-} in
-    -h | --help) usage ;;
-  esac
+  local argument arguments=()
+  for argument; do
+    case $argument in
+      -h | --help) usage ;;
+      --debug) profile=debug ;;
+      *) arguments+=("$argument") ;;
+    esac
+  done
+  local bin=${CARGO_TARGET_DIR:-target}/$profile
   command -v cargo >/dev/null || die "please install Rust (https://rustup.rs); rust-toolchain.toml names the version"
   mkdir -p "$out"
   exec 9>"$out/lock"
@@ -38,7 +46,8 @@ main() {
   build
   make_reference
   start_servers
-  "$bin/simulator" bench --out "$out" --python "$venv/bin/python" --reference "$reference" "$@" 8>&- 9>&-
+  "$bin/simulator" bench --out "$out" --python "$venv/bin/python" --reference "$reference" \
+    "${arguments[@]}" 8>&- 9>&-
 }
 
 usage() {
@@ -47,14 +56,16 @@ usage() {
 }
 
 die() {
-  printf 'bench: %s\n' "$*" >&2
-  exit 1
+  printf 'bench: %s\n' "$1" >&2
+  exit "${2-1}"
 }
 
 build() {
-  printf 'bench: building the release binaries\n' >&2
+  local options=()
+  [[ $profile == debug ]] || options=(--release)
+  printf 'bench: building the %s binaries\n' "$profile" >&2
   # The lock file of the build says what is measured.
-  cargo build --release --locked --workspace --bins 8>&- 9>&-
+  cargo build "${options[@]}" --locked --workspace --bins 8>&- 9>&-
 }
 
 # What is pinned, in a place of its own; made once, and again when the pins change.
@@ -64,7 +75,8 @@ make_reference() {
     printf 'bench: installing the reference'"'"'s packages from PyPI\n' >&2
     rm -rf "$venv"
     python3 -m venv "$venv" || die "please install Python's venv: apt-get install python3-venv"
-    "$venv/bin/pip" --quiet --disable-pip-version-check install -r "$reference/requirements.txt"
+    "$venv/bin/pip" --quiet --disable-pip-version-check install -r "$reference/requirements.txt" ||
+      die "the reference's packages could not be fetched from PyPI" 75
     cp "$reference/requirements.txt" "$venv/requirements.txt"
   fi
 }

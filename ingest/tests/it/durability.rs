@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use simulator::proxy::Direction;
+use tokio::task::JoinSet;
 
 use crate::{
     http::{post, until},
@@ -63,6 +64,32 @@ async fn confirms_that_never_come_mean_503_and_the_redelivery_has_the_same_ids()
     let updates = queues.take_updates().await;
     assert!(!updates.is_empty());
     assert!(updates.iter().all(|update| update.message_id == updates[0].message_id), "{updates:?}");
+}
+
+/// Many at once, because RabbitMQ confirms by number, and numbers that two threads mix up tell each what became of the
+/// other's message.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_rabbitmq_refuses_is_told_to_its_own_sender_and_to_nobody_else() {
+    const FULL: &str = "108821733954071";
+    let queues = Queues::new("full");
+    let ingest = queues.settings(None).start(&[]).await;
+    until(ingest.admin(), "/readyz", |answer| answer.status == 200).await;
+    queues.fill_up(FULL).await;
+    let (addr, full) = (ingest.addr(), text_message());
+    assert_eq!(post(addr, &full).await.status, 200, "the first one finds room");
+    let text = String::from_utf8(full.clone()).expect("JSON");
+    let free = text.replace(FULL, "108821733954072").into_bytes();
+    assert_ne!(free, full);
+    let mut senders = JoinSet::new();
+    for sender in 0..32 {
+        let (body, expected) = if sender % 2 == 0 { (full.clone(), 503) } else { (free.clone(), 200) };
+        senders.spawn(async move {
+            for _ in 0..40 {
+                assert_eq!(post(addr, &body).await.status, expected);
+            }
+        });
+    }
+    senders.join_all().await;
 }
 
 #[tokio::test]

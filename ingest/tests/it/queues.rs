@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use lapin::{
     Channel, Connection, ConnectionProperties,
     message::Delivery,
-    options::{BasicConsumeOptions, ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions},
+    options::{BasicConsumeOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions},
     types::{AMQPValue, FieldTable},
 };
 use shared::{
@@ -90,6 +90,25 @@ impl Queues {
         take(&[self.topology.unrouted()]).await
     }
 
+    /// Has RabbitMQ refuse what is published for this number, but for the first message.
+    pub(crate) async fn fill_up(&self, number: &str) {
+        let (_connection, channel) = try_channel().await.expect("RabbitMQ");
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-max-length".into(), AMQPValue::LongLongInt(1));
+        arguments.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
+        let full = self.full();
+        let declaring = channel.queue_declare(full.as_str().into(), QueueDeclareOptions::default(), arguments);
+        declaring.await.expect("declared");
+        let (exchange, key) = (self.topology.exchange(Exchange::Inbound), format!("*.{number}"));
+        let (options, arguments) = (QueueBindOptions::default(), FieldTable::default());
+        let binding = channel.queue_bind(full.into(), exchange.into(), key.into(), options, arguments);
+        binding.await.expect("bound");
+    }
+
+    fn full(&self) -> String {
+        format!("{}.full", self.prefix)
+    }
+
     async fn remove(topology: Topology, queues: Vec<String>) {
         let Ok((_connection, channel)) = try_channel().await else { return };
         for queue in queues {
@@ -107,7 +126,7 @@ impl Drop for Queues {
     fn drop(&mut self) {
         let mut queues = self.inbound();
         queues.extend(self.status());
-        queues.extend([self.topology.unrouted(), self.topology.dead_queue()]);
+        queues.extend([self.topology.unrouted(), self.topology.dead_queue(), self.full()]);
         let removing = Self::remove(self.topology.clone(), queues);
         let removal = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();

@@ -47,23 +47,17 @@ impl Bursts {
     ///
     /// Cancellation: the burst goes without it.
     pub(super) async fn place(&self) -> Place {
-        loop {
-            let taken = {
-                let mut state = self.lock();
-                state.free.pop().ok_or_else(|| {
-                    let (sender, place) = oneshot::channel();
-                    state.waiting.push(sender);
-                    place
-                })
-            };
-            match taken {
-                Ok(channel) => return Place(Arc::new(Burst { channel, bursts: self.clone() })),
-                Err(place) => {
-                    if let Ok(place) = place.await {
-                        return place;
-                    }
-                }
-            }
+        let taken = {
+            let mut state = self.lock();
+            state.free.pop().ok_or_else(|| {
+                let (sender, place) = oneshot::channel();
+                state.waiting.push(sender);
+                place
+            })
+        };
+        match taken {
+            Ok(channel) => Place(Arc::new(Burst { channel, bursts: self.clone() })),
+            Err(place) => place.await.expect("whoever takes a sender from the list sends it a place"),
         }
     }
 
@@ -78,7 +72,7 @@ impl Place {
         self.0.channel
     }
 
-    /// Waits for what was published from here to be confirmed, and keeps the place meanwhile, for a moment at most.
+    /// Waits until what is published from here is confirmed, and keeps the place meanwhile, for a moment at most.
     pub(super) async fn keep_until<T>(self, confirmed: impl Future<Output = T>) -> T {
         let mut confirmed = std::pin::pin!(confirmed);
         match tokio::time::timeout(KEPT_MOST, &mut confirmed).await {

@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, ensure};
+use futures_util::future::try_join_all;
 use lapin::{
     BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, PublisherConfirm,
     options::{
@@ -53,11 +54,8 @@ impl Queues {
     pub(super) async fn publish(&self, messages: &[Outgoing]) -> anyhow::Result<()> {
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % CHANNELS;
         let channel = self.channels.get(turn).context("there are channels")?;
-        let mut confirms = Vec::with_capacity(messages.len());
-        for message in messages {
-            confirms.push(self.write(channel, message).await?);
-        }
-        for confirm in confirms {
+        // All are handed over before the first one is waited for.
+        for confirm in try_join_all(messages.iter().map(|message| self.write(channel, message))).await? {
             ensure!(matches!(confirm.await?, Confirmation::Ack(None)), "RabbitMQ refused a message");
         }
         Ok(())

@@ -162,7 +162,7 @@ impl Mailboxes for SqliteStore {
 
 #[async_trait]
 impl Leasing for SqliteStore {
-    async fn claim(&self, session: &SessionId, worker: &str, lease: Duration) -> Result<Option<Claim>> {
+    async fn claim(&self, session: &SessionId, worker: &str, nonce: i64, lease: Duration) -> Result<Option<Claim>> {
         let claimed = self.database.write({
             let (session, worker) = (session.clone(), worker.to_owned());
             move |connection, now| {
@@ -170,7 +170,7 @@ impl Leasing for SqliteStore {
                 if !is_due(connection, &session, now)? {
                     return Ok(None);
                 }
-                Ok(change(connection, &session, now, |state, now| state.claim(now, &worker, lease))?.flatten())
+                Ok(change(connection, &session, now, |state, now| state.claim(now, &worker, nonce, lease))?.flatten())
             }
         });
         match claimed.await {

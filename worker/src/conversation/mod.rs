@@ -230,21 +230,16 @@ pub struct LeaseKey {
     pub holder: Holder,
 }
 
-/// Who has a lease, by which taking of it. Both count: a taking that the database lost with its primary leaves its epoch
-/// to the next one, of another worker.
+/// Who has a lease, by which taking of it. The epoch is not enough: a taking that the database lost with its primary leaves
+/// its epoch to the next one, which may even be the same worker's.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Holder {
     /// This process, and no other nor a later one.
     pub worker: Arc<str>,
     /// Counts the takings of the lease up.
     pub epoch: i64,
-}
-
-impl Holder {
-    /// A worker, by its taking of that number.
-    pub fn new(worker: &str, epoch: i64) -> Self {
-        Self { worker: worker.into(), epoch }
-    }
+    /// Random, of this taking alone.
+    pub nonce: i64,
 }
 
 /// Whether a customer who wrote this is done.

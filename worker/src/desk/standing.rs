@@ -91,7 +91,8 @@ mod tests {
         assert_eq!(is(&state).word(), "waits", "that is over");
         state.handed_over_until = Some(later);
         assert_eq!(is(&state), Standing::HandedOver(later));
-        state.lease = Some(Lease { worker: "w".to_owned(), epoch: 1, taken_at: now, until: later, taken_over: false });
+        state.lease =
+            Some(Lease { worker: "w".to_owned(), epoch: 1, nonce: 7, taken_at: now, until: later, taken_over: false });
         assert_eq!(is(&state), Standing::Answering);
     }
 }

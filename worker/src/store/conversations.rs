@@ -43,12 +43,12 @@ pub trait Mailboxes {
 #[async_trait]
 pub trait Leasing {
     /// Takes the lease of a conversation that is due and that nobody holds. Alone among the operations it may be lost with
-    /// the process that keeps it, as long as nothing guarded was written under it: nothing may come of a claim that
-    /// cannot be repeated before such a write.
+    /// the process that keeps it, as long as nothing guarded was written under it: nothing that cannot be repeated may come
+    /// of it before such a write. The random `nonce` tells it from one that was lost.
     ///
     /// # Errors
     /// [`super::StoreError`]; after `Unavailable` the lease may be taken, and runs out by itself.
-    async fn claim(&self, session: &SessionId, worker: &str, lease: Duration) -> Result<Option<Claim>>;
+    async fn claim(&self, session: &SessionId, worker: &str, nonce: i64, lease: Duration) -> Result<Option<Claim>>;
 
     /// The conversation as it is now; none: not mine any more.
     ///

@@ -139,6 +139,9 @@ pub enum StoreError {
         /// What it does not take.
         problem: String,
     },
+    /// Somebody else has the conversation, and what was to be written goes without a guard of its own.
+    #[error("the lease is not this worker's any more")]
+    LeaseLost,
     /// A stored document does not have the shape that it must have.
     #[error("a stored {what} cannot be read: {problem}")]
     Corrupt {
@@ -153,7 +156,7 @@ impl StoreError {
     /// Whether repeating the call can never help.
     pub fn is_permanent(&self) -> bool {
         match self {
-            Self::Unavailable { .. } | Self::TimedOut => false,
+            Self::Unavailable { .. } | Self::TimedOut | Self::LeaseLost => false,
             Self::Refused { .. } | Self::Corrupt { .. } => true,
         }
     }

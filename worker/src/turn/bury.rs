@@ -19,6 +19,7 @@ use crate::{
 impl Turn<'_> {
     /// Files messages as dead letters.
     pub(super) async fn file(&self, items: &[MailboxItem], burial: &Burial) -> Result<(), StoreError> {
+        self.hold.make_durable().await?;
         for item in items {
             self.turns.store.bury(&self.letter(item, burial).await?).await?;
         }

@@ -36,6 +36,8 @@ pub struct Leases {
 struct Held {
     holder: Holder,
     valid_until: Instant,
+    /// A guarded write has succeeded, and with it the claim is durable.
+    is_durable: bool,
     lost: CancellationToken,
     news: News,
 }
@@ -62,7 +64,13 @@ impl Leases {
     /// Begins to renew a lease that was taken by a request sent at `asked_at`, which read that mailbox.
     pub fn hold(&self, key: LeaseKey, asked_at: Instant, mailbox: &[MailboxItem]) -> Hold {
         let (lost, news) = (CancellationToken::new(), News::new(ids(mailbox)));
-        let held = Held { holder: key.holder.clone(), valid_until: asked_at + self.length, lost: lost.clone(), news };
+        let held = Held {
+            holder: key.holder.clone(),
+            valid_until: asked_at + self.length,
+            is_durable: false,
+            lost: lost.clone(),
+            news,
+        };
         self.lock().insert(key.session.clone(), held);
         Hold { key, leases: self.clone(), lost }
     }
@@ -108,6 +116,7 @@ impl Leases {
             let Some(mine) = held.get_mut(&key.session).filter(|mine| mine.holder == key.holder) else { continue };
             if let Some(mailbox) = renewed.get(key) {
                 mine.valid_until = asked_at + self.length;
+                mine.is_durable = true;
                 mine.news.has_counted(*mailbox);
             } else {
                 tracing::warn!(session = %key.session, "a lease was lost");
@@ -127,6 +136,27 @@ impl Hold {
     /// For guarded operations.
     pub fn key(&self) -> &LeaseKey {
         &self.key
+    }
+
+    /// A write that names the lease has succeeded.
+    pub fn has_written(&self) {
+        self.with_mine(|held| held.is_durable = true);
+    }
+
+    /// Makes sure that the claim is durable, before something is written, or asked of somebody, that names no lease: what a
+    /// claim has read may have been lost with it. Costs a renewal where nothing was written under it yet.
+    ///
+    /// # Errors
+    /// The lease is somebody else's, or it cannot be known.
+    pub async fn make_durable(&self) -> Result<(), StoreError> {
+        if self.with_mine(|held| held.is_durable) == Some(true) {
+            return Ok(());
+        }
+        in_time(self.leases.renew(std::slice::from_ref(&self.key))).await?;
+        match self.with_mine(|held| held.is_durable) {
+            Some(true) => Ok(()),
+            Some(false) | None => Err(StoreError::LeaseLost),
+        }
     }
 
     /// The lease is about to be given back: it is not renewed any more, and a renewal that does not find it means nothing.
@@ -162,11 +192,14 @@ impl Hold {
         }
     }
 
-    /// Nothing, where a later turn has taken its place.
     fn with_news<T>(&self, ask: impl FnOnce(&mut News) -> T) -> Option<T> {
+        self.with_mine(|held| ask(&mut held.news))
+    }
+
+    /// Nothing, where a later turn has taken its place.
+    fn with_mine<T>(&self, ask: impl FnOnce(&mut Held) -> T) -> Option<T> {
         let mut held = self.leases.lock();
-        let mine = held.get_mut(&self.key.session).filter(|held| held.holder == self.key.holder);
-        mine.map(|mine| ask(&mut mine.news))
+        held.get_mut(&self.key.session).filter(|held| held.holder == self.key.holder).map(ask)
     }
 
     /// Whether the lease lasts that long from now; renews it where it does not.
@@ -182,9 +215,8 @@ impl Hold {
     }
 
     fn remaining(&self) -> Duration {
-        let held = self.leases.lock();
-        let mine = held.get(&self.key.session).filter(|held| held.holder == self.key.holder);
-        mine.map_or(Duration::ZERO, |held| held.valid_until.saturating_duration_since(Instant::now()))
+        let valid_until = self.with_mine(|held| held.valid_until);
+        valid_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()))
     }
 }
 

@@ -150,7 +150,7 @@ struct Turn<'a> {
 /// Cancellation: as if the process had died here; the lease is given back by whoever cancels, or runs out.
 pub async fn run(turns: &Turns, session: &SessionId) -> Outcome {
     let started = Instant::now();
-    let claiming = turns.store.claim(session, turns.leases.worker_id(), turns.settings.lease);
+    let claiming = turns.store.claim(session, turns.leases.worker_id(), rand::random(), turns.settings.lease);
     let claim = match in_time(claiming).await {
         Ok(Some(claim)) => Box::new(claim),
         Ok(None) => return Outcome::NotDue,

@@ -27,7 +27,13 @@ impl Turn<'_> {
         // may do.
         Ok(match effect {
             // These have limits of their own.
-            Effect::Compose(kind) => Box::pin(self.compose(kind)).await,
+            Effect::Compose(kind) => {
+                // A tool may change something out there.
+                if self.business.as_ref().is_some_and(|business| !business.companion.tools.is_empty()) {
+                    self.hold.make_durable().await?;
+                }
+                Box::pin(self.compose(kind)).await
+            }
             Effect::Excuse(until) => self.excuse(until),
             Effect::Gather => {
                 Box::pin(self.gather()).await;
@@ -61,6 +67,9 @@ impl Turn<'_> {
             Effect::Commit { outbox, seen } => {
                 let outbox = Outbox { trace: Some(self.trace), ..outbox };
                 let outcome = store.commit_reply(lease, &outbox, seen.as_deref()).await?;
+                if outcome == CommitOutcome::Committed {
+                    self.hold.has_written();
+                }
                 if outcome == CommitOutcome::NewerMessages {
                     metrics::counter!("switchboard_regenerations_total").increment(1);
                 }
@@ -76,6 +85,9 @@ impl Turn<'_> {
             }
             Effect::BeginTry { reply_id, part, tries, repeats, as_text } => {
                 let begun = store.begin_try(lease, &reply_id, part, tries, as_text).await?;
+                if begun {
+                    self.hold.has_written();
+                }
                 if let (true, Some(repeats)) = (begun, repeats) {
                     self.count_repeat(part, repeats);
                 }
@@ -231,6 +243,7 @@ impl Turn<'_> {
         buried: bool,
         sent: Option<&Outbox>,
     ) -> Result<(), StoreError> {
+        self.hold.make_durable().await?;
         let conversation = self.machine.conversation();
         let (session, business_id) = (&conversation.id, &conversation.business_id);
         self.note(Timestamp::now());

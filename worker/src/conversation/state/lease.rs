@@ -15,7 +15,7 @@ impl State {
 
     /// Takes the lease, if it is due and nobody has it. A lease that ran out tells of a process that died with the
     /// conversation in hand.
-    pub fn claim(&mut self, now: Timestamp, worker: &str, length: Duration) -> Option<Claim> {
+    pub fn claim(&mut self, now: Timestamp, worker: &str, nonce: i64, length: Duration) -> Option<Claim> {
         if !self.due(now) {
             return None;
         }
@@ -23,7 +23,7 @@ impl State {
         let taken_over = self.lease.is_some();
         self.takeovers += u32::from(taken_over);
         let (worker, epoch) = (worker.to_owned(), self.epoch);
-        let lease = Lease { worker, epoch, taken_at: now, until: later(now, length), taken_over };
+        let lease = Lease { worker, epoch, nonce, taken_at: now, until: later(now, length), taken_over };
         let claim = Claim {
             lease: LeaseKey { session: self.id.clone(), holder: lease.holder() },
             conversation: self.as_seen_by(&lease),

@@ -38,8 +38,8 @@ pub use record::{
 };
 
 use super::{
-    BusinessId, Conversation, Customer, Fact, Holder, LeaseKey, MailboxItem, Minute, Notice, Outbox, Recollection,
-    Remembered, sort_by_customers_order,
+    BusinessId, Conversation, Customer, Fact, LeaseKey, MailboxItem, Minute, Notice, Outbox, Recollection, Remembered,
+    sort_by_customers_order,
 };
 
 /// Everything that is stored of a conversation.
@@ -136,9 +136,7 @@ impl State {
 
     /// The lease that an operation names, if it is the conversation's.
     fn held(&self, lease: &LeaseKey) -> Option<&Lease> {
-        let Holder { worker, epoch } = &lease.holder;
-        let held = |mine: &&Lease| lease.session == self.id && *mine.worker == **worker && mine.epoch == *epoch;
-        self.lease.as_ref().filter(held)
+        self.lease.as_ref().filter(|mine| lease.session == self.id && mine.holder() == lease.holder)
     }
 
     fn is_handed_over(&self, now: Timestamp) -> bool {

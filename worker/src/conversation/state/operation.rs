@@ -41,7 +41,7 @@ pub enum Operation {
         trace: Option<TraceParent>,
     },
     /// [`State::claim`].
-    Claim { worker: String, length: Duration },
+    Claim { worker: String, nonce: i64, length: Duration },
     /// [`State::reread`].
     Reread { holder: Holder },
     /// [`State::commit_reply`].
@@ -127,7 +127,9 @@ impl Operation {
                 let resend = Resend { session, number, reply_id, part, wamid, body, failed_at, quiet, trace };
                 Answer::Resent(state.land_resend(now, &resend))
             }
-            Self::Claim { worker, length } => Answer::Claimed(state.claim(now, worker, *length).map(Box::new)),
+            Self::Claim { worker, nonce, length } => {
+                Answer::Claimed(state.claim(now, worker, *nonce, *length).map(Box::new))
+            }
             Self::Reread { holder } => Answer::Seen(state.reread(&lease(holder)).map(Box::new)),
             Self::CommitReply { holder, outbox, seen } => {
                 Answer::Committed(state.commit_reply(now, &lease(holder), outbox, seen.as_deref()))

@@ -50,6 +50,9 @@ pub struct Lease {
     pub worker: String,
     /// Which taking of the lease.
     pub epoch: i64,
+    /// Tells it from one of the same epoch that was lost.
+    #[serde(default)]
+    pub nonce: i64,
     /// When it was taken.
     pub taken_at: Timestamp,
     /// Until when nobody else may take it.
@@ -62,7 +65,7 @@ pub struct Lease {
 impl Lease {
     /// Who has it.
     pub fn holder(&self) -> Holder {
-        Holder::new(&self.worker, self.epoch)
+        Holder { worker: self.worker.as_str().into(), epoch: self.epoch, nonce: self.nonce }
     }
 }
 

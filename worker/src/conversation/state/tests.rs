@@ -8,7 +8,7 @@ use shared::ids::{MessageId, PhoneNumberId, SessionId, WaId};
 
 use super::*;
 use crate::conversation::{
-    Aftermath, BUCKET_REFILL, CommitOutcome, Consent, FACTS_MOST, FactChange, Landed, Memory, MemoryTurn, Part,
+    Aftermath, BUCKET_REFILL, CommitOutcome, Consent, FACTS_MOST, FactChange, Holder, Landed, Memory, MemoryTurn, Part,
     PartForm, PartState, Postponement, QuietTime, ReplyKind, Speaker, Summary, later,
 };
 
@@ -16,6 +16,7 @@ const NOW: Timestamp = Timestamp::constant(1_790_000_000, 0);
 const QUIET: QuietTime = QuietTime { quiet: Duration::from_secs(1), ceiling: Duration::from_secs(5) };
 const LEASE: Duration = Duration::from_secs(30);
 const WORKER: &str = "worker";
+const NONCE: i64 = 7;
 
 fn session() -> SessionId {
     SessionId::from_stored("acme:16505551234")
@@ -46,7 +47,7 @@ fn land(n: usize) -> Operation {
 }
 
 fn claim() -> Operation {
-    Operation::Claim { worker: WORKER.to_owned(), length: LEASE }
+    Operation::Claim { worker: WORKER.to_owned(), nonce: NONCE, length: LEASE }
 }
 
 fn reply(reply_id: &str, kind: ReplyKind, parts: usize) -> Outbox {
@@ -58,7 +59,7 @@ fn reply(reply_id: &str, kind: ReplyKind, parts: usize) -> Outbox {
 
 /// Whoever claims here, by its taking of that number.
 fn holder(epoch: i64) -> Holder {
-    Holder::new(WORKER, epoch)
+    Holder { worker: WORKER.into(), epoch, nonce: NONCE }
 }
 
 fn settle(epoch: i64, messages: Vec<MessageId>) -> Operation {
@@ -204,7 +205,9 @@ fn another_token_ends_the_wait_for_it_unless_somebody_is_at_work() {
 /// Any operation, mostly one that a turn might do next.
 fn operations() -> impl Strategy<Value = Vec<(Operation, u64)>> {
     let worker = prop_oneof![9 => Just(WORKER), 1 => Just("another")];
-    let holder = (worker, 1..6_i64).prop_map(|(worker, epoch)| Holder::new(worker, epoch));
+    let nonce = prop_oneof![9 => Just(NONCE), 1 => Just(NONCE + 1)];
+    let holder = (worker, 1..6_i64, nonce);
+    let holder = holder.prop_map(|(worker, epoch, nonce)| Holder { worker: worker.into(), epoch, nonce });
     let part = 0..3_usize;
     let reply_id = (0..4_u8).prop_map(|n| format!("r{n}"));
     let kind = prop_oneof![Just(ReplyKind::Answer), Just(ReplyKind::Apology), Just(ReplyKind::Resend)];

@@ -147,6 +147,7 @@ pub(super) struct World {
     queue: VecDeque<usize>,
     state: Option<State>,
     last_claim: Option<LastClaim>,
+    claims: i64,
     transcript: BTreeSet<MessageId>,
     letters: BTreeMap<MessageId, &'static str>,
     workers: [Option<Running>; WORKERS],
@@ -207,6 +208,7 @@ impl World {
             queue: VecDeque::new(),
             state: None,
             last_claim: None,
+            claims: 0,
             transcript: BTreeSet::new(),
             letters: BTreeMap::new(),
             workers: [const { None }; WORKERS],
@@ -418,7 +420,8 @@ impl World {
     fn claim(&mut self, worker: usize) {
         let Some(state) = &mut self.state else { return };
         let before = state.clone();
-        let Some(mut claim) = state.claim(self.now, &worker_name(worker), LEASE) else { return };
+        let Some(mut claim) = state.claim(self.now, &worker_name(worker), self.claims, LEASE) else { return };
+        self.claims += 1;
         self.last_claim = Some(LastClaim { before, after: state.clone() });
         if self.mutant == Some(Mutant::NewestFirst) {
             newest_first(&mut claim.conversation);

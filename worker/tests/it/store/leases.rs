@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use worker::{
-    conversation::{Holder, LeaseKey},
+    conversation::{Claim, Holder, LeaseKey},
     store::{CommitOutcome, DueBusinesses, Landed, Memory, Postponement, Renewed, Store, StoreError},
+    turn::Leases,
 };
 
 use mongodb::bson::doc;
@@ -140,6 +141,28 @@ async fn a_renewal_prolongs_what_is_held_and_tells_what_came() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_claim_is_made_durable_once_and_one_that_was_lost_is_noticed() {
+    let store = Fresh::open("durable").await;
+    let [mine, gone, written] = ["1001", "1002", "1003"].map(|phone| Talk::of(&store, Some("acme"), phone));
+    let leases = Leases::new(Arc::clone(&store), "worker", LONG);
+    let hold = async |talk: &Talk| {
+        talk.receive(&[message(1)]).await;
+        let Claim { lease, conversation, .. } = talk.claim().await;
+        leases.hold(lease, Instant::now(), &conversation.mailbox)
+    };
+    let (mine, lost) = (hold(&mine).await, hold(&gone).await);
+    mine.make_durable().await.expect("it is still mine");
+    assert!(store.release(lost.key()).await.expect("the store answers"));
+    gone.try_claim("another", LONG).await.expect("it is due and free");
+    assert!(matches!(lost.make_durable().await, Err(StoreError::LeaseLost)));
+    // What was written under it has made it durable: the store is not asked again.
+    let sure = hold(&written).await;
+    sure.has_written();
+    assert!(store.release(sure.key()).await.expect("the store answers"));
+    sure.make_durable().await.expect("nothing is asked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_renews_what_another_holds() {
     let store = Fresh::open("foreign").await;
     let talk = Talk::new(&store);
@@ -157,7 +180,14 @@ async fn nobody_renews_what_another_holds() {
 
 /// The same taking, as another worker would name it.
 fn of_another(lease: &LeaseKey) -> LeaseKey {
-    LeaseKey { session: lease.session.clone(), holder: Holder::new("another", lease.holder.epoch) }
+    let holder = Holder { worker: "another".into(), ..lease.holder.clone() };
+    LeaseKey { session: lease.session.clone(), holder }
+}
+
+/// A taking that the database lost, and that had the number of this one.
+fn lost(lease: &LeaseKey) -> LeaseKey {
+    let holder = Holder { nonce: lease.holder.nonce + 1, ..lease.holder.clone() };
+    LeaseKey { session: lease.session.clone(), holder }
 }
 
 /// Everything that a holder can do, done by one who is no longer it.
@@ -199,6 +229,7 @@ async fn nothing_that_a_former_holder_writes_has_any_effect() {
     every_write_of(&talk, &stale).await;
     // Whose claim was lost with the database's primary has the epoch of the next one.
     every_write_of(&talk, &of_another(&current)).await;
+    every_write_of(&talk, &lost(&current)).await;
     assert_eq!(store.raw(collection, talk.session.expose()).await, before);
 
     let outbox = reply("current", &messages(1..3), &["one", "two"]);
@@ -206,6 +237,7 @@ async fn nothing_that_a_former_holder_writes_has_any_effect() {
     let before = store.raw(collection, talk.session.expose()).await;
     every_write_of(&talk, &stale).await;
     every_write_of(&talk, &of_another(&current)).await;
+    every_write_of(&talk, &lost(&current)).await;
     assert_eq!(store.raw(collection, talk.session.expose()).await, before);
 
     // It gave the lease back, and nobody holds it.
@@ -371,7 +403,7 @@ async fn a_document_that_cannot_be_read_is_set_aside() {
     let talk = Talk::new(&store);
     talk.receive(&[message(1)]).await;
     store.change("conversations", talk.session.expose(), doc! { "$set": { "attempts": "many" } }).await;
-    let claimed = store.claim(&talk.session, "worker", super::LONG).await;
+    let claimed = store.claim(&talk.session, "worker", super::NONCE, super::LONG).await;
     assert!(matches!(claimed, Err(StoreError::Corrupt { .. })), "{claimed:?}");
     assert!(talk.try_claim("worker", super::LONG).await.is_none(), "it is set aside");
     // Once it is mended, it goes on with all that it held.

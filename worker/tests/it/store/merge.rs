@@ -23,7 +23,7 @@ use worker::{
 };
 
 use super::{
-    AT_ONCE, Backend, Fresh, LONG, NUMBER, OTHER_NUMBER, SHORT, Talk,
+    AT_ONCE, Backend, Fresh, LONG, NONCE, NUMBER, OTHER_NUMBER, SHORT, Talk,
     arrival::{Arrivals, acme, both, phone, record, talk, user},
     hours, id, ids, lines, message, message_at, number, reply, to_the_other_number, user_id, wa_id,
 };
@@ -195,14 +195,16 @@ async fn a_conversation_in_hand_or_with_a_reply_under_way_is_merged_later() {
     let waiting = pair.store.merges_under_way(10).await.expect("the store answers");
     assert_eq!(waiting, std::slice::from_ref(&old.session));
 
-    let lease = LeaseKey { session: old.session.clone(), holder: Holder::new("worker", 2) };
+    let lease =
+        LeaseKey { session: old.session.clone(), holder: Holder { worker: "worker".into(), epoch: 2, nonce: NONCE } };
     old.settle(&lease, &[message(1)]).await.expect("the lease is held");
     new.receive(&[message(2)]).await;
     let claim = new.claim().await;
     assert_eq!(pair.merge().await, MergeStep::Waits);
     old.receive(&[message(3)]).await;
     assert_eq!(old.claim().await.conversation.mailbox, [message(3)], "nothing waits for what has to wait itself");
-    let lease = LeaseKey { session: old.session.clone(), holder: Holder::new("worker", 3) };
+    let lease =
+        LeaseKey { session: old.session.clone(), holder: Holder { worker: "worker".into(), epoch: 3, nonce: NONCE } };
     assert!(pair.store.release(&lease).await.expect("the store answers"));
     new.settle(&claim.lease, &[message(2)]).await.expect("the lease is held");
     if !Backend::STEPWISE {
@@ -450,7 +452,10 @@ async fn a_message_with_both_ids_waits_for_nobody() {
     // The number's own messages are known where they are, until that is merged.
     assert_eq!(pair.take(&phone(PHONE), &message(1)).await, Landed::Duplicate);
     pair.old.settle(&claim.lease, &[message(1)]).await.expect("the lease is held");
-    let lease = LeaseKey { session: pair.new.session.clone(), holder: Holder::new("worker", 1) };
+    let lease = LeaseKey {
+        session: pair.new.session.clone(),
+        holder: Holder { worker: "worker".into(), epoch: 1, nonce: NONCE },
+    };
     pair.new.settle(&lease, &[message(2)]).await.expect("the lease is held");
     assert_eq!(pair.merge().await, MergeStep::Finished);
     assert_eq!(pair.take(&phone(PHONE), &message(1)).await, Landed::Duplicate);
@@ -633,7 +638,10 @@ async fn a_merge_into_a_conversation_that_nobody_can_read_harms_neither() {
     pair.store.merge(&pair.old.session, AT_ONCE).await.expect_err("it cannot be read");
     assert!(!pair.raw(&pair.old).await.contains_key("merged_into"));
     assert_eq!(pair.new.claim().await.conversation.mailbox, [message(2)]);
-    let lease = LeaseKey { session: pair.new.session.clone(), holder: Holder::new("worker", 1) };
+    let lease = LeaseKey {
+        session: pair.new.session.clone(),
+        holder: Holder { worker: "worker".into(), epoch: 1, nonce: NONCE },
+    };
     pair.new.settle(&lease, &[message(2)]).await.expect("the lease is held");
     pair.store.change("conversations", pair.old.session.expose(), doc! { "$set": { "attempts": 0 } }).await;
     assert_eq!(pair.merge().await, MergeStep::Finished);

@@ -115,6 +115,8 @@ struct LastErrorDocument {
 struct LeaseDocument {
     worker: String,
     epoch: i64,
+    #[serde(default)]
+    nonce: i64,
     taken_at: DateTime,
     until: DateTime,
     #[serde(default)]
@@ -299,7 +301,8 @@ impl From<LastErrorDocument> for LastError {
 impl From<LeaseDocument> for Lease {
     fn from(stored: LeaseDocument) -> Self {
         let (taken_at, until) = (from_bson(stored.taken_at), from_bson(stored.until));
-        Self { worker: stored.worker, epoch: stored.epoch, taken_at, until, taken_over: stored.taken_over }
+        let LeaseDocument { worker, epoch, nonce, taken_over, .. } = stored;
+        Self { worker, epoch, nonce, taken_at, until, taken_over }
     }
 }
 

@@ -26,7 +26,7 @@ const COUNTED_MOST: i64 = 100_000;
 
 #[async_trait]
 impl Leasing for MongoStore {
-    async fn claim(&self, session: &SessionId, worker: &str, lease: Duration) -> Result<Option<Claim>> {
+    async fn claim(&self, session: &SessionId, worker: &str, nonce: i64, lease: Duration) -> Result<Option<Claim>> {
         let filter = doc! { "_id": session.expose(), "$expr": { "$and": [
             { "$lte": ["$due_at", "$$NOW"] },
             // A missing date sorts before every date, so "never due" has to be told from "due".
@@ -41,6 +41,7 @@ impl Leasing for MongoStore {
             "lease": {
                 "worker": literal(worker),
                 "epoch": epoch,
+                "nonce": nonce,
                 "taken_at": "$$NOW",
                 "until": { "$add": ["$$NOW", millis(lease)] },
                 "taken_over": { "$cond": [expired, true, "$$REMOVE"] },
@@ -57,7 +58,7 @@ impl Leasing for MongoStore {
         match seen_by_holder(document) {
             Ok(claim) => Ok(Some(claim)),
             Err(error) => {
-                self.set_aside(session).await?;
+                self.set_aside(session, worker, nonce).await?;
                 Err(error)
             }
         }
@@ -77,14 +78,14 @@ impl Leasing for MongoStore {
         let filter = doc! { "$or": held };
         let update = vec![doc! { "$set": { "lease.until": { "$add": ["$$NOW", millis(lease)] } } }];
         self.conversations().update_many(filter.clone(), update).await?;
-        let projection = doc! { "lease.epoch": 1, "lease.worker": 1, "mailbox": { "$size": array("mailbox") } };
+        let projection = doc! { "lease": 1, "mailbox": { "$size": array("mailbox") } };
         let mut cursor = self.conversations().find(filter).projection(projection).await?;
         let mut renewed = Vec::with_capacity(leases.len());
         while cursor.advance().await? {
             let document = cursor.deserialize_current()?;
             let (Ok(id), Ok(lease)) = (document.get_str("_id"), document.get_document("lease")) else { continue };
-            let (Ok(worker), Ok(epoch)) = (lease.get_str("worker"), lease.get_i64("epoch")) else { continue };
-            let lease = LeaseKey { session: SessionId::from_stored(id), holder: Holder::new(worker, epoch) };
+            let Some(holder) = holder(lease) else { continue };
+            let lease = LeaseKey { session: SessionId::from_stored(id), holder };
             let mailbox = document.get_i32("mailbox").ok().and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
             renewed.push(Renewed { lease, mailbox });
         }
@@ -164,19 +165,26 @@ impl Leasing for MongoStore {
 
 impl MongoStore {
     /// A document that cannot be read is due no more, until somebody mended it or its customer writes again.
-    async fn set_aside(&self, session: &SessionId) -> Result<()> {
+    async fn set_aside(&self, session: &SessionId, worker: &str, nonce: i64) -> Result<()> {
         tracing::error!(%session, "a conversation cannot be read: it is set aside as it is");
         metrics::counter!("switchboard_conversations_set_aside_total").increment(1);
         let update = doc! { "$unset": { "due_at": "", "lease": "" }, "$currentDate": { "set_aside_at": true } };
-        self.conversations().update_one(doc! { "_id": session.expose() }, update).await?;
+        // What was claimed may have been an old copy: only where the claim is still there.
+        let claimed = doc! { "_id": session.expose(), "lease.worker": worker, "lease.nonce": nonce };
+        self.conversations().update_one(claimed, update).await?;
         Ok(())
     }
 }
 
+fn holder(lease: &Document) -> Option<Holder> {
+    let worker = lease.get_str("worker").ok()?.into();
+    Some(Holder { worker, epoch: lease.get_i64("epoch").ok()?, nonce: lease.get_i64("nonce").ok()? })
+}
+
 /// A claim does not wait until a majority has it and the journal is written, which takes several times as long as the
 /// claim. Where it is lost, everything is as if it had never been: the next write of its turn, like every other one, waits
-/// for the majority, names worker and epoch, and finds another lease or none. Nothing that cannot be repeated comes before
-/// that write. Which epoch the next claim has does not matter, for it is another worker's.
+/// for the majority, names worker, epoch and nonce, and finds another lease or none. Nothing that cannot be repeated comes
+/// before that write.
 fn unconfirmed() -> WriteConcern {
     WriteConcern::nodes(1)
 }

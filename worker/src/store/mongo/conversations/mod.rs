@@ -34,8 +34,8 @@ use crate::conversation::{self, Consent, Holder, LeaseKey, MemoryTurn, Speaker, 
 const MEMORY_TURNS: i32 = conversation::MEMORY_TURNS as i32;
 
 fn held_by(lease: &LeaseKey) -> Document {
-    let Holder { worker, epoch } = &lease.holder;
-    doc! { "_id": lease.session.expose(), "lease.epoch": epoch, "lease.worker": &**worker }
+    let Holder { worker, epoch, nonce } = &lease.holder;
+    doc! { "_id": lease.session.expose(), "lease.epoch": epoch, "lease.worker": &**worker, "lease.nonce": nonce }
 }
 
 fn not_handed_over() -> Document {

@@ -150,7 +150,7 @@ impl Walk {
     }
 
     fn claim(&mut self) -> Operation {
-        Operation::Claim { worker: self.worker(), length: self.length() }
+        Operation::Claim { worker: self.worker(), nonce: self.nonce(), length: self.length() }
     }
 
     fn reread(&mut self) -> Operation {
@@ -371,8 +371,8 @@ impl Walk {
         }
         let newest = self.model.as_ref().map_or(0, |model| model.epoch);
         // One of another worker, with the right number, among them.
-        let worker = self.worker();
-        Holder::new(&worker, self.rng.random_range(0..=newest + 1))
+        let worker = self.worker().as_str().into();
+        Holder { worker, epoch: self.rng.random_range(0..=newest + 1), nonce: self.nonce() }
     }
 
     /// Mostly the reply that is under way.
@@ -401,6 +401,10 @@ impl Walk {
 
     fn wamid(&mut self) -> MessageId {
         id(&format!("$sent {}", self.rng.random_range(0..5)))
+    }
+
+    fn nonce(&mut self) -> i64 {
+        self.rng.random_range(0..2)
     }
 
     fn worker(&mut self) -> String {

@@ -278,8 +278,8 @@ impl Walk {
                 let resend = Resend { session, number, reply_id, part, wamid, body, failed_at, quiet, trace };
                 store.land_resend(&resend).await.map(Answer::Resent)
             }
-            Operation::Claim { worker, length } => {
-                store.claim(session, worker, *length).await.map(|claim| Answer::Claimed(claim.map(Box::new)))
+            Operation::Claim { worker, nonce, length } => {
+                store.claim(session, worker, *nonce, *length).await.map(|claim| Answer::Claimed(claim.map(Box::new)))
             }
             Operation::Reread { holder } => {
                 store.reread(&lease(holder)).await.map(|seen| Answer::Seen(seen.map(Box::new)))
