@@ -32,7 +32,8 @@ pub(super) async fn run(stage: &Stage, report: &mut Report) -> anyhow::Result<()
             queues.purge().await?;
         }
     }
-    Arc::into_inner(queues).context("nobody else publishes any more")?.delete().await
+    Arc::into_inner(queues).context("nobody else publishes any more")?.delete().await;
+    Ok(())
 }
 
 /// Single messages at a fixed rate, by so many publishers.

@@ -36,7 +36,8 @@ pub(super) async fn run(stage: &Stage, report: &mut Report) -> anyhow::Result<()
     half_of_the_top(stage, &queues, &taker, report).await?;
     large(stage, &taker, report).await?;
     taker.process.stop().await?;
-    Arc::into_inner(queues).context("nobody else publishes any more")?.delete().await
+    Arc::into_inner(queues).context("nobody else publishes any more")?.delete().await;
+    Ok(())
 }
 
 /// Single messages and batches over more and more connections. What takes them may be ingest or the reference.

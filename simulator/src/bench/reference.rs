@@ -13,5 +13,6 @@ pub(super) async fn run(stage: &Stage, report: &mut Report) -> anyhow::Result<()
         ladder(stage, &queues, &taker, Scenario::Reference, prefix, report).await?;
         taker.process.stop().await?;
     }
-    queues.delete().await
+    queues.delete().await;
+    Ok(())
 }

@@ -218,7 +218,8 @@ impl Installation {
     /// Deletes queues and database.
     pub(super) async fn remove(self) -> anyhow::Result<()> {
         self.database.drop().await.context("drop the database of the run")?;
-        self.queues.delete().await
+        self.queues.delete().await;
+        Ok(())
     }
 }
 
