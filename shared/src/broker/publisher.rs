@@ -1,8 +1,9 @@
 //! The one publisher: a batch is published, and confirmed as a whole or not at all.
 //!
 //! Publishes are persistent, pipelined over a few channels, and awaited together; those of one batch share a
-//! channel, so they keep their order, and batches that come at the same time share it, too ([`Bursts`]). Only a plain acknowledgement counts. A timeout means "unknown", not
-//! "failed": the message may still arrive, and consumers drop what they know already.
+//! channel, so they keep their order, and so do batches that come at the same time ([`Bursts`]). Only a plain
+//! acknowledgement counts. A timeout means "unknown", not "failed": the message may still arrive, and consumers
+//! drop what they know already.
 //! No publish is `mandatory`, because lapin can attach a return to the wrong confirm of a shared channel; an
 //! alternate exchange takes what no binding takes.
 

@@ -52,7 +52,13 @@ impl Turn<'_> {
             | Effect::Record { .. }
             | Effect::Settle { .. }
             | Effect::Postpone(_)
-            | Effect::Release => in_time(Box::pin(self.ask_the_store(effect))).await?,
+            | Effect::Release => {
+                let event = in_time(Box::pin(self.ask_the_store(effect))).await?;
+                if event.shows_the_lease() {
+                    self.hold.has_written();
+                }
+                event
+            }
             Effect::End(_) => unreachable!("an end is not performed"),
         })
     }
@@ -67,9 +73,6 @@ impl Turn<'_> {
             Effect::Commit { outbox, seen } => {
                 let outbox = Outbox { trace: Some(self.trace), ..outbox };
                 let outcome = store.commit_reply(lease, &outbox, seen.as_deref()).await?;
-                if outcome == CommitOutcome::Committed {
-                    self.hold.has_written();
-                }
                 if outcome == CommitOutcome::NewerMessages {
                     metrics::counter!("switchboard_regenerations_total").increment(1);
                 }
@@ -85,9 +88,6 @@ impl Turn<'_> {
             }
             Effect::BeginTry { reply_id, part, tries, repeats, as_text } => {
                 let begun = store.begin_try(lease, &reply_id, part, tries, as_text).await?;
-                if begun {
-                    self.hold.has_written();
-                }
                 if let (true, Some(repeats)) = (begun, repeats) {
                     self.count_repeat(part, repeats);
                 }

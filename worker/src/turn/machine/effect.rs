@@ -300,6 +300,13 @@ pub enum Event {
     Released,
 }
 
+impl Event {
+    /// Whether a write has succeeded that names the lease: the claim before it is durable.
+    pub fn shows_the_lease(&self) -> bool {
+        matches!(self, Self::Committed(CommitOutcome::Committed) | Self::TryBegun(true))
+    }
+}
+
 /// A message that is a wish as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Wish {
