@@ -29,6 +29,8 @@ pub(crate) struct Batch {
     pub(crate) messages: Vec<Outgoing>,
     /// Set where the body was not taken apart and goes to the dead letters as it is.
     pub(crate) dead: Option<NotAWebhook>,
+    /// The length of the body.
+    pub(crate) bytes: usize,
     pub(crate) trace: TraceParent,
 }
 
@@ -36,14 +38,15 @@ impl Batch {
     /// Takes a body apart. Whatever it is, something is published for it, unless its `entry` is empty. It goes on in
     /// `trace`.
     pub(crate) fn of(body: Verified<'_>, topology: &Topology, received: SystemTime, trace: TraceParent) -> Self {
+        let bytes = body.bytes().len();
         match webhook::parse(body.bytes()) {
             Ok(updates) => {
                 let messages = outgoing(body, updates, topology, received, trace);
-                Self { messages, dead: None, trace }
+                Self { messages, dead: None, bytes, trace }
             }
             Err(reason) => {
                 let messages = vec![dead_letter(body, reason, topology, received, trace)];
-                Self { messages, dead: Some(reason), trace }
+                Self { messages, dead: Some(reason), bytes, trace }
             }
         }
     }

@@ -38,7 +38,17 @@ pub(crate) enum Unreadable {
 #[derive(Debug)]
 pub(crate) struct Whole {
     pub(crate) bytes: Vec<u8>,
-    _share: Option<OwnedSemaphorePermit>,
+    room: Option<Room>,
+}
+
+/// Room in the common memory; it is returned when this is dropped.
+pub(crate) type Room = OwnedSemaphorePermit;
+
+impl Whole {
+    /// Drops the bytes, and keeps their room for what was made of them.
+    pub(crate) fn into_room(self) -> Option<Room> {
+        self.room
+    }
 }
 
 /// Reads bodies. One for the whole process.
@@ -61,7 +71,7 @@ impl Reader {
         }
         let started = Instant::now();
         let mut chunks = body.into_data_stream();
-        let mut whole = Whole { bytes: Vec::new(), _share: None };
+        let mut whole = Whole { bytes: Vec::new(), room: None };
         loop {
             let next = timeout_at(started + patience(whole.bytes.len()), chunks.next());
             match next.await.map_err(|_| Unreadable::TooSlow)? {
@@ -79,7 +89,7 @@ impl Reader {
         }
         let length = u32::try_from(chunk.len()).map_err(|_| Unreadable::TooLarge)?;
         let share = Arc::clone(&self.room).try_acquire_many_owned(length).map_err(|_| Unreadable::NoRoom)?;
-        match &mut whole._share {
+        match &mut whole.room {
             Some(held) => held.merge(share),
             none => *none = Some(share),
         }

@@ -51,8 +51,7 @@ impl IntoResponse for Handshake {
     fn into_response(self) -> Response {
         match self {
             Self::Passed { challenge } => (PLAIN, challenge).into_response(),
-            Self::NoChallenge => StatusCode::BAD_REQUEST.into_response(),
-            Self::Refused => StatusCode::FORBIDDEN.into_response(),
+            Self::NoChallenge | Self::Refused => StatusCode::FORBIDDEN.into_response(),
         }
     }
 }

@@ -35,6 +35,7 @@ fn main() -> ExitCode {
 
 async fn run(settings: Settings) -> anyhow::Result<()> {
     shared::install_tls_provider();
+    shared::raise_open_files();
     let traces = settings.telemetry.install("ingest")?;
     let metrics = shared::telemetry::install_metrics();
     let shutdown = Shutdown::on_signals(settings.stop_timeout).context("listen for signals")?;

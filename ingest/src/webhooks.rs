@@ -22,7 +22,7 @@ use axum::{
 };
 use metrics::{counter, histogram};
 use secrecy::SecretString;
-use shared::trace::{self, SPAN, STEP, TraceParent};
+use shared::trace::{self, SPAN, STEP};
 use tokio::sync::Semaphore;
 use tracing::{Instrument, field::Empty, info_span};
 
@@ -33,12 +33,13 @@ use crate::{
     outcome::{InFlight, Outcome},
     rejections::Rejections,
     settings::WebhookSettings,
-    signatures::{Signatures, Verified},
+    signatures::Signatures,
     sink::{NotKept, Sink},
 };
 
-/// Requests whose body is being read or published. Meta sends its webhooks concurrently; what is beyond is told
-/// to come again rather than kept waiting.
+/// Signed webhooks that are being published. Meta sends them concurrently; what is beyond is told to come again rather
+/// than kept waiting. Bodies that are being read do not count: anybody can send them slowly, and their number and size
+/// have bounds of their own.
 const MAX_IN_FLIGHT: usize = 512;
 
 /// What a webhook is handled with. One for the whole process.
@@ -72,7 +73,6 @@ impl Webhooks {
     }
 
     async fn take(&self, peer: IpAddr, request: Request) -> Outcome {
-        let Ok(_permit) = self.in_flight.try_acquire() else { return Outcome::Overloaded };
         let _counted = InFlight::enter();
         let announced = content_length(request.headers());
         let Some(claim) = self.signatures.claim(request.headers()) else {
@@ -82,23 +82,22 @@ impl Webhooks {
             Ok(body) => body,
             Err(unreadable) => return unread(peer, unreadable),
         };
-        match self.signatures.verify(&claim, &body.bytes) {
-            Some(signed) => self.publish(signed).await,
-            None => self.refuse(peer, "the signature fits no app secret"),
-        }
-    }
-
-    async fn publish(&self, signed: Verified<'_>) -> Outcome {
+        let Some(signed) = self.signatures.verify(&claim, &body.bytes) else {
+            return self.refuse(peer, "the signature fits no app secret");
+        };
+        let Ok(_permit) = self.in_flight.try_acquire() else { return Outcome::Overloaded };
         // Only what Meta signed begins a trace: anybody can send the rest.
         let span = info_span!(target: SPAN, "webhook", otel.kind = "server", trace = Empty, outcome = Empty);
         let trace = trace::begin(&span, None);
-        let outcome = self.keep(signed, trace).instrument(span.clone()).await;
+        let batch = span.in_scope(|| Batch::of(signed, self.sink.topology(), SystemTime::now(), trace));
+        // What was copied out of it takes its place.
+        let _room = body.into_room();
+        let outcome = self.keep(&batch).instrument(span.clone()).await;
         span.record("outcome", outcome.name());
         outcome
     }
 
-    async fn keep(&self, signed: Verified<'_>, trace: TraceParent) -> Outcome {
-        let batch = Batch::of(signed, self.sink.topology(), SystemTime::now(), trace);
+    async fn keep(&self, batch: &Batch) -> Outcome {
         if batch.messages.is_empty() {
             // An empty `entry`: a broker that is away must not make Meta repeat it.
             return Outcome::Accepted;
@@ -106,10 +105,10 @@ impl Webhooks {
         let started = Instant::now();
         let span = info_span!(target: STEP, "publish", otel.kind = "producer", updates = batch.messages.len());
         if let Err(error) = self.sink.keep(&batch.messages).instrument(span).await {
-            return unpublished(&batch, error);
+            return unpublished(batch, error);
         }
         histogram!("switchboard_ingest_publish_confirm_seconds").record(started.elapsed());
-        published(&batch, signed)
+        published(batch)
     }
 
     /// What is wrong with it is for the log only; whoever sent it learns nothing.
@@ -174,8 +173,8 @@ fn unpublished(batch: &Batch, error: NotKept) -> Outcome {
     Outcome::Unavailable
 }
 
-fn published(batch: &Batch, signed: Verified<'_>) -> Outcome {
-    let (trace, bytes) = (batch.trace.trace_id(), signed.bytes().len());
+fn published(batch: &Batch) -> Outcome {
+    let (trace, bytes) = (batch.trace.trace_id(), batch.bytes);
     if let Some(reason) = batch.dead {
         tracing::error!(%trace, bytes, %reason, "a signed body is no webhook; it is kept among the dead letters");
         return Outcome::Dead;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use simulator::proxy::Direction;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     http::{post, until},
@@ -104,4 +105,39 @@ async fn a_broker_that_comes_back_in_time_is_waited_for() {
     });
     assert_eq!(answer.status, 200);
     assert_eq!(carried(&queues.take_updates().await).len(), 1);
+}
+
+/// After an outage those who waited for the connection have all but no time left; what they do not hear any more tells
+/// nothing about it.
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_waited_too_long_do_not_take_the_connection_from_all_others() {
+    let (queues, (proxy, url)) = (Queues::new("impatient"), rabbitmq_by_proxy().await);
+    proxy.refuse();
+    let ingest = queues.settings(Some(&url)).with("PUBLISH_TIMEOUT_SECS", "3").start(&[]).await;
+    let (addr, body) = (ingest.addr(), text_message());
+    let stop = CancellationToken::new();
+    let sending = async {
+        let mut senders = JoinSet::new();
+        while !stop.is_cancelled() {
+            let (body, came) = (body.clone(), Instant::now());
+            senders.spawn(async move { (came, post(addr, &body).await.status) });
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        senders.join_all().await
+    };
+    let returning = async {
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        proxy.delay(Duration::from_millis(20));
+        proxy.accept();
+        until(ingest.admin(), "/readyz", |answer| answer.status == 200).await;
+        let ready = Instant::now();
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        stop.cancel();
+        ready
+    };
+    let (sent, ready) = tokio::join!(sending, returning);
+    assert!(sent.iter().any(|(_, status)| *status == 503), "nobody had waited too long");
+    let refused = sent.iter().filter(|(came, status)| *came > ready && *status != 200).count();
+    assert_eq!(refused, 0, "of {}: {}", sent.len(), ingest.log());
+    until(ingest.admin(), "/metrics", |answer| !answer.body.contains("switchboard_rabbitmq_reconnects_total")).await;
 }

@@ -30,7 +30,7 @@ async fn the_right_token_is_answered_with_the_bare_challenge_and_nothing_else_is
             assert_eq!((refused.status, refused.body.as_str()), (403, ""), "{wrong}");
         }
         let long = ask(ingest.addr(), "GET", &query("subscribe", VERIFY_TOKEN, &"1".repeat(1025))).await;
-        assert_eq!((long.status, long.body.as_str()), (400, ""));
+        assert_eq!((long.status, long.body.as_str()), (403, ""));
     }
     let log = ingest.log();
     assert!(log.contains("the webhook address was verified"));

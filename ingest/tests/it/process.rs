@@ -110,6 +110,14 @@ impl Ingest {
         self.admin.expect("it listens")
     }
 
+    /// How many files the process may have open.
+    pub(crate) fn open_files_most(&self) -> u64 {
+        let id = self.child.id().expect("it runs");
+        let limits = std::fs::read_to_string(format!("/proc/{id}/limits")).expect("a process of ours");
+        let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).expect("it is listed");
+        line.split_whitespace().next().and_then(|soft| soft.parse().ok()).expect("a number")
+    }
+
     pub(crate) fn log(&self) -> String {
         self.log.lock().expect("not poisoned").join("\n")
     }

@@ -124,23 +124,47 @@ async fn a_body_that_drips_is_cut_off() {
 }
 
 #[tokio::test]
-async fn more_requests_than_there_is_room_for_are_told_to_come_again() {
-    let ingest = start().await;
+async fn more_webhooks_than_there_is_room_for_are_told_to_come_again() {
+    let ingest = Settings::new(NOWHERE).with("PUBLISH_TIMEOUT_SECS", "30").start(&[]).await;
     let waiting = join_all((0..512).map(|_| async {
         let mut client = Client::connect(ingest.addr()).await;
-        client.send(head("/webhook", BODY.len(), Some(&signature_of(BODY)))).await;
+        client.send(head("/webhook", UPDATE.len(), Some(&signature_of(UPDATE)))).await;
+        client.send(UPDATE).await;
         client
     }));
     let mut waiting = waiting.await;
-    let in_flight = "switchboard_ingest_in_flight 512";
-    crate::http::until(ingest.admin(), "/metrics", |answer| answer.body.contains(in_flight)).await;
+    let in_flight = |count: usize| {
+        let told = format!("switchboard_ingest_in_flight {count}\n");
+        crate::http::until(ingest.admin(), "/metrics", move |answer| answer.body.contains(&told))
+    };
+    in_flight(512).await;
     let refused = post(ingest.addr(), BODY).await;
     assert_eq!(refused.status, 503);
     assert!(refused.head.contains("connection: close") && refused.head.contains("retry-after: 5"), "{}", refused.head);
-    let mut first = waiting.swap_remove(0);
-    first.send(BODY).await;
-    assert_eq!(first.answer().await.expect("an answer").status, 200);
+    drop(waiting.pop());
+    in_flight(511).await;
     assert_eq!(post(ingest.addr(), BODY).await.status, 200, "there is room again");
+}
+
+#[tokio::test]
+async fn bodies_that_do_not_come_keep_no_webhook_out() {
+    let ingest = start().await;
+    let silent = join_all((0..600).map(|_| async {
+        let mut client = Client::connect(ingest.addr()).await;
+        client.send(head("/webhook", BODY.len(), Some(&signature_of(b"another")))).await;
+        client
+    }));
+    let silent = silent.await;
+    crate::http::until(ingest.admin(), "/metrics", |answer| answer.body.contains("in_flight 600")).await;
+    assert_eq!(post(ingest.addr(), BODY).await.status, 200);
+    drop(silent);
+}
+
+#[tokio::test]
+async fn the_limit_on_open_files_is_raised_as_far_as_it_goes() {
+    let own = std::process::Command::new("/bin/sh").args(["-c", "ulimit -Hn"]).output().expect("a shell");
+    let hard = String::from_utf8(own.stdout).expect("text").trim().parse().unwrap_or(u64::MAX);
+    assert_eq!(start().await.open_files_most(), hard.min(65_536));
 }
 
 #[tokio::test]

@@ -9,7 +9,10 @@
 
 use std::{
     future::poll_fn,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     task::Poll,
     time::Duration,
 };
@@ -92,6 +95,9 @@ struct Session {
     bursts: Bursts,
     failed: CancellationToken,
     blocked: watch::Receiver<bool>,
+    opened: Instant,
+    /// When a batch was confirmed last, in milliseconds since `opened`, and one more; 0 before the first.
+    confirmed: AtomicU64,
 }
 
 /// A channel on which messages are confirmed by number. lapin counts a message and queues it in two steps, and so does the
@@ -133,6 +139,7 @@ impl Publisher {
             let Ok(Some(session)) = tokio::time::timeout_at(deadline, waiting).await else {
                 return Err(outcome);
             };
+            let began = Instant::now();
             match tokio::time::timeout_at(deadline, session.publish(&self.topology, batch)).await {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(BatchError::Refused)) => return Err(PublishError::Refused),
@@ -144,8 +151,7 @@ impl Publisher {
                     outcome = PublishError::Unconfirmed;
                 }
                 Err(_) => {
-                    // While the broker is blocked the frames wait in the socket; otherwise the link is dead.
-                    if !*session.blocked.borrow() {
+                    if session.is_dead(began, self.timeout) {
                         session.failed.cancel();
                     }
                     return Err(PublishError::Unconfirmed);
@@ -186,6 +192,21 @@ enum BatchError {
 }
 
 impl Session {
+    /// Whether a publish that began then, and was not confirmed in time, shows that the connection is dead. One that had
+    /// waited for the connection, and had little time left, shows nothing: after an outage there are many of them, and
+    /// each would take the connection from all others. While the broker is blocked the frames wait in the socket, and
+    /// while others are confirmed it is a single queue that does not answer.
+    fn is_dead(&self, began: Instant, timeout: Duration) -> bool {
+        let confirmed = self.confirmed.load(Ordering::Relaxed).checked_sub(1).map(Duration::from_millis);
+        let others_are_confirmed = confirmed.is_some_and(|after| self.opened + after >= began);
+        began.elapsed() >= timeout / 2 && !*self.blocked.borrow() && !others_are_confirmed
+    }
+
+    fn note_confirmed(&self) {
+        let after = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.confirmed.fetch_max(after.saturating_add(1), Ordering::Relaxed);
+    }
+
     async fn publish(&self, topology: &Topology, batch: &[Outgoing]) -> Result<(), BatchError> {
         let place = tokio::select! {
             place = self.bursts.place() => place,
@@ -201,6 +222,7 @@ impl Session {
             try_join_all(confirms).await
         };
         let confirmations = place.keep_until(publishing).await.map_err(BatchError::Broken)?;
+        self.note_confirmed();
         // An acknowledgement that carries a returned message was not routed; nothing here is mandatory, so it
         // would be a fault in this module.
         let stored = |confirmation: &Confirmation| matches!(confirmation, Confirmation::Ack(None));
@@ -267,11 +289,11 @@ async fn supervise(
         };
         match opened {
             Ok((link, session)) => {
-                delays.reset();
                 tracing::info!("connected to RabbitMQ for publishing");
+                let session = Arc::new(session);
                 let failed = session.failed.clone();
                 let mut blocked = link.blocked.clone();
-                sessions.send_replace(Some(Arc::new(session)));
+                sessions.send_replace(Some(Arc::clone(&session)));
                 condition.set(true);
                 loop {
                     tokio::select! {
@@ -285,6 +307,10 @@ async fn supervise(
                 link.close().await;
                 if stop.is_cancelled() {
                     return;
+                }
+                // One that confirmed nothing is no better than none.
+                if session.confirmed.load(Ordering::Relaxed) > 0 {
+                    delays.reset();
                 }
                 metrics::counter!("switchboard_rabbitmq_reconnects_total", "side" => "publish").increment(1);
             }
@@ -318,7 +344,8 @@ async fn open(settings: &BrokerSettings, name: &str) -> Result<(Link, Session), 
     match prepared {
         Ok(channels) => {
             let (failed, blocked) = (link.failed.clone(), link.blocked.clone());
-            Ok((link, Session { channels, bursts: Bursts::new(CHANNELS), failed, blocked }))
+            let (bursts, opened, confirmed) = (Bursts::new(CHANNELS), Instant::now(), AtomicU64::new(0));
+            Ok((link, Session { channels, bursts, failed, blocked, opened, confirmed }))
         }
         Err(error) => {
             link.close().await;
