@@ -9,6 +9,8 @@
 
 #![warn(missing_docs)]
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 pub mod ids;
 pub mod envelope;
 pub mod signature;
@@ -33,4 +35,18 @@ pub mod testing;
 pub fn install_tls_provider() {
     // The error only says that a provider is installed already, which is what we want.
     drop(rustls::crypto::ring::default_provider().install_default());
+}
+
+/// Open files, connections among them, that a process of ours may have where the system lets it.
+const OPEN_FILES: u64 = 65_536;
+
+/// Raises the limit on open files as far as the system allows it, up to 65,536. Where nobody has set it, it is 1,024: a
+/// default for programs that use `select`, and less than the connections that ingest accepts.
+pub fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.map_or(OPEN_FILES, |maximum| maximum.min(OPEN_FILES));
+    if limit.current.is_some_and(|current| current < most) {
+        // Refused, it stays as it was, and that works as well.
+        setrlimit(Resource::Nofile, Rlimit { current: Some(most), ..limit }).ok();
+    }
 }

@@ -21,6 +21,7 @@ async fn main() -> ExitCode {
         }
     };
     shared::install_tls_provider();
+    shared::raise_open_files();
     match execute(arguments).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => report(&failure),
