@@ -17,7 +17,7 @@ use crate::{
     document::DocumentReader,
     http,
     identity::Identities,
-    intake::{Intake, StatusWriter, finish_merges, revive},
+    intake::{CaughtUp, Intake, StatusWriter, finish_merges, revive},
     notify::Notifier,
     scheduler::{Scheduler, watch_backlog},
     settings::AnsweringSettings,
@@ -66,6 +66,7 @@ impl Engine {
             diary: turns.diary.clone(),
             settings: settings.turn,
             statuses: StatusWriter::new(Arc::clone(store) as _),
+            caught_up: CaughtUp::default(),
         };
         let tokens = TokenKeeper::new(
             Arc::clone(store),
@@ -131,6 +132,7 @@ fn turns(
     let knowledge = Some(Knowledge::new(Arc::clone(store)));
     let ai_client = settings.ai.client().context("set up the AI's HTTP client")?;
     let companion = Companion::new(&ai_client, &settings.ai, knowledge).context("set up the companion")?;
+    let companion = companion.with_patience(settings.turn.ai_give_up);
     let graph = Graph::new(client, settings.graph_url.clone(), send_timeout).proving(settings.apps.clone());
     let diary = Diary::new(Arc::clone(store));
     Ok(Turns {

@@ -167,6 +167,10 @@ fn numbers(fields: &Fields<'_>, origin: Origin) {
     for item in field.items(usize::MAX) {
         match id_text(item.value) {
             None => item.mistyped("the id of a number, as a text"),
+            // Messages are led to it by what stands there, to the letter.
+            Some(text) if item.value.as_str().is_some_and(|stored| stored != text) => {
+                item.error("has blanks around it: no message leads to it");
+            }
             Some(text) if PhoneNumberId::parse(&text).is_err() => {
                 item.error(format!(
                     "is no id of a number, which has letters, digits, `_` and `-` only; {WHERE_IDS_ARE}"
@@ -202,7 +206,7 @@ fn tokens(fields: &Fields<'_>, origin: Origin, secrets: Secrets<'_>) {
 fn expiry(fields: &Fields<'_>) {
     let Some(field) = fields.get("whatsappTokenExpiresAt") else { return };
     match instant(field.value) {
-        None => field.error("is no time; write such as `2027-01-20T00:00:00Z`"),
+        None => field.error("is no time, so the token is never renewed; write such as `2027-01-20T00:00:00Z`"),
         Some(at) if at < Timestamp::now() => field.warn("has passed: Meta takes the token no more"),
         Some(_) => {}
     }

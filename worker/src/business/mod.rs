@@ -76,6 +76,10 @@ impl Business {
         if !record.whatsapp_enabled || !record.is_active {
             return Err(Unserved::Disabled);
         }
+        if record.id.is_empty() {
+            // Two of them would be taken for one.
+            return Err(Unserved::Invalid("its _id is neither an ObjectId, nor a text, nor a whole number"));
+        }
         let Some(subdomain) = record.subdomain.as_deref().and_then(|text| Subdomain::parse(text).ok()) else {
             return Err(Unserved::Invalid(
                 "its subDomain is missing or holds other than letters, digits, '.', '_', '-'",

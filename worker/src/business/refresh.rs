@@ -66,6 +66,17 @@ enum Trouble {
     Store(#[from] StoreError),
 }
 
+impl Trouble {
+    /// Whether another token may do better.
+    fn is_of_the_token(&self) -> bool {
+        match self {
+            Self::Stored(_) | Self::ForeignApp(_) => true,
+            Self::Meta(error) => is_refusal(error),
+            Self::NoGain | Self::Store(_) => false,
+        }
+    }
+}
+
 /// How a try ended.
 enum Renewal {
     Stored(Option<Timestamp>),
@@ -164,11 +175,15 @@ impl TokenKeeper {
         expires_at: Timestamp,
     ) -> Result<Renewal, Trouble> {
         let refresh = business.refresh_token.as_ref();
-        let exchanged = match refresh.map(|stored| self.cipher.decrypt(stored)).transpose()? {
+        let exchanged = match refresh {
             None => self.exchange(&opened?).await?,
-            Some(other) => match self.exchange(&other).await {
+            Some(refresh) => match self.exchange_stored(refresh).await {
                 // It may be an old one that nobody has looked at since; the access token may still be good.
-                Err(Trouble::Meta(error)) if is_refusal(&error) => self.exchange(&opened?).await?,
+                Err(trouble) if trouble.is_of_the_token() => {
+                    let subdomain = business.subdomain.as_deref();
+                    tracing::warn!(subdomain, %trouble, "a refresh token is of no use; the access token is exchanged");
+                    self.exchange(&opened?).await?
+                }
                 exchanged => exchanged?,
             },
         };
@@ -188,6 +203,10 @@ impl TokenKeeper {
         };
         let replaced = in_time(self.store.replace_token(&replacement)).await?;
         Ok(if replaced { Renewal::Stored(until) } else { Renewal::Superseded })
+    }
+
+    async fn exchange_stored(&self, stored: &SecretString) -> Result<Exchanged, Trouble> {
+        self.exchange(&self.cipher.decrypt(stored)?).await
     }
 
     async fn exchange(&self, token: &SecretString) -> Result<Exchanged, Trouble> {

@@ -21,7 +21,7 @@ use crate::{
 
 const KNOWN_FOR: Duration = Duration::from_secs(60);
 const UNMENDED_FOR: Duration = Duration::from_secs(10);
-/// How long a token that Meta refused is not shown to it again, by this process.
+/// How long a token that Meta refused for a number is not shown to it again, by this process.
 const REFUSED_FOR: Duration = Duration::from_secs(45);
 const MOST_CACHED: u64 = 100_000;
 
@@ -41,8 +41,9 @@ pub struct Registry {
     cipher: TokenCipher,
     fallback: Option<Arc<Business>>,
     cache: Cache<PhoneNumberId, Lookup>,
-    /// The ids of tokens that Meta refused.
-    refused: Cache<String, ()>,
+    /// What Meta refused: the token of that id, for that number. A token may be good for one number and not for another,
+    /// of the same business or of somebody else who has it as well.
+    refused: Cache<(PhoneNumberId, String), ()>,
 }
 
 struct ByOutcome;
@@ -65,26 +66,25 @@ impl Registry {
         Self { store, cipher, fallback: fallback.map(|settings| Arc::new(fallback_business(settings))), cache, refused }
     }
 
-    /// The business of a number. Its token counts as unusable for a while after Meta refused it, so that the other
-    /// conversations of the business ask neither the AI nor Meta in vain.
+    /// The business of a number. Its token counts as unusable for a while after Meta refused it for this number, so that
+    /// the number's other conversations ask neither the AI nor Meta in vain.
     ///
     /// # Errors
     /// The database is not available.
     pub async fn lookup(&self, number: &PhoneNumberId) -> Result<Lookup, StoreError> {
         let found = self.cache.try_get_with(number.clone(), self.load(number)).await;
         let found = found.map_err(|error| StoreError::clone(&error))?;
-        Ok(match found {
-            Lookup::Served(business) if business.token.is_ok() && self.refused.contains_key(&business.token_id) => {
-                Lookup::Served(Arc::new(Business { token: Err(TokenError::Refused), ..(*business).clone() }))
-            }
-            Lookup::Served(_) | Lookup::Unserved(_) => found,
-        })
+        let Lookup::Served(business) = &found else { return Ok(found) };
+        if business.token.is_ok() && self.refused.contains_key(&(number.clone(), business.token_id.clone())) {
+            return Ok(Lookup::Served(Arc::new(Business { token: Err(TokenError::Refused), ..(**business).clone() })));
+        }
+        Ok(found)
     }
 
-    /// Meta refused this token.
-    pub async fn refuse(&self, token_id: &str) {
+    /// Meta refused this token for this number.
+    pub async fn refuse(&self, number: &PhoneNumberId, token_id: &str) {
         metrics::counter!("switchboard_tokens_refused_total").increment(1);
-        self.refused.insert(token_id.to_owned(), ()).await;
+        self.refused.insert((number.clone(), token_id.to_owned()), ()).await;
     }
 
     /// A business as the database has it now, or why it cannot be served.

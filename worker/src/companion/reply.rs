@@ -1,6 +1,9 @@
 //! What the model said and did, as messages of WhatsApp.
 
-use super::tools::{Called, Offer};
+use super::{
+    knowledge::without_tags,
+    tools::{Called, Offer},
+};
 use crate::{
     business::Place,
     conversation::{Aftermath, Choice, Part, PartForm},
@@ -26,12 +29,12 @@ pub struct Composition {
 }
 
 impl Composition {
-    /// The words for a voice note; none where they are better read: choices, links, code, or too much.
+    /// The words for a voice note; none where they are better read: choices, links, code, tables, or too much.
     pub fn spoken(&self) -> Option<String> {
         if self.offer.is_some() || self.text.contains("```") || self.text.contains("://") {
             return None;
         }
-        let words = plain(&self.text);
+        let words = plain(&self.text)?;
         let fits = !words.is_empty() && words.chars().count() <= SPOKEN_CHARS_MOST;
         fits.then_some(words)
     }
@@ -96,24 +99,32 @@ fn place(place: &Place) -> Part {
     Part::waiting(body, PartForm::Location { latitude, longitude, name, address })
 }
 
-/// Markdown without its marks, for the ear.
-fn plain(markdown: &str) -> String {
-    use pulldown_cmark::{Event, Parser, TagEnd};
+/// Markdown without its marks, for the ear. None where that would leave something out: a table, and what looks like the
+/// definition of a link, of which the parser says nothing (see [`from_markdown`]).
+fn plain(markdown: &str) -> Option<String> {
+    use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
+    if markdown.contains("]:") {
+        return None;
+    }
     let mut out = String::new();
-    for event in Parser::new(markdown) {
+    for event in Parser::new_ext(markdown, Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TABLES) {
         match event {
+            Event::Start(Tag::Table(_)) => return None,
             Event::Text(text) | Event::Code(text) => out.push_str(&text),
             Event::SoftBreak => out.push(' '),
             Event::HardBreak => out.push('\n'),
             Event::End(TagEnd::Paragraph | TagEnd::Heading(_) | TagEnd::Item) if !out.ends_with('\n') => out.push('\n'),
-            Event::End(_) | Event::Start(_) | Event::Rule | Event::Html(_) | Event::InlineHtml(_) => {}
+            Event::InlineHtml(html) => out.push_str(&without_tags(&html)),
+            // A line of a block each.
+            Event::Html(html) => out.push_str(&format!("{} ", without_tags(&html))),
+            Event::End(_) | Event::Start(_) | Event::Rule => {}
             Event::FootnoteReference(_) | Event::TaskListMarker(_) => {}
             Event::InlineMath(text) | Event::DisplayMath(text) => out.push_str(&text),
         }
     }
     // Pictures have no sound.
     let is_picture = |c: &char| matches!(u32::from(*c), 0x2600..=0x27bf | 0x1f000..=0x1faff | 0xfe0f | 0x200d);
-    out.chars().filter(|c| !is_picture(c)).collect::<String>().trim().to_owned()
+    Some(out.chars().filter(|c| !is_picture(c)).collect::<String>().trim().to_owned())
 }
 
 #[cfg(test)]
@@ -157,6 +168,8 @@ mod tests {
     fn what_is_better_read_is_not_spoken() {
         assert_eq!(composed("**Yes!** We open at *nine*. 😀", None).spoken().as_deref(), Some("Yes! We open at nine."));
         assert_eq!(composed("- one\n- two", None).spoken().as_deref(), Some("one\ntwo"));
+        assert_eq!(composed("~~Nine~~ Ten, ask <Anna>", None).spoken().as_deref(), Some("Nine Ten, ask <Anna>"));
+        assert_eq!(composed("<p>\nOpen\nat nine\n</p>", None).spoken().as_deref(), Some("Open at nine"));
         for text in ["see https://acme.example", "```\ncode\n```", &"long ".repeat(400), "😀", ""] {
             assert_eq!(composed(text, None).spoken(), None, "{text}");
         }

@@ -1,5 +1,7 @@
 //! From the settings to a companion, and whether its models are served today.
 
+use std::time::Duration;
+
 use reqwest::Client;
 
 use super::{
@@ -31,6 +33,12 @@ impl Companion {
             strangers: Strangers::new(settings.allow_insecure_tools)?,
             tokens_most: settings.reply_tokens,
         })
+    }
+
+    /// The same, for an installation whose customers wait no longer than that for an AI that does not answer.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { ai: self.ai.with_patience(patience), ..self }
     }
 }
 

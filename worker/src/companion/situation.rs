@@ -97,36 +97,35 @@ pub struct Question {
     pub quotes: Vec<String>,
 }
 
-/// Brackets hold our own words about what a customer sent; what they wrote themselves may begin so, too, which costs
-/// no more than a keyword.
-const OURS: char = '[';
-
 /// One message of the customer.
 #[derive(Debug, Clone)]
 pub struct Said {
     /// Its words, or what is to be said about it in square brackets.
     pub words: String,
+    /// The customer's own of these: what they wrote, spoke or tapped, and nothing that we say about it or that stands in
+    /// a document.
+    pub own: Option<String>,
     /// What it shows.
     pub picture: Option<Picture>,
 }
 
 impl Said {
-    /// Words alone.
+    /// Words alone, the customer's own.
     pub fn words(words: impl Into<String>) -> Self {
-        Self { words: words.into(), picture: None }
+        let words = words.into();
+        Self { own: Some(words.clone()), words, picture: None }
     }
 }
 
 impl Question {
-    /// Whether the customer wrote one of these words or phrases, whatever stands around it.
+    /// Whether the customer said one of these words or phrases, whatever stands around it.
     pub fn names_one_of(&self, keywords: &[String]) -> bool {
         let words = |text: &str| {
             let only_words = |c: char| if c.is_alphanumeric() { c } else { ' ' };
             let text: String = text.to_lowercase().chars().map(only_words).collect();
             format!(" {} ", text.split_whitespace().collect::<Vec<_>>().join(" "))
         };
-        let written = self.said.iter().filter(|said| !said.words.starts_with(OURS));
-        let written: Vec<String> = written.map(|said| words(&said.words)).collect();
+        let written: Vec<String> = self.said.iter().filter_map(|said| said.own.as_deref()).map(words).collect();
         let asked = keywords.iter().map(|keyword| words(keyword)).filter(|keyword| !keyword.trim().is_empty());
         asked.into_iter().any(|keyword| written.iter().any(|text| text.contains(&keyword)))
     }

@@ -43,6 +43,7 @@ pub(crate) fn conversation() -> Conversation {
         opted_out_at: None,
         minute: None,
         limited_until: None,
+        windows: BTreeMap::new(),
         buckets: BTreeMap::new(),
         claimed_at: Timestamp::UNIX_EPOCH,
     }

@@ -21,7 +21,7 @@ pub enum Treatment {
 /// How a message is treated.
 pub fn treatment(message: &Value) -> Treatment {
     // A group is a conversation of others, and an answer to its sender would come out of nowhere.
-    if message.get("group_id").is_some_and(|group| !group.is_null()) {
+    if text(message, "group_id").is_some() {
         return Treatment::Record;
     }
     let kind = kind(message);
@@ -59,6 +59,24 @@ pub fn quoted(message: &Value) -> Option<String> {
     // A tap on a button quotes the message with the buttons, which says nothing.
     let is_tap = matches!(kind(message).as_str(), "button" | "interactive" | "reaction");
     text(message.get("context")?, "id").filter(|_| !is_tap).map(|id| id.into_owned())
+}
+
+/// What the customer said themselves: wrote, also beside a file, or chose. Not what they forward, which somebody else
+/// wrote, nor what they say by a file.
+pub fn own_words(message: &Value) -> Option<String> {
+    if is_forwarded(message) {
+        return None;
+    }
+    let kind = kind(message);
+    let content = message.get(kind.as_str())?;
+    let chosen = |name: &str| content.get(name).and_then(|reply| says(reply, "title"));
+    match kind.as_str() {
+        "text" => says(content, "body"),
+        "button" | "order" => says(content, "text"),
+        "interactive" => chosen("button_reply").or_else(|| chosen("list_reply")),
+        "image" | "video" | "document" => says(content, "caption"),
+        _ => None,
+    }
 }
 
 /// The message that this edit is of, and what it is now.
@@ -290,5 +308,31 @@ mod tests {
         assert!(revoked(&edit).is_none() && edited(&revoke).is_none());
         assert_eq!(treatment(&json!({"type":"system","system":{"type":"user_changed_number"}})), Treatment::Record);
         assert_eq!(treatment(&json!({"type":"text","text":{"body":"x"},"group_id":"G"})), Treatment::Record);
+    }
+
+    #[test]
+    fn what_customers_say_themselves_is_told_from_what_is_said_about_it() {
+        let own = |message: Value| own_words(&message);
+        let human = Some("a human".to_owned());
+        for said in [
+            json!({"type":"text","text":{"body":"a human"}}),
+            json!({"type":"text","text":{"body":"a human"},"referral":{"headline":"Chat with us"}}),
+            json!({"type":"text","text":{"body":"a human"},"context":{"referred_product":{"product_retailer_id":"di9"}}}),
+            json!({"type":"button","button":{"payload":"p","text":"a human"}}),
+            json!({"type":"interactive","interactive":{"type":"button_reply","button_reply":{"id":"c","title":"a human"}}}),
+            json!({"type":"interactive","interactive":{"type":"list_reply","list_reply":{"id":"c","title":"a human"}}}),
+            json!({"type":"image","image":{"id":"1","caption":"a human"}}),
+        ] {
+            assert_eq!(own(said.clone()), human, "{said}");
+        }
+        for silent in [
+            json!({"type":"text","text":{"body":"a human"},"context":{"forwarded":true}}),
+            json!({"type":"document","document":{"id":"1","filename":"a human.pdf"}}),
+            json!({"type":"location","location":{"latitude":1,"longitude":2,"name":"a human"}}),
+            json!({"type":"sticker","sticker":{"id":"1"}}),
+            json!({"type":7}),
+        ] {
+            assert_eq!(own(silent.clone()), None, "{silent}");
+        }
     }
 }

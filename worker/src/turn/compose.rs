@@ -85,7 +85,10 @@ impl Turn<'_> {
         let (parts, aftermath) = match kind {
             ReplyKind::Answer => match self.machine.wish() {
                 Some(wish) => (vec![text(self.confirmation(wish, &business).to_owned())], Aftermath::default()),
-                None => self.think(&business).await?,
+                None => {
+                    let thought = self.think(&business).await;
+                    thought.map_err(|trouble| Trouble { after: self.started.elapsed(), ..trouble })?
+                }
             },
             ReplyKind::Apology => {
                 let session = &self.machine.conversation().id;
@@ -171,8 +174,10 @@ impl Turn<'_> {
         // Boxed, as what a turn does is (`perform`): it has no room while the model is asked.
         if let Err(error) = Box::pin(self.understand(reading, business, &situation, &mut usage)).await {
             let trouble = not_now(&error);
-            if trouble.kind == TroubleKind::Token {
-                self.turns.registry.refuse(&business.token_id).await;
+            if trouble.kind == TroubleKind::Token
+                && let Some(number) = self.machine.number()
+            {
+                self.turns.registry.refuse(&number, &business.token_id).await;
             }
             return Err(trouble);
         }
@@ -250,7 +255,8 @@ fn trouble(error: &AnswerError) -> Trouble {
 }
 
 fn stuck(detail: &str) -> Trouble {
-    Trouble { retry_after: None, kind: TroubleKind::Ai, detail: detail.to_owned() }
+    // When it was is for the turn to say.
+    Trouble { after: Duration::ZERO, retry_after: None, kind: TroubleKind::Ai, detail: detail.to_owned() }
 }
 
 fn not_now(error: &NotNow) -> Trouble {
@@ -260,5 +266,5 @@ fn not_now(error: &NotNow) -> Trouble {
         NotNow::Media(MediaError::Away(_)) => (None, TroubleKind::Graph),
         NotNow::Media(_) | NotNow::Store(_) | NotNow::Unread => (None, TroubleKind::Ai),
     };
-    Trouble { retry_after, kind, detail: error.to_string() }
+    Trouble { retry_after, kind, ..stuck(&error.to_string()) }
 }

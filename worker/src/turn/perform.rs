@@ -224,7 +224,7 @@ impl Turn<'_> {
         let (Some(refused), Some(number)) = (self.business.clone(), self.machine.number()) else {
             return Ok(Event::FreshToken(None));
         };
-        self.turns.registry.refuse(&refused.token_id).await;
+        self.turns.registry.refuse(&number, &refused.token_id).await;
         let found = self.turns.registry.lookup_fresh(&number).await?;
         let Lookup::Served(fresh) = found else { return Ok(Event::FreshToken(None)) };
         let usable = fresh.token.is_ok() && fresh.token_id != refused.token_id;

@@ -14,7 +14,7 @@ use crate::{
     companion::{Question, Said, provider::Picture},
     consent,
     conversation::{Consent, MailboxItem, MemoryTurn, Speaker, gathered},
-    message::{Attachment, Treatment, attachment, edited, kind, parse, quoted, revoked, treatment},
+    message::{Attachment, Treatment, attachment, edited, kind, own_words, parse, quoted, revoked, treatment},
     scope::CustomerScope,
     store::{Quoted, Store, StoreError, Words},
     whatsapp::Room,
@@ -33,6 +33,8 @@ pub(super) struct Read {
     pub(super) item: MailboxItem,
     pub(super) kind: String,
     treatment: Treatment,
+    /// What of it the customer said themselves.
+    own_words: Option<String>,
     /// What it answers.
     quote: Option<String>,
     /// What it brings.
@@ -99,7 +101,7 @@ impl Reading {
         for (read, words) in answers {
             quotes.extend(read.quote.clone());
             let picture = read.understood.as_ref().and_then(|understood| understood.picture.clone());
-            said.push(Said { words, picture });
+            said.push(Said { own: read.own_words(), words, picture });
         }
         Question { said, quotes }
     }
@@ -181,6 +183,12 @@ impl Reading {
 }
 
 impl Read {
+    /// What the customer said themselves, aloud or in writing.
+    fn own_words(&self) -> Option<String> {
+        let spoken = self.understood.as_ref().filter(|understood| understood.is_speech);
+        self.own_words.clone().or_else(|| spoken.map(|understood| understood.words.clone()))
+    }
+
     fn answered(&self) -> Option<String> {
         match (&self.treatment, &self.understood) {
             (Treatment::Answer(_), Some(understood)) => Some(understood.words.clone()),
@@ -241,10 +249,11 @@ impl Changes {
             }
             Some(_) | None => None,
         };
+        let own_words = own_words(&message);
         let asks = matches!(treatment, Treatment::Answer(_)).then(|| consent::asked(&message)).flatten();
         let wish = asks.map(|asks| (asks, consent::language_of(&message)));
         let item = MailboxItem { message: None, ..item.clone() };
-        Ok(Read { item, kind, treatment, quote, attachment, understood, is_revoked, wish })
+        Ok(Read { item, kind, treatment, own_words, quote, attachment, understood, is_revoked, wish })
     }
 
     /// What a message answers, in words: out of the mailbox, else out of this customer's own transcript.

@@ -92,7 +92,7 @@ impl Turn<'_> {
             let understood = match understanding {
                 Ok(understood) => understood,
                 // Nobody waits for a file for ever: the rest of what the customer said is answered.
-                Err(error) if error.is_of_the_file() && self.machine.has_no_patience() => {
+                Err(error) if error.is_of_the_file() && self.machine.has_no_patience(self.started.elapsed()) => {
                     tracing::warn!(%error, kind = read.kind, "a file is given up");
                     metrics::counter!("switchboard_media_failures_total", "reason" => "given_up").increment(1);
                     lost(&attachment)

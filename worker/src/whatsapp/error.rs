@@ -119,9 +119,12 @@ impl GraphError {
 fn redact(text: &str) -> String {
     const WORD_MOST: usize = 20;
     const DIGITS_MOST: usize = 6;
+    /// With which Meta's access tokens begin.
+    const TOKEN: &str = "EAA";
     let masked = text.split_whitespace().take(40).map(|word| {
         let digits = word.chars().filter(char::is_ascii_digit).count();
-        if word.chars().count() > WORD_MOST || digits > DIGITS_MOST { "…" } else { word }
+        let is_telling = word.chars().count() > WORD_MOST || digits > DIGITS_MOST || word.contains(TOKEN);
+        if is_telling { "…" } else { word }
     });
     masked.collect::<Vec<_>>().join(" ")
 }
@@ -276,5 +279,8 @@ mod tests {
             br#"{"error":{"code":190,"message":"Malformed access token EAAGm0PX4ZCpsBAKZCZBsecret for +16505551234"}}"#;
         let error = GraphError::from_answer(401, body, None);
         assert_eq!(error.to_string(), "Graph error 190 (HTTP 401): Malformed access token … for …");
+        let short = br#"{"error":{"code":190,"message":"Malformed access token 'EAAshort'"}}"#;
+        let error = GraphError::from_answer(401, short, None);
+        assert_eq!(error.to_string(), "Graph error 190 (HTTP 401): Malformed access token …");
     }
 }

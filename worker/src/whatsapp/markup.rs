@@ -212,12 +212,19 @@ impl Writer<'_> {
         }
     }
 
-    /// Opens an inline format, or repeats the source's own mark where WhatsApp would not see one: in a word.
+    /// Opens an inline format. WhatsApp sees none in a word: between letters that may as well be a formula (`2*3*4`) the
+    /// source's own mark is repeated, and in a script that has no spaces between words there is none.
     fn open(&mut self, mark: &'static str, source_mark: &'static str, range: &Range<usize>) {
         let before = self.source.get(..range.start).and_then(|text| text.chars().next_back());
         let after = self.source.get(range.end..).and_then(|text| text.chars().next());
-        let in_a_word = [before, after].iter().any(|c| c.is_some_and(char::is_alphanumeric));
-        let mark = if in_a_word { source_mark } else { mark };
+        let touches = |kind: fn(char) -> bool| [before, after].into_iter().flatten().any(kind);
+        let mark = if touches(|c| c.is_ascii_alphanumeric()) {
+            source_mark
+        } else if touches(char::is_alphanumeric) {
+            ""
+        } else {
+            mark
+        };
         self.out.push_str(mark);
         self.closers.push(mark);
     }
@@ -322,9 +329,35 @@ impl Writer<'_> {
 
     fn finish(mut self) -> String {
         self.keep_unread(self.source.len());
-        let lines: Vec<&str> = self.out.lines().map(str::trim_end).collect();
-        lines.join("\n").trim().to_owned()
+        let mut in_code = false;
+        let lines = self.out.lines().map(|line| {
+            let is_code = in_code || line.contains('`');
+            in_code ^= line.matches("```").count() % 2 == 1;
+            if is_code { line.trim_end().to_owned() } else { without_stray_marks(line.trim_end()) }
+        });
+        lines.collect::<Vec<_>>().join("\n").trim().to_owned()
     }
+}
+
+/// A line without the marks of what was meant to be bold and is not, by Markdown: it takes the marks of `**注意：**请` for
+/// text, as no space follows the punctuation.
+fn without_stray_marks(line: &str) -> String {
+    const MARK: &str = "**";
+    let (mut out, mut rest) = (String::with_capacity(line.len()), line);
+    while let Some((before, from)) = rest.split_once(MARK) {
+        out.push_str(before);
+        rest = match from.split_once(MARK) {
+            Some((meant, after)) if !meant.is_ascii() && !meant.starts_with(' ') => {
+                out.push_str(meant);
+                after
+            }
+            Some(_) | None => {
+                out.push_str(MARK);
+                from
+            }
+        };
+    }
+    out + rest
 }
 
 fn is_leaf(tag: &TagEnd) -> bool {
@@ -363,6 +396,12 @@ mod tests {
             ("line one\nline two", "line one\nline two"),
             ("**over\ntwo lines**", "*over two lines*"),
             ("2*3*4 = 24", "2*3*4 = 24"),
+            ("x**2**y", "x**2**y"),
+            ("**서울**에서", "서울에서"),
+            ("我们**周一**营业。**周二**休息", "我们周一营业。周二休息"),
+            ("我们 **周一** 营业", "我们 *周一* 营业"),
+            ("**注意：**请早到", "注意：请早到"),
+            ("`**注意：**请`", "`**注意：**请`"),
             ("snake_case_name", "snake_case_name"),
             ("a<br>b", "a\nb"),
             ("AT&amp;T", "AT&T"),

@@ -146,7 +146,7 @@ pub enum MediaError {
     /// Meta refuses this file.
     #[error(transparent)]
     Refused(GraphError),
-    /// The Graph API does not answer, or throttles.
+    /// The Graph API cannot be reached, or throttles.
     #[error("the Graph API is away: {0}")]
     Away(String),
     /// The file does not come: later, perhaps.
@@ -169,7 +169,9 @@ impl MediaError {
     /// What the Graph API said about a file or an upload.
     fn of_graph(error: GraphError) -> Self {
         match error.class {
-            ErrorClass::Throttled(_) | ErrorClass::Ambiguous => Self::Away(error.to_string()),
+            ErrorClass::Throttled(_) => Self::Away(error.to_string()),
+            // It answers, and may go on so for this file alone: nobody waits for that for ever.
+            ErrorClass::Ambiguous => Self::Unreachable(error.to_string()),
             // Codes of other credential errors are about a permission or an object: about this file.
             ErrorClass::Credentials if error.is_about_proof || INVALID_TOKEN.contains(&error.code) => {
                 Self::Token(error)
@@ -241,7 +243,7 @@ impl Graph {
         // With the number, so that Meta answers only for a file that was sent to it.
         let request = || self.client.get(&url).query(&[("phone_number_id", number.expose())]);
         let answer = self.call("media", token, LOOKUP_TIMEOUT, ANSWER_BYTES_MOST, request).await.map_err(away)?;
-        if answer.status == StatusCode::NOT_FOUND {
+        if matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::GONE) {
             return Err(MediaError::Gone);
         }
         if !answer.status.is_success() {

@@ -117,6 +117,19 @@ impl Answer {
             .await
     }
 
+    /// The same without a secret that a server repeats where it refuses it: no error may hold it.
+    fn without(self, secret: &SecretString) -> Self {
+        let secret = secret.expose_secret();
+        if self.status.is_success() || secret.is_empty() {
+            return self;
+        }
+        let clean = |bytes: Bytes| match std::str::from_utf8(&bytes) {
+            Ok(text) if text.contains(secret) => Bytes::from(text.replace(secret, "…")),
+            Ok(_) | Err(_) => bytes,
+        };
+        Self { bytes: self.bytes.map(clean), ..self }
+    }
+
     /// The answer as JSON, `null` where it is none.
     pub(super) fn json(&self) -> Value {
         self.bytes.as_ref().and_then(|bytes| serde_json::from_slice(bytes).ok()).unwrap_or(Value::Null)
@@ -217,14 +230,15 @@ impl Graph {
         let left = || deadline.saturating_duration_since(Instant::now());
         let with_token = || request().bearer_auth(token.expose_secret()).timeout(left());
         let Some(proof) = proof else {
-            let answer = Answer::read(call, with_token(), most).await?;
+            let answer = Answer::read(call, with_token(), most).await?.without(token);
             if answer.is_about_proof() {
                 // It is demanded. What Meta did not tell, or did not take, it may by now.
                 self.forget_unproven(token).await;
             }
             return Ok(answer);
         };
-        let answer = Answer::read(call, with_token().query(&[(PARAMETER, proof.expose_secret())]), most).await?;
+        let proven = with_token().query(&[(PARAMETER, proof.expose_secret())]);
+        let answer = Answer::read(call, proven, most).await?.without(token).without(&proof);
         if !answer.is_about_proof() {
             return Ok(answer);
         }
@@ -232,7 +246,7 @@ impl Graph {
         if Instant::now() >= leave_by.min(deadline) {
             return Ok(answer);
         }
-        Answer::read(call, with_token(), most).await
+        Ok(Answer::read(call, with_token(), most).await?.without(token))
     }
 
     /// The proof for a token, if it is one of an app of ours as far as anybody knows.

@@ -49,6 +49,7 @@ fn each_field_that_is_wrong_is_named() {
         (json!({"whatsappPhoneNumberIds": null}), "whatsappPhoneNumberIds", "is missing", Severity::Warning),
         (json!({"whatsappPhoneNumberIds": "1"}), "whatsappPhoneNumberIds", "must be a list", Severity::Error),
         (json!({"whatsappPhoneNumberIds": ["1", {}]}), "whatsappPhoneNumberIds[1]", "is an object", Severity::Error),
+        (json!({"whatsappPhoneNumberIds": [" 1"]}), "whatsappPhoneNumberIds[0]", "blanks around it", Severity::Error),
         (json!({"whatsappAccessToken": null}), "whatsappAccessToken", "is missing", Severity::Error),
         (json!({"whatsappAccessToken": "EAAplain"}), "whatsappAccessToken", "not hexadecimal", Severity::Error),
         (json!({"whatsappRefreshToken": "EAAplain"}), "whatsappRefreshToken", "not hexadecimal", Severity::Error),

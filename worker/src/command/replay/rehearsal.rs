@@ -103,6 +103,7 @@ fn conversation(business: &Business, asked: &Asked<'_>, now: Timestamp) -> Conve
         opted_out_at: None,
         minute: None,
         limited_until: None,
+        windows: std::collections::BTreeMap::new(),
         buckets: std::collections::BTreeMap::new(),
         claimed_at: now,
     }

@@ -208,6 +208,9 @@ fn read(body: &Value, model: &str) -> Result<Completion, AiError> {
         }
         _ => String::new(),
     };
+    // A model that will not answer says so in a field of its own (OpenAI, "Structured Outputs").
+    let refusal = || message.get("refusal").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text = if text.trim().is_empty() { refusal() } else { text };
     let text = without_thinking(&text).trim().to_owned();
     let calls = message.get("tool_calls").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let tool_calls: Vec<ToolCall> = calls.iter().enumerate().filter_map(|(n, call)| read_call(n, call)).collect();
@@ -232,12 +235,21 @@ fn read_call(n: usize, call: &Value) -> Option<ToolCall> {
     Some(ToolCall { id: id.map_or_else(|| format!("call_{n}"), str::to_owned), name: name.to_owned(), arguments })
 }
 
-/// Reasoning models that think aloud do so in front, between these marks, and some of them more than once.
-fn without_thinking(mut text: &str) -> &str {
-    while let Some(thought) = text.trim_start().strip_prefix("<think>") {
-        text = thought.split_once("</think>").map_or("", |(_, answer)| answer);
+/// Reasoning models that think aloud do so between these marks, some of them more than once. Where the prompt's template
+/// holds the first mark, the answer has the second one only.
+fn without_thinking(text: &str) -> String {
+    const BEGIN: &str = "<think>";
+    const END: &str = "</think>";
+    let (mut said, mut rest) = (String::new(), text);
+    while let Some((thought, after)) = rest.split_once(END) {
+        match thought.split_once(BEGIN) {
+            Some((before, _)) => said.push_str(before),
+            None => said.clear(),
+        }
+        rest = after;
     }
-    text
+    said.push_str(rest.split_once(BEGIN).map_or(rest, |(before, _)| before));
+    said
 }
 
 #[cfg(test)]
@@ -267,6 +279,12 @@ mod tests {
         assert_eq!(text_of(&thinking), "Yes.");
         let twice = json!({"choices":[{"message":{"content":"<think>hm</think>\n<think>so</think>\nYes."}}]});
         assert_eq!(text_of(&twice), "Yes.");
+        let unopened = json!({"choices":[{"message":{"content":"The rules say …\n</think>\n\nYes."}}]});
+        assert_eq!(text_of(&unopened), "Yes.");
+        let between = json!({"choices":[{"message":{"content":"We are <think>hm</think>open."}}]});
+        assert_eq!(text_of(&between), "We are open.");
+        let refusal = json!({"choices":[{"message":{"content":null,"refusal":"I cannot help with that."}}]});
+        assert_eq!(text_of(&refusal), "I cannot help with that.");
     }
 
     #[test]

@@ -16,6 +16,9 @@ use super::{
 
 /// A whole call, thinking included.
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// Whoever makes customers wait for less than that (`AI_GIVE_UP_SECS`) waits for less, but for this at least: a model may
+/// be slow.
+const TIMEOUT_LEAST: Duration = Duration::from_secs(10);
 /// The same where somebody else can be asked.
 const TIMEOUT_WITH_FALLBACK: Duration = Duration::from_secs(25);
 /// Failures in a row after which a provider is passed over …
@@ -59,6 +62,7 @@ pub struct Ai {
     first: Endpoint,
     fallback: Option<Endpoint>,
     breaker: Arc<Mutex<Breaker>>,
+    patience: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -70,7 +74,13 @@ struct Breaker {
 impl Ai {
     /// One that is asked first, and one that is asked where that fails.
     pub fn new(first: Endpoint, fallback: Option<Endpoint>) -> Self {
-        Self { first, fallback, breaker: Arc::default() }
+        Self { first, fallback, breaker: Arc::default(), patience: TIMEOUT }
+    }
+
+    /// The same, which waits for a call no longer than that, within reason.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience: patience.max(TIMEOUT_LEAST), ..self }
     }
 
     /// The one that is asked first.
@@ -90,14 +100,14 @@ impl Ai {
     /// # Errors
     /// The first failure, where nobody answers.
     pub async fn complete(&self, ask: Ask<'_>) -> Result<Completion, AiError> {
-        let Some(fallback) = &self.fallback else { return self.ask_first(ask, TIMEOUT).await };
+        let Some(fallback) = &self.fallback else { return self.ask_first(ask, self.within(TIMEOUT)).await };
         if self.is_passed_over() {
-            if let Ok(completion) = ask_at(fallback, Ask { model: None, ..ask }, TIMEOUT).await {
+            if let Ok(completion) = ask_at(fallback, Ask { model: None, ..ask }, self.within(TIMEOUT)).await {
                 return Ok(completion);
             }
-            return self.ask_first(ask, TIMEOUT_WITH_FALLBACK).await;
+            return self.ask_first(ask, self.within(TIMEOUT_WITH_FALLBACK)).await;
         }
-        let failure = match self.ask_first(ask, TIMEOUT_WITH_FALLBACK).await {
+        let failure = match self.ask_first(ask, self.within(TIMEOUT_WITH_FALLBACK)).await {
             Ok(completion) => return Ok(completion),
             // Another one would be told the same broken call.
             Err(error) if error.is_failed_tool_call() => return Err(error),
@@ -105,7 +115,7 @@ impl Ai {
         };
         metrics::counter!("switchboard_ai_fallbacks_total").increment(1);
         tracing::warn!(error = %failure, "the AI provider failed: the fallback is asked");
-        ask_at(fallback, Ask { model: None, ..ask }, TIMEOUT).await.map_err(|error| {
+        ask_at(fallback, Ask { model: None, ..ask }, self.within(TIMEOUT)).await.map_err(|error| {
             tracing::warn!(%error, "the fallback failed, too");
             failure
         })
@@ -124,6 +134,10 @@ impl Ai {
             self.note(asked.as_ref().err());
         }
         asked
+    }
+
+    fn within(&self, most: Duration) -> Duration {
+        most.min(self.patience)
     }
 
     fn is_passed_over(&self) -> bool {

@@ -16,10 +16,7 @@ use crate::{
 #[async_trait]
 impl Businesses for MongoStore {
     async fn businesses_with_number(&self, number: &PhoneNumberId) -> Result<Vec<BusinessRecord>> {
-        // An id of digits may have been stored as a number.
-        let mut forms = vec![Bson::from(number.expose())];
-        forms.extend(number.expose().parse::<i64>().ok().map(Bson::Int64));
-        self.find_businesses(doc! { "whatsappPhoneNumberIds": { "$in": forms } }).await
+        self.find_businesses(doc! { "whatsappPhoneNumberIds": { "$in": forms_of(number.expose()) } }).await
     }
 
     async fn business(&self, id: &BusinessId) -> Result<Option<BusinessRecord>> {
@@ -27,7 +24,7 @@ impl Businesses for MongoStore {
     }
 
     async fn businesses_of_account(&self, waba_id: &str) -> Result<Vec<BusinessRecord>> {
-        self.find_businesses(doc! { "wabaId": waba_id }).await
+        self.find_businesses(doc! { "wabaId": { "$in": forms_of(waba_id) } }).await
     }
 
     async fn businesses_with_subdomain(&self, subdomain: &str) -> Result<Vec<BusinessRecord>> {
@@ -83,9 +80,15 @@ impl MongoStore {
     }
 }
 
-/// The back end's ids are ObjectIds; other installations may have texts.
+/// What may be stored for an id of Meta's: one of digits may have been stored as a number.
+fn forms_of(id: &str) -> Vec<Bson> {
+    let number = id.parse().ok().map(Bson::Int64);
+    [Bson::from(id)].into_iter().chain(number).collect()
+}
+
+/// The back end's ids are ObjectIds; other installations may have texts or numbers.
 pub(super) fn has_id(id: &BusinessId) -> Document {
-    let mut forms = vec![Bson::from(id.0.as_str())];
+    let mut forms = forms_of(&id.0);
     forms.extend(ObjectId::parse_str(&id.0).ok().map(Bson::ObjectId));
     doc! { "_id": { "$in": forms } }
 }

@@ -198,3 +198,19 @@ async fn files_that_were_made_to_do_harm_are_answered_in_words_and_delay_nobody_
     assert_eq!(system.count("dead_letters", doc! {}).await, 0);
     system.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_meta_never_finds_keeps_nobody_in_silence() {
+    let mut system = System::start(Options { workers: 1, ..Options::default() }.with("AI_GIVE_UP_SECS", "2")).await;
+    system.ai.on_chat(model);
+    for (n, status) in (0..).zip([500, 502, 401, 410]) {
+        let shop = shop(&mut system, n).await;
+        let place = Where::call(Call::MediaUrl).from(&shop.phone_number_id);
+        system.meta.faults().always(place, Fault::NonJson(status));
+        let picture = system.meta.store_media(&shop, "image/png", tiny_png());
+        send(&system, &shop, &customer(7), Content::image(&picture, Some("Is this right?"))).await;
+        let answers = system.answers(&shop, &customer(7), 1).await;
+        assert!(answers.concat().contains("Is this right?"), "HTTP {status}: {answers:?}");
+    }
+    system.stop().await;
+}
