@@ -2,7 +2,8 @@
 //!
 //! A conversation comes from this worker's own intake, which knows when it will be due, or from a scan of the
 //! database twice a second, which finds retries and what dead workers left. What does not fit stays in the
-//! database, for whoever has room; and who has room, and found something in the last scan, looks again at once.
+//! database, for whoever has room; and who has room, and found something in the last scan, looks again at once. Who has
+//! none looks all the same, less often: what is found of a quiet business has the next free place.
 
 mod backlog;
 mod fair;
@@ -40,6 +41,8 @@ const SCAN_EVERY: Duration = Duration::from_millis(500);
 const SCAN_PAUSE: u32 = 4;
 /// And this at least.
 const SCAN_PAUSE_LEAST: Duration = Duration::from_millis(20);
+/// A worker that has no room lets so many of the regular scans pass, and makes the next one.
+const SCANS_PASSED_WHEN_FULL: u32 = 3;
 /// Conversations that a scan takes of each business.
 const SCANNED_EACH: i64 = 8;
 /// Wakes that wait for the scheduler; beyond, the scan finds the conversation.
@@ -140,8 +143,8 @@ impl Scheduler {
 /// What a scan would be good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Want {
-    /// Every turn that may run does.
-    Nothing,
+    /// There is no room now.
+    Little,
     /// There is room.
     Something,
     /// There is room, nothing here that could run, and probably something in the database.
@@ -151,7 +154,7 @@ enum Want {
 impl State {
     fn want(&self) -> Want {
         match self.fair.has_room() {
-            false => Want::Nothing,
+            false => Want::Little,
             true if self.scan_was_of_use && !self.fair.has_waiting() => Want::Anything,
             true => Want::Something,
         }
@@ -227,21 +230,23 @@ impl State {
     }
 }
 
-/// Looks for due conversations as long as there is room for them: twice a second, and sooner where the last look found
-/// some and they are used up.
+/// Looks for due conversations: twice a second, sooner where the last look found some and they are used up, and less
+/// often while there is no room for them.
 async fn scan(turns: SharedTurns, mut want: watch::Receiver<Want>, found: mpsc::Sender<crate::store::DueBusinesses>) {
     let businesses = turns.settings.max_conversations.max(16);
     let mut ticks = tokio::time::interval(SCAN_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let (mut found_some, mut pause) = (false, Duration::ZERO);
+    let (mut found_some, mut pause, mut passed) = (false, Duration::ZERO, 0);
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
             Ok(()) = used_up(&mut want, pause), if found_some => ticks.reset(),
         }
-        if *want.borrow() == Want::Nothing {
+        if *want.borrow() == Want::Little && passed < SCANS_PASSED_WHEN_FULL {
+            passed += 1;
             continue;
         }
+        passed = 0;
         let began = Instant::now();
         // Were the scan to end, a worker that looks healthy would leave every retry and what dead workers left.
         let scanning = AssertUnwindSafe(in_time(turns.store.due(businesses, SCANNED_EACH)));
