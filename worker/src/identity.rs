@@ -8,7 +8,7 @@
 use std::{sync::Arc, time::Duration};
 
 use moka::future::Cache;
-use shared::ids::{LATER_OWNER_MARK, SessionId, UserId, WaId};
+use shared::ids::{LATER_OWNER_MARK, MessageId, PhoneNumberId, SessionId, UserId, WaId};
 
 use crate::{
     business::Business,
@@ -38,17 +38,23 @@ impl Identities {
         Self { store, quiet, cache }
     }
 
-    /// The conversation of a customer with a business, begun if there is none. None where the sender has no id.
+    /// The conversation of a customer with a business, begun if there is none. None where the sender has no id. `message`
+    /// is what they were named by, and the number that it came to.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn resolve(&self, business: &Business, sender: &Sender) -> Result<Option<SessionId>, StoreError> {
+    pub async fn resolve(
+        &self,
+        business: &Business,
+        sender: &Sender,
+        message: Option<(&PhoneNumberId, &MessageId)>,
+    ) -> Result<Option<SessionId>, StoreError> {
         let key = (business.id.0.clone(), sender.clone());
         if let Some(session) = self.cache.get(&key).await {
             return Ok(Some(session));
         }
         let session = match (&sender.user_id, &sender.wa_id) {
-            (Some(user_id), phone) => self.by_user(business, user_id, phone.as_ref()).await?,
+            (Some(user_id), phone) => self.by_user(business, user_id, phone.as_ref(), message).await?,
             (None, Some(phone)) => self.find_or_begin(business, phone.expose(), None).await?.session,
             (None, None) => return Ok(None),
         };
@@ -61,6 +67,7 @@ impl Identities {
         business: &Business,
         user_id: &UserId,
         phone: Option<&WaId>,
+        message: Option<(&PhoneNumberId, &MessageId)>,
     ) -> Result<SessionId, StoreError> {
         let by_user = self.store.alias(&business.id, user_id.expose()).await?;
         let by_phone = match (phone, &by_user) {
@@ -87,6 +94,12 @@ impl Identities {
         if linked || (!recycled && self.unite(business, &by_phone.session, &session, (phone, user_id)).await?) {
             return Ok(session);
         }
+        // What Meta sends again is of the time before the number had its owner of today.
+        if let Some((number, id)) = message.filter(|_| recycled)
+            && self.store.was_answered(number, id).await?
+        {
+            return Ok(session);
+        }
         let before = self.store.move_alias(&business.id, phone.expose(), &session, Some(user_id)).await?;
         if let Some(former) = before {
             self.forget_phone(&former.session, &session, phone).await?;
@@ -109,6 +122,18 @@ impl Identities {
         if from == into || !self.store.link_alias(&business.id, phone.expose(), from, user_id).await? {
             return Ok(false);
         }
+        self.merge(business, from, into, Some(phone), user_id).await
+    }
+
+    /// Has two conversations of one customer become one. False: they are of two.
+    async fn merge(
+        &self,
+        business: &Business,
+        from: &SessionId,
+        into: &SessionId,
+        phone: Option<&WaId>,
+        user_id: &UserId,
+    ) -> Result<bool, StoreError> {
         let (business_id, subdomain) = (&business.id, business.subdomain.as_ref());
         let request = MergeRequest { business_id, subdomain, from, into, phone, user_id };
         match self.store.request_merge(&request).await? {
@@ -155,10 +180,11 @@ impl Identities {
         business: &Business,
         sender: &Sender,
         forgotten: &SessionId,
+        message: Option<(&PhoneNumberId, &MessageId)>,
     ) -> Result<Option<SessionId>, StoreError> {
         self.store.forget(forgotten).await?;
         self.cache.invalidate(&(business.id.0.clone(), sender.clone())).await;
-        self.resolve(business, sender).await
+        self.resolve(business, sender, message).await
     }
 
     /// What a former owner of a number is still to be told must not go to the new one.
@@ -205,10 +231,21 @@ impl Identities {
             }
         }
         if let Some(new) = new.user_id.as_ref().filter(|new| old.user_id.as_ref() != Some(*new)) {
-            self.store.move_alias(&business.id, new.expose(), &session, user_id).await?;
             if let Some(old) = &old.user_id {
                 let change = CustomerIdChange::User { old: old.clone(), new: new.clone() };
                 self.store.replace_customer_id(&session, &change).await?;
+            }
+            // What the customer wrote under the new id may have come before the news of it. The id keeps leading to that
+            // conversation until it is merged, for it alone knows what was answered there.
+            let begun = self.store.alias(&business.id, new.expose()).await?.filter(|begun| begun.session != session);
+            let is_merged = match begun {
+                Some(begun) => self.merge(business, &begun.session, &session, None, new).await?,
+                None => false,
+            };
+            if !is_merged {
+                self.store.move_alias(&business.id, new.expose(), &session, user_id).await?;
+            }
+            if let Some(old) = &old.user_id {
                 self.store.drop_alias(&business.id, old.expose(), &session).await?;
             }
         }

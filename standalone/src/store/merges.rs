@@ -54,7 +54,7 @@ struct Wanted {
     subdomain: Option<shared::ids::Subdomain>,
     from: SessionId,
     into: SessionId,
-    phone: shared::ids::WaId,
+    phone: Option<shared::ids::WaId>,
     user_id: shared::ids::UserId,
 }
 
@@ -65,7 +65,7 @@ impl From<&MergeRequest<'_>> for Wanted {
             subdomain: request.subdomain.cloned(),
             from: request.from.clone(),
             into: request.into.clone(),
-            phone: request.phone.clone(),
+            phone: request.phone.cloned(),
             user_id: request.user_id.clone(),
         }
     }
@@ -91,7 +91,7 @@ impl Wanted {
             return Ok(MergeRequested::Forgotten);
         }
         let customer = &goes_on.state.customer;
-        let is_other = customer.wa_id.as_ref().is_some_and(|known| *known != self.phone)
+        let is_other = customer.wa_id.as_ref().zip(self.phone.as_ref()).is_some_and(|(known, phone)| known != phone)
             || customer.user_id.as_ref().is_some_and(|known| *known != self.user_id)
             || goes_on.state.business_id != self.business;
         if is_other {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, params, params_from_iter};
 use shared::ids::SessionId;
 use worker::{
-    conversation::{Aftermath, CustomerIdChange, NoticeTaken, state::State},
+    conversation::{Aftermath, Beginning, CustomerIdChange, NoticeTaken, state::State},
     store::{ConversationFilter, Inspection, ListedConversations, Notices, People, Result},
 };
 
@@ -22,6 +22,17 @@ const CONVERSATIONS: Table = Table::Conversations;
 
 #[async_trait]
 impl People for SqliteStore {
+    async fn begin(&self, beginning: &Beginning<'_>) -> Result<()> {
+        let mut state = State::begun(beginning.session, beginning.business_id, beginning.subdomain);
+        state.customer = beginning.customer.clone();
+        self.database
+            .write(move |connection, _| match CONVERSATIONS.get::<Row>(connection, state.id.expose())? {
+                Some(_) => Ok(()),
+                None => Stored::from(state).put(connection),
+            })
+            .await
+    }
+
     async fn hand_over(&self, session: &SessionId, length: Duration, said: Option<&str>) -> Result<bool> {
         let said = said.map(str::to_owned);
         self.change_open(session, move |state, now| state.hand_over(now, length, said.as_deref())).await

@@ -139,6 +139,7 @@ impl Transcript for SqliteStore {
                 session: SessionId::from_stored(text(&row, "conversation")?),
                 reply_id: text(&row, "reply_id")?.to_owned(),
                 body: text(&row, "body")?.to_owned(),
+                rank: whole(&row, "status_rank").and_then(|rank| i32::try_from(rank).ok()),
                 trace: trace(&row),
             })
         }))

@@ -27,7 +27,7 @@ pub use limits::{
 };
 pub use notice::{Announcement, HandOverReason, NOTICES_MOST, Notice, NoticeTaken};
 pub use operation::{
-    Claim, CommitOutcome, CustomerIdChange, Landed, Landing, Memory, Postponement, Renewed, Resend, Settled,
+    Beginning, Claim, CommitOutcome, CustomerIdChange, Landed, Landing, Memory, Postponement, Renewed, Resend, Settled,
 };
 pub use part::{Choice, Part, PartForm, PartState};
 pub use rules::{bucket_wait, next_run};
@@ -205,6 +205,8 @@ pub struct Conversation {
     pub minute: Option<Minute>,
     /// A limit of the business leaves the customer, who knows of it, without an answer until then.
     pub limited_until: Option<Timestamp>,
+    /// Until when each of the business's numbers may write to this customer, by the last message that it got.
+    pub windows: BTreeMap<PhoneNumberId, Timestamp>,
     /// For each of the business's numbers, when its bucket of messages to this customer is full again; see
     /// [`bucket_wait`].
     pub buckets: BTreeMap<PhoneNumberId, Timestamp>,

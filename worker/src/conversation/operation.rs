@@ -96,13 +96,26 @@ pub struct Postponement {
     pub detail: String,
     /// Waiting for evidence of a send: no failed attempt, and over as soon as no part is in doubt.
     pub for_evidence: bool,
-    /// Whether the AI is what failed.
-    pub ai: bool,
+    /// Set where the AI is what failed: for how long it was tried.
+    pub ai: Option<Duration>,
     /// A part that is known not to have been sent.
     pub not_sent: Option<usize>,
     /// The fingerprint of the business's token, where that is what was refused or cannot be decrypted: another token
     /// ends the wait.
     pub token: Option<String>,
+}
+
+/// A conversation that begins before its customer has written.
+#[derive(Debug, Clone, Copy)]
+pub struct Beginning<'a> {
+    /// Which one.
+    pub session: &'a SessionId,
+    /// Whose it is.
+    pub business_id: &'a BusinessId,
+    /// The business's subdomain; none for the fallback business.
+    pub subdomain: Option<&'a Subdomain>,
+    /// What is known of the customer.
+    pub customer: &'a Customer,
 }
 
 /// A lease after its renewal.

@@ -17,6 +17,8 @@ pub struct Part {
     pub wamid: Option<MessageId>,
     /// How often it was tried.
     pub tries: u32,
+    /// How many of the first of these are known not to have reached the customer.
+    pub not_sent: u32,
     /// When the last try began, by the database's clock.
     pub last_try_at: Option<Timestamp>,
 }
@@ -24,7 +26,7 @@ pub struct Part {
 impl Part {
     /// A part that nobody has tried to send.
     pub fn waiting(body: String, form: PartForm) -> Self {
-        Self { body, form, state: PartState::Waiting, wamid: None, tries: 0, last_try_at: None }
+        Self { body, form, state: PartState::Waiting, wamid: None, tries: 0, not_sent: 0, last_try_at: None }
     }
 }
 

@@ -16,15 +16,13 @@ pub(crate) fn sort_by_customers_order(mailbox: &mut [MailboxItem]) {
 
 /// The longest run at the head of the mailbox that was written to one number: a turn answers from one number.
 /// At most `most` messages, so that a flood is answered in several turns. What is to be sent once more is a run of
-/// its own.
+/// its own, and comes first: it was said before whatever is to be answered now.
 pub fn next_run(mailbox: &[MailboxItem], most: usize) -> &[MailboxItem] {
+    if let Some(at) = mailbox.iter().position(|item| item.resend_of.is_some()) {
+        return mailbox.get(at..=at).unwrap_or_default();
+    }
     let Some(first) = mailbox.first() else { return &[] };
-    let like_the_first =
-        |item: &&MailboxItem| item.phone_number_id == first.phone_number_id && item.resend_of.is_none();
-    let length = match first.resend_of {
-        Some(_) => 1,
-        None => mailbox.iter().take_while(like_the_first).count(),
-    };
+    let length = mailbox.iter().take_while(|item| item.phone_number_id == first.phone_number_id).count();
     mailbox.get(..length.min(most)).unwrap_or(mailbox)
 }
 
@@ -140,15 +138,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sent_once_more_is_a_run_of_its_own() {
+    fn what_is_sent_once_more_comes_first_and_is_a_run_of_its_own() {
         let mut mailbox = ["a", "b", "c", "d", "e"].map(|id| item(id, "1", 1, 1, 0));
         for n in [2, 3] {
             mailbox[n].resend_of = Some(MessageId::parse("failed").expect("an id"));
         }
-        assert_eq!(ids(next_run(&mailbox, 10)), ["a", "b"]);
-        assert_eq!(ids(next_run(&mailbox[2..], 10)), ["c"]);
+        assert_eq!(ids(next_run(&mailbox, 10)), ["c"]);
         assert_eq!(ids(next_run(&mailbox[3..], 10)), ["d"]);
-        assert_eq!(ids(next_run(&mailbox[4..], 10)), ["e"]);
+        assert_eq!(ids(next_run(&mailbox[..2], 10)), ["a", "b"]);
     }
 
     fn at(millis: i64) -> Timestamp {

@@ -8,12 +8,13 @@ use super::{Intake, IntakeError, Update};
 use crate::{
     account::{Notice, NoticeLevel, account_of},
     business::Business,
+    conversation::{Beginning, Customer},
     message::{Sender, Treatment, parse, text, treatment},
     store::{AccountEvent, Outbound},
 };
 
 impl Intake {
-    /// A person answered from the business's phone: the conversation is theirs for a while.
+    /// A person wrote from the business's phone: the conversation is theirs for a while.
     pub(super) async fn take_echo(&self, update: &Update) -> Result<(), IntakeError> {
         let envelope = &update.envelope;
         let Some(number) = &envelope.phone_number_id else {
@@ -22,7 +23,8 @@ impl Intake {
         let business = self.served(number).await?;
         let echo = parse(envelope.payload.get()).unwrap_or_default();
         let customer = Sender::from_values([text(&echo, "to").as_deref(), text(&echo, "to_user_id").as_deref()]);
-        if let Some(session) = self.identities.find(&business, &customer).await? {
+        // Also where they write first: who answers them expects a person.
+        if let Some(session) = self.identities.resolve(&business, &customer, None).await? {
             let words = match treatment(&echo) {
                 Treatment::Answer(words) | Treatment::Remember(words) => Some(words),
                 Treatment::Record => None,
@@ -34,7 +36,13 @@ impl Intake {
                 return Ok(());
             }
             let (zone, length) = (business.companion.zone(), business.companion.hand_over.hours);
-            self.diary.hand_over(&session, &zone, length, words.as_deref()).await?;
+            if !self.diary.hand_over(&session, &zone, length, words.as_deref()).await? {
+                let customer = Customer { wa_id: customer.wa_id, user_id: customer.user_id, ..Customer::default() };
+                let (business_id, subdomain) = (&business.id, business.subdomain.as_ref());
+                let beginning = Beginning { session: &session, business_id, subdomain, customer: &customer };
+                self.store.begin(&beginning).await?;
+                self.diary.hand_over(&session, &zone, length, words.as_deref()).await?;
+            }
             self.diary.note(&business.id, &zone, Timestamp::now());
             if let Some(wamid) = &wamid {
                 let body = words.as_deref().unwrap_or_default();

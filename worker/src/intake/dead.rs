@@ -27,7 +27,11 @@ impl Intake {
         detail: &str,
         number: Option<PhoneNumberId>,
     ) -> Result<(), StoreError> {
-        let id = message_id.map_or_else(|| fingerprint(body), str::to_owned);
+        // Whoever put it there may have given several the same id.
+        let id = match message_id {
+            Some(id) => format!("{id}:{}", fingerprint(body).get(..16).unwrap_or_default()),
+            None => fingerprint(body),
+        };
         metrics::counter!("switchboard_dead_letters_total", "reason" => "undecodable").increment(1);
         let letter = DeadLetter {
             id: format!("queue:{id}"),

@@ -32,6 +32,9 @@ impl Intake {
             return Err(IntakeError::unhandled("no_phone_number_id", "the update names no business number"));
         };
         let business = self.served(number).await?;
+        if !update.is_revived {
+            self.let_letters_go_first(number).await?;
+        }
         let Some(message) = parse(envelope.payload.get()) else {
             return Err(IntakeError::unhandled("malformed_message", "its JSON is beyond what can be read"));
         };
@@ -40,7 +43,9 @@ impl Intake {
             return self.record_only(update, &business, &message).await;
         }
         let sender = sender(&message, contact.as_ref());
-        let mut resolved = self.identities.resolve(&business, &sender).await?;
+        let item = item(update, number, &message)?;
+        let of = Some((number, &item.id));
+        let mut resolved = self.identities.resolve(&business, &sender, of).await?;
         let customer = Customer {
             wa_id: sender.wa_id.clone(),
             user_id: sender.user_id.clone(),
@@ -54,11 +59,10 @@ impl Intake {
                     "the message names neither a phone number nor a user id",
                 ));
             };
-            let item = item(update, number, &message)?;
-            match self.land(&business, session, &customer, item, &message).await? {
+            match self.land(&business, session, &customer, item.clone(), &message).await? {
                 Ended::Handled => return Ok(()),
                 Ended::Forgotten(session) => {
-                    resolved = self.identities.begin_anew(&business, &sender, &session).await?;
+                    resolved = self.identities.begin_anew(&business, &sender, &session, of).await?;
                 }
             }
         }
@@ -71,6 +75,7 @@ impl Intake {
             Lookup::Served(business) => return Ok(business),
             Lookup::Unserved(why) => why,
         };
+        self.caught_up.forget(number).await;
         Err(IntakeError::Unhandled { reason: why.reason(), detail: why.detail().to_owned(), replay: why.replay() })
     }
 

@@ -38,6 +38,7 @@ use tracing::{Instrument, field::Empty, info_span};
 
 pub use direct::{Arrival, DirectIntake};
 pub use merges::finish_merges;
+pub(crate) use revive::CaughtUp;
 pub use revive::revive;
 pub(crate) use statuses::StatusWriter;
 
@@ -82,6 +83,8 @@ pub struct Intake {
     pub settings: TurnSettings,
     /// Statuses.
     pub(crate) statuses: StatusWriter,
+    /// Numbers whose dead letters have all come back.
+    pub(crate) caught_up: CaughtUp,
 }
 
 /// Why a delivery is not handled.
@@ -116,6 +119,8 @@ pub(crate) struct Update {
     pub(crate) message_id: String,
     /// The number of a replay, for one that comes from the dead letters.
     pub(crate) replay: Option<i64>,
+    /// Whether it comes from the dead letters.
+    pub(crate) is_revived: bool,
     /// Where its webhook began a trace.
     pub(crate) trace: Option<TraceParent>,
 }
@@ -125,7 +130,7 @@ impl Update {
         let envelope = Envelope::decode(body)?;
         let message_id =
             message_id.map_or_else(|| format!("{}{}", shared::ids::MADE_UP_PREFIX, fingerprint(body)), str::to_owned);
-        Ok(Self { envelope, message_id, replay: None, trace: None })
+        Ok(Self { envelope, message_id, replay: None, is_revived: false, trace: None })
     }
 }
 

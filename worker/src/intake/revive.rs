@@ -3,19 +3,41 @@
 use std::{collections::HashSet, panic::AssertUnwindSafe, time::Duration};
 
 use futures_util::FutureExt;
-use shared::{envelope::DecodeError, shutdown::Shutdown};
+use moka::future::Cache;
+use shared::{envelope::DecodeError, ids::PhoneNumberId, shutdown::Shutdown};
 
-use super::{Intake, IntakeError, Update};
+use super::{Intake, IntakeError, Update, status::DELIVERY_FAILED};
 use crate::{
     business::Lookup,
     periodic::every,
-    store::{StoreError, WaitingLetter, in_time},
+    store::{ReplayPolicy, StoreError, WaitingLetter, in_time, letter_handle},
 };
 
 const EVERY: Duration = Duration::from_secs(5);
 const AT_ONCE: i64 = 100;
 /// How long a requested replay is one worker's. After that it is taken for dead, and another one begins anew.
 const IN_HAND: Duration = Duration::from_secs(30);
+
+/// How long a number is taken to have no letters that wait: for as long as a business is not looked up again.
+const CAUGHT_UP_FOR: Duration = Duration::from_secs(60);
+const MOST_CAUGHT_UP: u64 = 100_000;
+
+/// Numbers of which no dead letter waits for its business. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct CaughtUp(Cache<PhoneNumberId, ()>);
+
+impl Default for CaughtUp {
+    fn default() -> Self {
+        Self(Cache::builder().max_capacity(MOST_CAUGHT_UP).time_to_live(CAUGHT_UP_FOR).build())
+    }
+}
+
+impl CaughtUp {
+    /// A letter is about to be filed.
+    pub(super) async fn forget(&self, number: &PhoneNumberId) {
+        self.0.invalidate(number).await;
+    }
+}
 
 /// Looks after dead letters until the drain. Several workers may do so at once: landing knows a message that it has
 /// seen.
@@ -29,11 +51,35 @@ impl Intake {
         self.revive_requested().await?;
         for number in in_time(self.store.waiting_numbers()).await? {
             let Ok(Lookup::Served(_)) = in_time(self.registry.lookup(&number)).await else { continue };
-            let letters = in_time(self.store.waiting_letters(&number, AT_ONCE)).await?;
-            tracing::info!(phone_number_id = %number, messages = letters.len(), "replaying dead letters: their business can be served");
-            for letter in letters {
-                in_time(self.revive_one(&letter, decode(&letter))).await?;
+            self.revive_some(&number).await?;
+        }
+        Ok(())
+    }
+
+    /// Brings back letters of a number whose business is served, the oldest first, and says whether there were no more.
+    async fn revive_some(&self, number: &PhoneNumberId) -> Result<bool, StoreError> {
+        let letters = in_time(self.store.waiting_letters(number, AT_ONCE)).await?;
+        let messages = letters.len();
+        if messages > 0 {
+            tracing::info!(phone_number_id = %number, messages, "replaying dead letters: their business can be served");
+        }
+        for letter in letters {
+            match in_time(self.revive_one(&letter, decode(&letter))).await {
+                // What the database will never take of this one must not keep the others waiting.
+                Err(error) if error.is_permanent() => {
+                    tracing::error!(letter = letter_handle(&letter.id), %error, "a dead letter cannot be replayed");
+                }
+                revived => revived?,
             }
+        }
+        Ok(i64::try_from(messages).unwrap_or(i64::MAX) < AT_ONCE)
+    }
+
+    /// What waited for this number's business was written before what comes now. Of very many letters some are brought back
+    /// before each message, so that none waits for all of them.
+    pub(super) async fn let_letters_go_first(&self, number: &PhoneNumberId) -> Result<(), StoreError> {
+        if !self.caught_up.0.contains_key(number) && Box::pin(self.revive_some(number)).await? {
+            self.caught_up.0.insert(number.clone(), ()).await;
         }
         Ok(())
     }
@@ -71,8 +117,11 @@ impl Intake {
             Ok(()) => self.store.mark_replayed(letter).await,
             Err(IntakeError::Store(error)) => Err(error),
             Err(IntakeError::Unhandled { reason, detail, replay }) => {
-                tracing::warn!(reason, detail, phone_number_id = ?number, "a replayed message became a dead letter again");
-                metrics::counter!("switchboard_dead_letters_total", "reason" => reason).increment(1);
+                // A failure that is waited with is looked at every few seconds.
+                if reason != DELIVERY_FAILED || replay == ReplayPolicy::ByHand {
+                    tracing::warn!(reason, detail, phone_number_id = ?number, "a replayed message became a dead letter again");
+                    metrics::counter!("switchboard_dead_letters_total", "reason" => reason).increment(1);
+                }
                 self.store.bury_again(letter, reason, &detail, replay, number.as_ref()).await
             }
         }
@@ -81,5 +130,5 @@ impl Intake {
 
 fn decode(letter: &WaitingLetter) -> Result<Update, DecodeError> {
     let update = Update::decode(&letter.body, letter.message_id.as_deref())?;
-    Ok(Update { replay: letter.replay_number, ..update })
+    Ok(Update { replay: letter.replay_number, is_revived: true, ..update })
 }

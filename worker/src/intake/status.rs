@@ -14,13 +14,17 @@ use crate::{
     business::Lookup,
     conversation::{QuietTime, Resend},
     message::{Status, parse},
-    store::{NewStatus, OnRecord, SentPart, SentText, StatusUpdate},
+    store::{NewStatus, OnRecord, ReplayPolicy, SentPart, SentText, StatusUpdate},
     whatsapp::{Callback, ErrorClass, classify},
 };
 
 /// Meta took a message and then could not process its file (Meta, "Error codes"). The only files that we send are voice
 /// notes, whose words can be written.
 const MEDIA_UPLOAD_ERROR: i64 = 131_053;
+/// The reason of the dead letter.
+pub(super) const DELIVERY_FAILED: &str = "delivery_failed";
+/// The rank of a status from which on the customer has the message.
+const DELIVERED: i32 = 2;
 /// How often, and how far apart, it is looked whether a reply has been settled whose part has failed already.
 const SETTLING_LOOKS: u128 = 15;
 const SETTLING_LOOK: Duration = Duration::from_millis(200);
@@ -62,12 +66,17 @@ impl Intake {
         if !status.is_failure() {
             return Ok(());
         }
-        let may_be_sent = transient || code == MEDIA_UPLOAD_ERROR;
-        if may_be_sent && self.send_once_more(number, &status, received_at).await? {
-            return Ok(());
-        }
+        let failure = match transient || code == MEDIA_UPLOAD_ERROR {
+            true => self.send_once_more(update, number, &status, received_at).await?,
+            false => Failure::Final,
+        };
+        let replay = match failure {
+            Failure::Mended => return Ok(()),
+            Failure::OfLater => ReplayPolicy::WhenServedWithinADay,
+            Failure::Final => ReplayPolicy::ByHand,
+        };
         let (code, title) = status.error.unwrap_or((0, "no error given".to_owned()));
-        Err(IntakeError::unhandled("delivery_failed", format!("error {code}: {title}")))
+        Err(IntakeError::Unhandled { reason: DELIVERY_FAILED, detail: format!("error {code}: {title}"), replay })
     }
 
     /// Makes the status the end of its message's trace, where traces are recorded: a webhook of its own brought it. A
@@ -92,27 +101,33 @@ impl Intake {
     }
 
     /// Puts the words of a message that failed for a passing reason, or for its form, back into its conversation, to be
-    /// sent as text, once. False where the customer has had another answer since, or a second try of this one.
+    /// sent as text, once.
     async fn send_once_more(
         &self,
+        update: &Update,
         number: &PhoneNumberId,
         status: &Status,
         received_at: Timestamp,
-    ) -> Result<bool, IntakeError> {
+    ) -> Result<Failure, IntakeError> {
         let callback = status.callback.as_deref().and_then(Callback::decode);
         let part = callback.as_ref().map_or(0, |callback| callback.part);
         let failed_at = status.at.unwrap_or(received_at);
-        // Longer than that no status is in hand; see `handle_until_settled`.
+        // Longer than that no status is in hand; see `handle_until_settled`. A letter is looked at again soon enough.
         let looks = self.settings.heartbeat().as_millis() / SETTLING_LOOK.as_millis();
-        for _ in 0..looks.min(SETTLING_LOOKS) {
+        let mut left = if update.is_revived { 1 } else { looks.clamp(1, SETTLING_LOOKS) };
+        loop {
             let sent = self.store.sent_text(number, &status.wamid).await?;
-            if let Some(SentText { session, reply_id, body, trace }) = &sent {
+            // It has arrived, whatever was said of it since: statuses may overtake each other.
+            if sent.as_ref().is_some_and(|sent| sent.rank.is_some_and(|rank| rank >= DELIVERED)) {
+                return Ok(Failure::Mended);
+            }
+            if let Some(SentText { session, reply_id, body, trace, .. }) = &sent {
                 let (wamid, quiet, trace) = (&status.wamid, QuietTime::new(self.settings.quiet), *trace);
                 let resend = Resend { session, number, reply_id, part, wamid, body, failed_at, quiet, trace };
                 if self.store.land_resend(&resend).await?.is_some() {
                     tracing::info!(%session, part, "a message failed that need not fail again: it is sent once more");
                     metrics::counter!("switchboard_resends_total").increment(1);
-                    return Ok(true);
+                    return Ok(Failure::Mended);
                 }
             }
             // The failure may have overtaken the end of its own turn.
@@ -122,12 +137,26 @@ impl Intake {
                 (None, None) => false,
             };
             if !under_way {
-                break;
+                return Ok(Failure::Final);
+            }
+            left -= 1;
+            if left == 0 {
+                return Ok(Failure::OfLater);
             }
             tokio::time::sleep(SETTLING_LOOK).await;
         }
-        Ok(false)
     }
+}
+
+/// What follows from a message that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failure {
+    /// Nothing: it is sent once more, or has arrived all the same.
+    Mended,
+    /// Its reply is still under way, behind a worker that died or a part that waits; only then it can be sent once more.
+    OfLater,
+    /// Somebody should know: the customer has had another answer since, or a second try of this one, or it would fail again.
+    Final,
 }
 
 /// A closed word for metrics.

@@ -14,8 +14,8 @@ use shared::{
 
 use super::Result;
 use crate::conversation::{
-    BusinessId, Claim, CommitOutcome, Conversation, CustomerIdChange, Landed, Landing, LeaseKey, Memory, NoticeTaken,
-    Outbox, Postponement, QuietTime, Renewed, Resend, Settled, state::State,
+    Beginning, BusinessId, Claim, CommitOutcome, Conversation, CustomerIdChange, Landed, Landing, LeaseKey, Memory,
+    NoticeTaken, Outbox, Postponement, QuietTime, Renewed, Resend, Settled, state::State,
 };
 
 /// The businesses that have due conversations, and which.
@@ -195,6 +195,12 @@ pub trait Waits {
 /// changes.
 #[async_trait]
 pub trait People {
+    /// Begins a conversation in which nothing was said yet, unless it is there already.
+    ///
+    /// # Errors
+    /// [`super::StoreError`].
+    async fn begin(&self, beginning: &Beginning<'_>) -> Result<()>;
+
     /// A person has the conversation for that time from now, or the one in which it went on. A turn under way cannot
     /// commit a reply any more. False: there is no such conversation.
     ///

@@ -9,19 +9,19 @@ use shared::ids::{SessionId, Subdomain, UserId, WaId};
 use super::Result;
 use crate::conversation::{BusinessId, QuietTime};
 
-/// Two conversations that a message with both ids shows to be one customer's.
+/// Two conversations that a message with both ids, or news of a changed id, shows to be one customer's.
 #[derive(Debug, Clone, Copy)]
 pub struct MergeRequest<'a> {
     /// Whose they are.
     pub business_id: &'a BusinessId,
     /// The business's subdomain.
     pub subdomain: Option<&'a Subdomain>,
-    /// The phone number's, which ends.
+    /// The one that ends: the phone number's, or the new id's.
     pub from: &'a SessionId,
-    /// The user id's, which goes on.
+    /// The one that goes on: the user id's.
     pub into: &'a SessionId,
-    /// The number.
-    pub phone: &'a WaId,
+    /// The number, where it is what led to the one that ends.
+    pub phone: Option<&'a WaId>,
     /// The user id.
     pub user_id: &'a UserId,
 }

@@ -134,6 +134,8 @@ pub struct SentText {
     pub reply_id: String,
     /// The text.
     pub body: String,
+    /// How far it has come, by its statuses: see [`crate::message::Status::rank`]. None where there were none.
+    pub rank: Option<i32>,
     /// The turn that sent it.
     pub trace: Option<TraceParent>,
 }

@@ -34,7 +34,7 @@ pub(crate) use reading::real_id;
 pub use typing::Indicators;
 
 use self::{
-    machine::{Burial, Effect, Machine, Rules},
+    machine::{Accepted, Burial, Effect, Machine, Rules},
     reading::Reading,
 };
 use crate::{
@@ -252,9 +252,23 @@ impl Turn<'_> {
         }
     }
 
+    /// What Meta has said must not be forgotten with the turn: its status may be late, or lost, and until then the send is
+    /// in doubt. Tried for as long as the lease would last.
+    async fn keep_what_was_accepted(&self) {
+        let until = Instant::now() + self.turns.settings.lease;
+        let session = &self.machine.conversation().id;
+        for Accepted { reply_id, number, part, wamid } in self.machine.accepted() {
+            let keep = || in_time(self.turns.store.evidence(session, number, reply_id, *part, wamid));
+            while keep().await.is_err() && Instant::now() < until {
+                tokio::time::sleep(KEEP_EVERY).await;
+            }
+        }
+    }
+
     /// The conversation waits, longer each time; where even that cannot be written, the lease runs out. What the
     /// database can never take becomes a dead letter.
     async fn give_up(&mut self, detail: &str, permanent: bool) -> Outcome {
+        self.keep_what_was_accepted().await;
         if permanent {
             let burial = Burial { reason: "unrecordable", detail: detail.to_owned(), replay: ReplayPolicy::ByHand };
             if let Ok(outcome) = in_time(self.bury_at_hand(burial)).await {
@@ -267,7 +281,7 @@ impl Turn<'_> {
             reason: "interrupted",
             detail: detail.to_owned(),
             for_evidence: false,
-            ai: false,
+            ai: None,
             not_sent: None,
             token: None,
         };
@@ -279,6 +293,9 @@ impl Turn<'_> {
         }
     }
 }
+
+/// How often it is tried to write down what Meta took.
+const KEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// A `Retry-After` that asks for a wait at all: zero would have us try again without end.
 fn in_earnest(asked: Option<Duration>) -> Option<Duration> {

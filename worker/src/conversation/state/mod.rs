@@ -166,6 +166,7 @@ impl State {
             opted_out_at: self.opted_out_at,
             minute: self.minute,
             limited_until: self.limited_until,
+            windows: self.windows.clone(),
             buckets: self.buckets.clone(),
             claimed_at: lease.taken_at,
         }

@@ -104,6 +104,9 @@ pub struct PartRecord {
     pub wamid: Option<MessageId>,
     /// The tries so far.
     pub tries: Vec<Try>,
+    /// How many of the first of these are known not to have reached the customer.
+    #[serde(default)]
+    pub not_sent: u32,
 }
 
 /// One try to send a part.
@@ -178,6 +181,7 @@ impl From<&PartRecord> for Part {
             state: record.state,
             wamid: record.wamid.clone(),
             tries: u32::try_from(record.tries.len()).unwrap_or(u32::MAX),
+            not_sent: record.not_sent,
             last_try_at: record.tries.last().map(|last| last.at),
         }
     }

@@ -9,8 +9,8 @@ use crate::conversation::{BUCKET_REFILL, CommitOutcome, Consent, LeaseKey, Outbo
 impl State {
     /// Writes the reply and marks its first part as being sent, unless the mailbox holds messages to the reply's
     /// number that are not among the `seen`: they came since, and should be taken into the reply. Without `seen`,
-    /// they are left for the next turn. What is to be sent once more is nothing that a reply could take in. To a customer
-    /// who wants to hear no more nothing is committed but that they will hear again.
+    /// they are left for the next turn. What is to be sent once more counts, for it was said before this reply. To a
+    /// customer who wants to hear no more nothing is committed but that they will hear again.
     pub fn commit_reply(
         &mut self,
         now: Timestamp,
@@ -52,8 +52,8 @@ impl State {
     }
 
     fn has_unseen(&self, number: &PhoneNumberId, seen: &[MessageId]) -> bool {
-        let mut written = self.mailbox.iter().map(|waiting| &waiting.item).filter(|item| item.resend_of.is_none());
-        written.any(|item| item.phone_number_id == *number && !seen.contains(&item.id))
+        let mut waiting = self.mailbox.iter().map(|waiting| &waiting.item);
+        waiting.any(|item| item.phone_number_id == *number && !seen.contains(&item.id))
     }
 
     /// Begins the next try of a part that was not sent, or of whose last try nothing was heard. False: not mine,
@@ -156,6 +156,7 @@ fn committed(outbox: &Outbox) -> OutboxRecord {
         state: PartState::Waiting,
         wamid: None,
         tries: Vec::new(),
+        not_sent: 0,
     });
     OutboxRecord {
         reply_id: outbox.reply_id.clone(),

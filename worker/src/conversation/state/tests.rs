@@ -153,8 +153,10 @@ fn a_part_of_the_last_reply_is_sent_once_more_and_once_only() {
 
         world.wait(LEASE).apply(&claim());
         let outbox = reply("r2", ReplyKind::Resend, 1);
-        world.apply(&Operation::CommitReply { holder: holder(2), outbox, seen: Some(vec![]) });
-        assert!(world.state().outbox.is_some(), "it is nothing that a reply would have to take in");
+        let commit = |seen| Operation::CommitReply { holder: holder(2), outbox: outbox.clone(), seen };
+        world.apply(&commit(Some(vec![])));
+        assert!(world.state().outbox.is_none(), "it comes before a reply that does not know of it");
+        world.apply(&commit(None));
         assert_eq!(world.apply(&land_resend("r1", 1)), Answer::Resent(None), "a reply is under way");
         world.apply(&settle(2, vec![id("resend:wamid.out")]));
         assert_eq!(world.state().last_reply, None);
@@ -182,7 +184,7 @@ fn another_token_ends_the_wait_for_it_unless_somebody_is_at_work() {
         reason: "credentials",
         detail: String::new(),
         for_evidence: false,
-        ai: false,
+        ai: None,
         not_sent: None,
         token: Some("old".to_owned()),
     };
@@ -216,7 +218,15 @@ fn operations() -> impl Strategy<Value = Vec<(Operation, u64)>> {
     let postpone = |(holder, not_sent, for_evidence, delay): (Holder, Option<usize>, bool, u64)| {
         let (delay, token) = (Duration::from_secs(delay), (delay % 2 == 0).then(|| "token".to_owned()));
         let (reason, detail) = ("throttled", String::new());
-        let postponement = Postponement { delay, reason, detail, for_evidence, ai: !for_evidence, not_sent, token };
+        let postponement = Postponement {
+            delay,
+            reason,
+            detail,
+            for_evidence,
+            ai: (!for_evidence).then_some(Duration::from_secs(1)),
+            not_sent,
+            token,
+        };
         Operation::Postpone { holder, postponement }
     };
     let operation = prop_oneof![

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{LastError, State, WaitsFor};
-use crate::conversation::{BusinessId, LeaseKey, PartState, Postponement, later};
+use crate::conversation::{BusinessId, LeaseKey, PartState, Postponement, earlier, later};
 
 impl State {
     /// Gives the lease back and lets the conversation wait. False: not mine any more.
@@ -25,11 +25,12 @@ impl State {
         }
         (self.retry_at, self.due_at) = (Some(retry_at), Some(retry_at));
         self.last_error = Some(LastError { reason: (*reason).to_owned(), detail: detail.clone(), at: now });
-        self.ai_failing_since = ai.then(|| self.ai_failing_since.unwrap_or(now));
+        self.ai_failing_since = ai.map(|after| self.ai_failing_since.unwrap_or(earlier(now, after)));
         self.waits_for = token.clone().map(|token| WaitsFor { token });
         let part = not_sent.and_then(|n| self.part(n));
         if let Some(part) = part.filter(|part| part.state != PartState::Sent) {
             part.state = PartState::Waiting;
+            part.not_sent = u32::try_from(part.tries.len()).unwrap_or(u32::MAX);
         }
         self.lease = None;
         true

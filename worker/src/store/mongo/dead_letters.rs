@@ -22,13 +22,28 @@ pub(super) const WHEN_SERVED: &str = "when_served";
 /// `replay` of a letter that an operator wants to be replayed.
 pub(super) const NOW: &str = "now";
 
+/// Bytes of a body that are kept: a document has 16 MiB at most, and what cannot be stored would come back for ever. No
+/// webhook is so large; ingest takes 4 MiB.
+const BODY_MOST: usize = 15 << 20;
+
 #[async_trait]
 impl DeadLetters for MongoStore {
     async fn bury(&self, letter: &DeadLetter) -> Result<()> {
-        let body = match std::str::from_utf8(&letter.body) {
+        let kept = letter.body.get(..BODY_MOST).unwrap_or(&letter.body);
+        let body = match std::str::from_utf8(kept) {
             Ok(text) => Bson::String(text.to_owned()),
-            Err(_) => Bson::Binary(Binary { subtype: BinarySubtype::Generic, bytes: letter.body.clone() }),
+            Err(_) => Bson::Binary(Binary { subtype: BinarySubtype::Generic, bytes: kept.to_vec() }),
         };
+        let mut detail = letter.detail.clone();
+        if kept.len() < letter.body.len() {
+            let bytes = letter.body.len();
+            tracing::error!(
+                bytes,
+                kept = kept.len(),
+                "a dead letter is larger than a document can be: its end is lost"
+            );
+            detail = format!("{detail}; of its {bytes} bytes the first {} are kept", kept.len());
+        }
         // When intake's reached ingest: a customer who is forgotten meanwhile is not in it any more.
         let received_at = match &letter.session {
             None => Envelope::decode(&letter.body).ok().map(|envelope| DateTime::from_millis(envelope.received_at)),
@@ -47,7 +62,7 @@ impl DeadLetters for MongoStore {
         if let Some(received_at) = received_at {
             first.insert("received_at", received_at);
         }
-        let mut set = newest(letter.reason, &letter.detail, letter.replay);
+        let mut set = newest(letter.reason, &detail, letter.replay);
         for (field, value) in first {
             let kept = doc! { "$ifNull": [format!("${field}"), literal(value)] };
             set.insert(field, kept);

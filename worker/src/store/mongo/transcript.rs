@@ -93,6 +93,7 @@ impl Transcript for MongoStore {
                 session: SessionId::from_stored(row.get_str("conversation").ok()?),
                 reply_id: row.get_str("reply_id").ok()?.to_owned(),
                 body: row.get_str("body").ok()?.to_owned(),
+                rank: row.get_i32("status_rank").ok(),
                 trace: trace(&row),
             })
         }))

@@ -182,13 +182,14 @@ impl Machine {
             }
             (TroubleKind::Token | TroubleKind::Ai, _) => {}
         }
-        let now = self.now();
-        let since = self.conversation.ai_failing_since.unwrap_or(now);
+        // The customer has waited since the turn began, and not since it failed.
+        let now = later(self.now(), trouble.after);
+        let since = self.conversation.ai_failing_since.unwrap_or(self.now());
         let give_up = SignedDuration::try_from(self.rules.ai_give_up).unwrap_or(SignedDuration::MAX);
         // Who was told already is not told again: the message waits for an answer. Who asks for a person is handed over by
         // another apology.
         let told = self.conversation.apologised_at.is_some();
-        if (!told || self.asks_for_person) && self.has_no_patience() {
+        if (!told || self.asks_for_person) && self.has_no_patience(trouble.after) {
             return self.compose(ReplyKind::Apology);
         }
         let most = if told { AI_RETRY_TOLD } else { AI_RETRY_MOST };
@@ -200,18 +201,19 @@ impl Machine {
         };
         let delay = in_earnest(trouble.retry_after).unwrap_or(own).min(left);
         let mut postponement = self.later("ai", trouble.detail.clone(), delay);
-        postponement.ai = true;
+        postponement.ai = Some(trouble.after);
         Effect::Postpone(postponement)
     }
 
-    /// Whether trouble with these messages has lasted as long as a customer is made to wait.
-    pub fn has_no_patience(&self) -> bool {
+    /// Whether trouble with these messages has lasted as long as a customer is made to wait, that long after the turn
+    /// began.
+    pub fn has_no_patience(&self, after: Duration) -> bool {
         let give_up = SignedDuration::try_from(self.rules.ai_give_up).unwrap_or(SignedDuration::MAX);
-        let since = self.conversation.ai_failing_since.unwrap_or(self.now());
-        self.conversation.apologised_at.is_some() || self.now().duration_since(since) >= give_up
+        let (now, since) = (later(self.now(), after), self.conversation.ai_failing_since.unwrap_or(self.now()));
+        self.conversation.apologised_at.is_some() || now.duration_since(since) >= give_up
     }
 
-    fn is_handed_over(&self) -> bool {
+    pub(super) fn is_handed_over(&self) -> bool {
         self.conversation.handed_over_until.is_some_and(|until| until > self.now())
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use shared::ids::MessageId;
 
-use super::{Burial, Effect, Machine, Repeat, Sending, Service, Step, Token};
+use super::{Accepted, Burial, Effect, Machine, Repeat, Sending, Service, Step, Token};
 use crate::{
     business::InDoubt,
     conversation::{BUCKET_REFILL, Outbox, Part, PartForm, PartState},
@@ -60,11 +60,12 @@ impl Machine {
         }
     }
 
-    /// How long ago the last try of a part began, and how long its evidence is waited for: longer after each try,
-    /// because each may have reached the customer.
+    /// How long ago the last try of a part began, and how long its evidence is waited for: longer after each try that
+    /// may have reached the customer.
     fn waited_for(&self, part: &Part) -> (SignedDuration, SignedDuration) {
         let first = self.rules.send_evidence;
-        let doubled = first.saturating_mul(2_u32.saturating_pow(part.tries.saturating_sub(1).min(20)));
+        let in_doubt = part.tries.saturating_sub(part.not_sent);
+        let doubled = first.saturating_mul(2_u32.saturating_pow(in_doubt.saturating_sub(1).min(20)));
         let patience = SignedDuration::try_from(doubled.min(PATIENCE_MOST.max(first))).unwrap_or(SignedDuration::MAX);
         let since = part.last_try_at.unwrap_or(jiff::Timestamp::UNIX_EPOCH);
         (self.now().duration_since(since), patience)
@@ -82,6 +83,10 @@ impl Machine {
             return self.finish(outbox);
         }
         let untouched = outbox.parts.iter().all(|part| part.state == PartState::Waiting);
+        // A person took over while it waited. The rest of what the customer has a part of is sent.
+        if untouched && self.is_handed_over() && !self.run.is_empty() {
+            return self.settle_without_reply();
+        }
         let served = match service {
             Service::Served { token, in_doubt, .. } => Ok((token, in_doubt)),
             Service::Paused { why, left } => Err((why, left)),
@@ -209,6 +214,8 @@ impl Machine {
     pub(super) fn sent(&mut self, wamid: MessageId) -> Effect {
         let part = self.part_under_way();
         let Some(outbox) = &mut self.outbox else { return Effect::Release };
+        let (reply_id, number) = (outbox.reply_id.clone(), outbox.phone_number_id.clone());
+        self.accepted.push(Accepted { reply_id, number, part, wamid: wamid.clone() });
         if let Some(sent) = outbox.parts.get_mut(part) {
             sent.state = PartState::Sent;
             sent.wamid = Some(wamid.clone());
@@ -301,6 +308,7 @@ impl Machine {
         // The refused try stays counted; nothing of it went out.
         if let Some(refused) = self.outbox.as_mut().and_then(|outbox| outbox.parts.get_mut(part)) {
             refused.state = PartState::Waiting;
+            refused.not_sent = refused.tries;
         }
         self.ask_for(Step::Begin(part))
     }

@@ -341,6 +341,8 @@ pub enum TroubleKind {
 /// Why there are no words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
+    /// How long after the turn had begun.
+    pub after: Duration,
     /// How long the provider wants to be left alone.
     pub retry_after: Option<Duration>,
     /// Whose trouble it is.

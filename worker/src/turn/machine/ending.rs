@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Burial, Effect, Ending, Machine, Remember, ids};
 use crate::{
-    conversation::{MailboxItem, Outbox, PartState, ReplyKind, WINDOW, next_run},
+    conversation::{MailboxItem, Outbox, PartState, ReplyKind, WINDOW, later, next_run},
     store::{Postponement, ReplayPolicy},
 };
 
@@ -78,13 +78,16 @@ impl Machine {
     }
 
     pub(super) fn later(&self, reason: &'static str, detail: String, delay: Duration) -> Postponement {
-        Postponement { delay, reason, detail, for_evidence: false, ai: false, not_sent: None, token: None }
+        Postponement { delay, reason, detail, for_evidence: false, ai: None, not_sent: None, token: None }
     }
 
+    /// Whether the number may not write to the customer any more: the window that these messages opened is over, and so is
+    /// the last one that the customer opened since.
     pub(super) fn waited_too_long(&self) -> bool {
-        let newest = self.run.iter().map(window_opened_at).max();
-        let window = SignedDuration::try_from(WINDOW).unwrap_or(SignedDuration::MAX);
-        newest.is_some_and(|newest| self.now().duration_since(newest) > window)
+        let written = self.run.iter().filter(|item| item.resend_of.is_none());
+        let opened = written.map(|item| later(window_opened_at(item), WINDOW)).max();
+        let last = self.number().and_then(|number| self.conversation.windows.get(&number).copied());
+        opened.max(last).is_some_and(|end| self.now() > end)
     }
 }
 

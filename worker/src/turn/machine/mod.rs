@@ -86,6 +86,21 @@ pub struct Machine {
     as_text: Option<usize>,
     /// How the turn is settled, once everything is recorded.
     ending: Option<Ending>,
+    /// What Meta took in this turn.
+    accepted: Vec<Accepted>,
+}
+
+/// A part that Meta took.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// Which reply.
+    pub reply_id: String,
+    /// The number that it was sent from.
+    pub number: PhoneNumberId,
+    /// Which part, from 0.
+    pub part: usize,
+    /// Meta's id.
+    pub wamid: MessageId,
 }
 
 /// What needs permission to send.
@@ -129,6 +144,7 @@ impl Machine {
             token_renewed: false,
             as_text: None,
             ending: None,
+            accepted: Vec::new(),
         };
         let effect = machine.first();
         (machine, effect)
@@ -189,6 +205,11 @@ impl Machine {
     /// The times that it goes by.
     pub fn rules(&self) -> &Rules {
         &self.rules
+    }
+
+    /// What Meta took in this turn, whether that is written down or not.
+    pub fn accepted(&self) -> &[Accepted] {
+        &self.accepted
     }
 
     /// The messages of the turn.

@@ -56,6 +56,7 @@ fn conversation(mailbox: Vec<MailboxItem>) -> Conversation {
         opted_out_at: None,
         minute: None,
         limited_until: None,
+        windows: BTreeMap::new(),
         buckets: BTreeMap::new(),
         claimed_at: at(NOW),
     }
@@ -288,9 +289,10 @@ fn a_form_that_meta_refuses_for_good_goes_as_text_once() {
 fn a_token_that_is_refused_for_a_file_is_waited_for_like_one_that_is_refused_for_a_message() {
     let (mut machine, _) = Machine::begin(conversation(vec![item("wamid.1", NOW, NOW)]), rules());
     machine.step(prepared(InDoubt::Resend));
-    let trouble = Trouble { retry_after: None, kind: TroubleKind::Token, detail: "code 190".to_owned() };
+    let trouble =
+        Trouble { after: Duration::ZERO, retry_after: None, kind: TroubleKind::Token, detail: "code 190".to_owned() };
     let effect = machine.step(Event::Composed(Err(trouble)));
-    let waits = |p: &Postponement| p.reason == "credentials" && p.token.as_deref() == Some("t") && !p.ai;
+    let waits = |p: &Postponement| p.reason == "credentials" && p.token.as_deref() == Some("t") && p.ai.is_none();
     assert!(matches!(&effect, Effect::Postpone(p) if waits(p)), "{effect:?}");
 }
 
@@ -300,9 +302,9 @@ fn while_meta_is_away_nobody_is_told_that_the_ai_fails() {
     waiting.ai_failing_since = Some(at(NOW - 3_600));
     let (mut machine, _) = Machine::begin(waiting, rules());
     machine.step(prepared(InDoubt::Resend));
-    let trouble = |kind| Trouble { retry_after: None, kind, detail: "away".to_owned() };
+    let trouble = |kind| Trouble { after: Duration::ZERO, retry_after: None, kind, detail: "away".to_owned() };
     let effect = machine.clone().step(Event::Composed(Err(trouble(TroubleKind::Graph))));
-    assert!(matches!(&effect, Effect::Postpone(p) if p.reason == "unreachable" && !p.ai), "{effect:?}");
+    assert!(matches!(&effect, Effect::Postpone(p) if p.reason == "unreachable" && p.ai.is_none()), "{effect:?}");
     let effect = machine.step(Event::Composed(Err(trouble(TroubleKind::Ai))));
     assert!(matches!(effect, Effect::Compose(ReplyKind::Apology)), "{effect:?}");
 }
@@ -407,7 +409,7 @@ fn paused(left: Option<Duration>) -> Event {
 fn an_account_that_may_not_send_is_waited_for_without_the_ai() {
     let is_paused = |effect: &Effect, delay: Duration| {
         matches!(effect, Effect::Postpone(p) if p.reason == "paused" && p.token.as_deref() == Some(PAUSED)
-            && p.delay == delay && !p.ai && p.not_sent.is_none())
+            && p.delay == delay && p.ai.is_none() && p.not_sent.is_none())
     };
     for (left, delay) in [(None, 61), (Some(5), 5), (Some(500), 61)] {
         let (mut machine, _) = Machine::begin(conversation(vec![item("wamid.1", NOW, NOW)]), rules());
@@ -465,8 +467,95 @@ fn who_had_the_apology_and_asks_for_a_person_has_it_again() {
         let (mut machine, _) = Machine::begin(failing, rules());
         let Event::Prepared { service, wishes, quotes, .. } = prepared(InDoubt::Resend) else { panic!("it is") };
         machine.step(Event::Prepared { service, wants_answer: true, asks_for_person, wishes, quotes });
-        let trouble = Trouble { retry_after: None, kind: TroubleKind::Ai, detail: "away".to_owned() };
+        let trouble =
+            Trouble { after: Duration::ZERO, retry_after: None, kind: TroubleKind::Ai, detail: "away".to_owned() };
         let effect = machine.step(Event::Composed(Err(trouble)));
         assert_eq!(matches!(effect, Effect::Compose(ReplyKind::Apology)), again, "{effect:?}");
     }
+}
+
+/// A reply that was refused once, and waits.
+fn waiting_since(seconds: i64) -> Conversation {
+    let mut conversation = in_doubt_since(seconds);
+    let outbox = conversation.outbox.as_mut().expect("a reply is under way");
+    for part in &mut outbox.parts {
+        (part.state, part.not_sent) = (PartState::Waiting, part.tries);
+    }
+    conversation
+}
+
+#[test]
+fn a_person_who_takes_over_while_a_reply_waits_is_not_spoken_over() {
+    let handed_over = |conversation| Conversation { handed_over_until: Some(at(NOW + 60)), ..conversation };
+    let (mut machine, _) = Machine::begin(handed_over(waiting_since(10)), rules());
+    let effect = machine.step(prepared(InDoubt::Resend));
+    assert!(matches!(effect, Effect::Record { buried: false, sent: None, .. }), "{effect:?}");
+    // What the customer has a part of, or may have, is sent to its end.
+    let (mut machine, _) = Machine::begin(handed_over(in_doubt_since(40)), rules());
+    machine.step(Event::Heard(true));
+    let effect = machine.step(prepared(InDoubt::Resend));
+    assert!(matches!(effect, Effect::Permit), "{effect:?}");
+}
+
+#[test]
+fn tries_that_meta_refused_make_nobody_wait_longer_for_evidence() {
+    let tried = |tries, not_sent| {
+        let mut conversation = in_doubt_since(40);
+        let part = conversation.outbox.as_mut().and_then(|outbox| outbox.parts.first_mut()).expect("a part");
+        (part.tries, part.not_sent) = (tries, not_sent);
+        Machine::begin(conversation, rules()).1
+    };
+    assert!(matches!(tried(1, 0), Effect::Listen { .. }));
+    assert!(matches!(tried(6, 5), Effect::Listen { .. }), "five of them were refused");
+    assert!(matches!(tried(2, 0), Effect::Postpone(p) if p.delay == Duration::from_secs(20)), "both may have arrived");
+}
+
+#[test]
+fn an_ai_that_does_not_answer_at_all_fails_since_it_was_asked() {
+    let after = |after| {
+        let (mut machine, _) = Machine::begin(conversation(vec![item("wamid.1", NOW, NOW)]), rules());
+        machine.step(prepared(InDoubt::Resend));
+        machine.step(Event::Composed(Err(Trouble {
+            after: Duration::from_secs(after),
+            retry_after: None,
+            kind: TroubleKind::Ai,
+            detail: "timed out".to_owned(),
+        })))
+    };
+    let effect = after(60);
+    assert!(matches!(&effect, Effect::Postpone(p) if p.ai == Some(Duration::from_secs(60))), "{effect:?}");
+    assert!(matches!(after(120), Effect::Compose(ReplyKind::Apology)), "two minutes are over");
+}
+
+#[test]
+fn a_window_that_the_customer_opened_since_is_open_for_what_waits() {
+    let day = 24 * 3_600;
+    let closed = |open_for: Option<i64>| {
+        let windows = open_for.map(|seconds| (number(), at(NOW + seconds))).into_iter().collect();
+        let old = conversation(vec![item("wamid.1", NOW - day - 60, NOW - day - 60)]);
+        let (mut machine, _) = Machine::begin(Conversation { windows, ..old }, rules());
+        matches!(machine.step(prepared(InDoubt::Resend)), Effect::File { .. })
+    };
+    assert!(closed(None) && closed(Some(-1)));
+    assert!(!closed(Some(60)), "a newer message waits behind it");
+    // What is to be sent once more opens no window by having failed.
+    let resend = MailboxItem { resend_of: MessageId::parse("wamid.out").ok(), ..item("resend", NOW, NOW) };
+    let windows = BTreeMap::from([(number(), at(NOW - 1))]);
+    let (mut machine, _) = Machine::begin(Conversation { windows, ..conversation(vec![resend]) }, rules());
+    let effect = machine.step(prepared(InDoubt::Resend));
+    assert!(matches!(effect, Effect::File { .. }), "{effect:?}");
+}
+
+#[test]
+fn what_meta_took_is_known_until_the_turn_is_over() {
+    let (mut machine, _) = Machine::begin(conversation(vec![item("wamid.1", NOW, NOW)]), rules());
+    machine.step(prepared(InDoubt::Resend));
+    machine.step(reply(&["hello"]));
+    machine.step(Event::Permitted(None));
+    machine.step(Event::Committed(CommitOutcome::Committed));
+    assert!(machine.accepted().is_empty());
+    let wamid = MessageId::parse("wamid.out").expect("valid");
+    assert!(matches!(machine.step(Event::Sent(Ok(wamid.clone()))), Effect::Record { .. }));
+    let [accepted] = machine.accepted() else { panic!("{:?}", machine.accepted()) };
+    assert_eq!((accepted.reply_id.as_str(), accepted.part, &accepted.wamid), ("r", 0, &wamid));
 }

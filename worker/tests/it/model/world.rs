@@ -22,7 +22,8 @@ use worker::{
     turn::{
         Outcome,
         machine::{
-            Allowance, Effect, Event, Machine, Remember, Reply, Rules, Sending, Service, Token, Trouble, TroubleKind,
+            Accepted, Allowance, Effect, Event, Machine, Remember, Reply, Rules, Sending, Service, Token, Trouble,
+            TroubleKind,
         },
     },
     whatsapp::{GraphError, SendError},
@@ -468,12 +469,16 @@ impl World {
             reason: "interrupted",
             detail,
             for_evidence: false,
-            ai: false,
+            ai: None,
             not_sent: None,
             token: None,
         };
         let lease = self.lease_of(&running);
         if let Some(state) = &mut self.state {
+            for accepted in running.machine.accepted() {
+                let Accepted { reply_id, number, part, wamid } = accepted;
+                state.evidence(self.now, number, reply_id, *part, wamid);
+            }
             state.postpone(self.now, &lease, &postponement);
         }
     }
@@ -577,7 +582,8 @@ impl World {
 
     fn compose(&mut self, running: &Running, kind: ReplyKind, fate: Fate) -> Event {
         if fate == Fate::AiFails {
-            let trouble = Trouble { retry_after: None, kind: TroubleKind::Ai, detail: "503".to_owned() };
+            let trouble =
+                Trouble { after: Duration::ZERO, retry_after: None, kind: TroubleKind::Ai, detail: "503".to_owned() };
             return Event::Composed(Err(trouble));
         }
         if let Some(wish) = running.machine.wish().filter(|_| kind == ReplyKind::Answer) {

@@ -6,7 +6,7 @@ use mongodb::bson::doc;
 use secrecy::SecretString;
 use worker::{
     settings::StoreSettings,
-    store::{Landed, MongoStore, Store, StoreError},
+    store::{DeadLetter, Landed, MongoStore, ReplayPolicy, Store, StoreError},
 };
 
 use super::suite::{Fresh, Talk, message};
@@ -87,4 +87,28 @@ async fn a_conversation_that_would_outgrow_its_document_is_refused_one_message_o
     assert!(matches!(refused, Err(StoreError::Refused { .. })), "{refused:?}");
     talk.receive(&[message(3)]).await;
     talk.answer(&[message(1), message(3)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_that_no_document_can_hold_is_kept_as_far_as_it_goes() {
+    let store = Fresh::open("large_letter").await;
+    for (n, megabytes) in [(1, 15), (2, 16), (3, 17), (4, 60)] {
+        let letter = DeadLetter {
+            id: format!("large:{n}"),
+            reason: "undecodable",
+            detail: "no JSON".to_owned(),
+            phone_number_id: None,
+            business_id: None,
+            session: None,
+            message_id: None,
+            body: vec![b'x'; megabytes << 20],
+            replay: ReplayPolicy::ByHand,
+            counted_as_answered: false,
+        };
+        store.bury(&letter).await.expect("whatever its size");
+        let stored = store.backend.find("dead_letters", letter.id.as_str()).await.expect("it is filed");
+        let detail = stored.get_str("detail").expect("a detail");
+        assert_eq!(detail.contains("are kept"), megabytes > 15, "{megabytes} MiB: {detail}");
+        assert_eq!(stored.get_str("body").expect("text").len(), 15 << 20);
+    }
 }

@@ -64,7 +64,7 @@ impl Arrivals {
 
     /// Where a sender's messages go now.
     pub(super) async fn session(&self, sender: &Sender) -> SessionId {
-        let resolved = self.identities.resolve(&acme(), sender).await.expect("the store answers");
+        let resolved = self.identities.resolve(&acme(), sender, None).await.expect("the store answers");
         resolved.expect("the sender has an id")
     }
 
@@ -74,7 +74,7 @@ impl Arrivals {
         for _ in 0..8 {
             match self.land(session, sender, item).await {
                 (Landed::Moved(forgotten), _) => {
-                    let begun = self.identities.begin_anew(&acme(), sender, &forgotten).await;
+                    let begun = self.identities.begin_anew(&acme(), sender, &forgotten, None).await;
                     session = begun.expect("the store answers").expect("the sender has an id");
                 }
                 landed => return landed,

@@ -402,7 +402,7 @@ pub(super) async fn two_of_one(store: &Fresh) -> (Talk, Talk) {
     let (business, phone, user_id) = (acme(), wa_id(PHONE), user_id(ANA));
     let (business_id, subdomain) = (&business.id, business.subdomain.as_ref());
     let (from, into) = (&old.session, &new.session);
-    let request = MergeRequest { business_id, subdomain, from, into, phone: &phone, user_id: &user_id };
+    let request = MergeRequest { business_id, subdomain, from, into, phone: Some(&phone), user_id: &user_id };
     store.request_merge(&request).await.expect("the store answers");
     (old, new)
 }
@@ -463,7 +463,7 @@ async fn another_businesss_conversation_with_the_same_customer_stays() {
     let store = Fresh::open("two").await;
     let talk = customer(&store).await;
     let beta = business("b2", Some("beta"));
-    let resolved = identities(&store).resolve(&beta, &both(PHONE, ANA)).await.expect("the store answers");
+    let resolved = identities(&store).resolve(&beta, &both(PHONE, ANA), None).await.expect("the store answers");
     let theirs = Talk {
         session: resolved.expect("the sender has an id"),
         business: beta.id.clone(),
@@ -472,6 +472,6 @@ async fn another_businesss_conversation_with_the_same_customer_stays() {
     theirs.receive(&messages(1..3)).await;
     forget(&store, &talk.session).await;
     assert_eq!(ids(&theirs.claim().await.conversation.mailbox), ids(&messages(1..3)));
-    let again = identities(&store).resolve(&beta, &both(PHONE, ANA)).await.expect("the store answers");
+    let again = identities(&store).resolve(&beta, &both(PHONE, ANA), None).await.expect("the store answers");
     assert_eq!(again, Some(theirs.session));
 }

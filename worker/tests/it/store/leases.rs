@@ -207,7 +207,7 @@ async fn every_write_of(talk: &Talk, stale: &LeaseKey) {
     let settled = store.settle(stale, &number(NUMBER), &[message(1).id], &Memory::default(), AT_ONCE).await;
     assert_eq!(settled.expect("the store answers"), None);
     for (not_sent, for_evidence, token) in [(None, true, None), (Some(0), false, Some("token".to_owned()))] {
-        let postponement = Postponement { not_sent, for_evidence, token, ai: true, ..failed(LONG) };
+        let postponement = Postponement { not_sent, for_evidence, token, ai: Some(Duration::ZERO), ..failed(LONG) };
         assert!(!talk.postpone(stale, &postponement).await);
     }
     assert!(!store.release(stale).await.expect("the store answers"));

@@ -89,7 +89,7 @@ async fn want_for(
 ) -> MergeRequested {
     let (phone, user_id, business) = (wa_id(PHONE), user_id(ANA), acme());
     let subdomain = business.subdomain.as_ref();
-    let request = MergeRequest { business_id, subdomain, from, into, phone: &phone, user_id: &user_id };
+    let request = MergeRequest { business_id, subdomain, from, into, phone: Some(&phone), user_id: &user_id };
     store.request_merge(&request).await.expect("the store answers")
 }
 

@@ -322,7 +322,7 @@ fn failed(delay: Duration) -> Postponement {
         reason: "throttled",
         detail: String::new(),
         for_evidence: false,
-        ai: false,
+        ai: None,
         not_sent: None,
         token: None,
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use mongodb::bson::{DateTime, doc};
 use shared::ids::SessionId;
 use worker::{
-    conversation::{Announcement, HandOverReason, NOTICES_MOST, NoticeTaken, Speaker},
+    conversation::{Announcement, Beginning, HandOverReason, NOTICES_MOST, NoticeTaken, Speaker},
     store::ConversationFilter,
 };
 
@@ -159,4 +159,24 @@ async fn conversations_are_listed_by_how_they_stand_and_without_what_was_said() 
     store.change("conversations", session(0).expose(), doc! { "$set": { "mailbox": "odd" } }).await;
     let listed = store.list_conversations(&ConversationFilter::default(), 10).await.expect("the store answers");
     assert_eq!((names(&listed.conversations), listed.unreadable), (vec![session(2), session(1)], 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conversation_begins_with_a_person_once_and_takes_messages_like_any_other() {
+    let store = Fresh::open("begun").await;
+    let talk = Talk::new(&store);
+    let beginning = Beginning {
+        session: &talk.session,
+        business_id: &talk.business,
+        subdomain: talk.subdomain.as_ref(),
+        customer: &talk.customer,
+    };
+    assert!(!store.hand_over(&talk.session, LONG, Some("hello")).await.expect("the store answers"));
+    store.begin(&beginning).await.expect("the store answers");
+    assert!(store.hand_over(&talk.session, LONG, Some("hello")).await.expect("the store answers"));
+    store.begin(&beginning).await.expect("the store answers");
+    let state = store.state(&talk.session).await.expect("the store answers").expect("it is there");
+    assert!(state.handed_over_until.is_some() && state.memory.len() == 1 && state.customer == talk.customer);
+    let landed = talk.land(&message(1)).await;
+    assert!(matches!(landed, Landed::New { first: false, .. }), "a person has it: {landed:?}");
 }

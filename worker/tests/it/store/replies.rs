@@ -237,7 +237,7 @@ async fn settling_leaves_no_trace_of_trouble() {
     let talk = Talk::new(&store);
     talk.receive(&[message(1)]).await;
     // A failure of the AI, and a worker that died.
-    let failed = Postponement { reason: "ai", ai: true, ..failed(Duration::ZERO) };
+    let failed = Postponement { reason: "ai", ai: Some(Duration::ZERO), ..failed(Duration::ZERO) };
     assert!(talk.postpone(&talk.claim().await.lease, &failed).await);
     talk.claim_when_free("dead", SHORT).await;
     tokio::time::sleep(SHORT / 10).await;
@@ -356,7 +356,7 @@ async fn the_ai_fails_since_its_first_failure_until_something_else_does() {
     let store = Fresh::open("since").await;
     let talk = Talk::new(&store);
     talk.receive(&[message(1)]).await;
-    let ai = Postponement { reason: "ai", ai: true, ..failed(Duration::ZERO) };
+    let ai = Postponement { reason: "ai", ai: Some(Duration::ZERO), ..failed(Duration::ZERO) };
     let since = async |postponement: &Postponement| {
         assert!(talk.postpone(&talk.claim_when_free("worker", LONG).await.lease, postponement).await);
         let claim = talk.claim_when_free("worker", LONG).await;

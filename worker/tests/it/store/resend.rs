@@ -180,11 +180,11 @@ async fn it_lands_beside_messages_and_is_a_run_of_its_own() {
     talk.receive(&[message(2)]).await;
     let claim = talk.claim().await;
     talk.land_resend("r1", 0, &id("wamid.out")).await.expect("nothing is under way yet");
-    // The reply that was thought over meanwhile has nothing to take in from it.
+    // A reply that was thought over too often already is not kept waiting by it.
     let outbox = reply("r2", &[message(2)], &["hello"]);
-    assert_eq!(talk.commit(&claim.lease, &outbox).await, CommitOutcome::Committed);
+    let committed = store.commit_reply(&claim.lease, &outbox, None).await.expect("the store answers");
+    assert_eq!(committed, CommitOutcome::Committed);
     talk.settle(&claim.lease, &[message(2)]).await.expect("the lease is held");
-    // It failed long before the customer wrote this.
     talk.receive(&[message(3)]).await;
     let mailbox = talk.claim().await.conversation.mailbox;
     assert_eq!(mailbox.len(), 2);
@@ -200,4 +200,20 @@ async fn an_id_that_would_be_too_long_is_refused_at_once() {
     assert_eq!(talk.land(&message(1)).await, Landed::Duplicate);
     talk.receive(&messages(2..3)).await;
     assert_eq!(talk.claim().await.conversation.mailbox, [message(2)], "the document can be read");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_goes_before_an_answer_that_is_thought_over_when_it_comes() {
+    let store = Fresh::open("before").await;
+    let talk = answered(&store, 1, "r1", ReplyKind::Answer).await;
+    talk.receive(&[message(2)]).await;
+    let claim = talk.claim().await;
+    talk.land_resend("r1", 0, &id("wamid.out")).await.expect("nothing else was said yet");
+    let outbox = reply("r2", &[message(2)], &["two"]);
+    let seen = [message(2).id];
+    let committed = store.commit_reply(&claim.lease, &outbox, Some(&seen)).await.expect("the store answers");
+    assert_eq!(committed, CommitOutcome::NewerMessages);
+    let mailbox = store.reread(&claim.lease).await.expect("the store answers").expect("the lease is held").mailbox;
+    let first: Vec<_> = next_run(&mailbox, 10).iter().map(|item| item.resend_of.is_some()).collect();
+    assert_eq!(first, [true]);
 }

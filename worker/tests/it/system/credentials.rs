@@ -2,7 +2,10 @@
 
 use mongodb::bson::{Document, doc};
 use secrecy::{ExposeSecret, SecretString};
-use simulator::Business;
+use simulator::{
+    Business,
+    meta::{Fault, Refusal, Where},
+};
 use worker::{business::TokenCipher, settings::EncryptionSettings};
 
 use super::harness::{Options, System, acme, cipher, customer, document};
@@ -123,5 +126,51 @@ async fn the_fallback_business_answers_its_own_number_only_under_the_bare_custom
     system.write(&stranger, &ana, "hello?").await;
     system.wait_for_document("dead_letters", doc! { "reason": "unknown_business" }).await;
     assert_eq!(system.journal.accepted().len(), 1);
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waited_for_its_business_comes_before_what_is_written_to_it_then() {
+    let mut system = System::start(Options::default()).await;
+    let late = Business::new("late", "700700700701").with_token("EAAlateTOKENlateTOKEN");
+    let ana = customer(1);
+    for text in ["first", "second"] {
+        system.write(&late, &ana, text).await;
+        system.wait_for_document("dead_letters", doc! { "body": { "$regex": text } }).await;
+    }
+    system.kill_worker(0);
+    system.add_business(&late).await;
+    system.write(&late, &ana, "third").await;
+    // The next worker lands that before it looks for letters by itself.
+    system.start_worker().await;
+    let all = || system.journal.texts_for(&late.phone_number_id, ana.key()).concat();
+    while !all().contains("third") {
+        system.answers(&late, &ana, system.journal.texts_for(&late.phone_number_id, ana.key()).len() + 1).await;
+    }
+    let all = all();
+    let places: Vec<_> = ["first", "second", "third"].map(|text| all.find(text)).to_vec();
+    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{all}");
+    system.stop().await;
+}
+
+/// As where an agency has one token for all of its businesses.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_that_a_token_may_not_use_stops_no_other_number_with_that_token() {
+    let mut system = System::start(Options::default()).await;
+    let token = "EAAagencyTOKENagencyTOKEN";
+    let [barred, free] = ["barred", "free"].map(|name| {
+        let number = format!("60060060060{}", name.len());
+        Business::new(name, number).with_token(token)
+    });
+    for business in [&barred, &free] {
+        system.add_business(business).await;
+    }
+    let refusal = Fault::Refuse(Refusal::code(10).http(403));
+    system.meta.faults().always(Where::any().from(&barred.phone_number_id), refusal);
+    system.write(&barred, &customer(1), "hello").await;
+    system.wait_for_document("conversations", doc! { "last_error.reason": "credentials" }).await;
+    system.write(&free, &customer(2), "hello").await;
+    assert_eq!(system.answers(&free, &customer(2), 1).await, ["ANS hello"]);
+    assert!(system.journal.texts_for(&barred.phone_number_id, customer(1).key()).is_empty());
     system.stop().await;
 }

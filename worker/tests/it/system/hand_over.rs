@@ -147,7 +147,12 @@ async fn a_person_who_answers_or_an_operator_takes_over_without_a_word_to_the_bu
     let session = format!("acme:{}", eva.key());
     let taken = run("worker", &["conversation", "hand-over", &session, "--hours", "1"], system.environment(), "");
     assert!(taken.status.success(), "{}", taken.stderr);
-    for (who, knows) in [(&ana, "Mia here, I see to it."), (&eva, "hello")] {
+    // Whom a person writes to first expects a person, too.
+    let ida = customer(3);
+    let first = Body::default().echo(&acme(), &ida, "wamid.first", &Content::text("Your order is ready."));
+    sender.deliver(&first.to_json()).await.expect("200");
+    system.remembered(&acme(), &ida, "Your order is ready.").await;
+    for (who, knows) in [(&ana, "Mia here, I see to it."), (&eva, "hello"), (&ida, "Your order is ready.")] {
         assert_quiet(&system, who).await;
         assert_returns(&system, who, knows).await;
     }

@@ -212,3 +212,51 @@ async fn a_customer_who_is_forgotten_while_an_answer_is_thought_over_gets_none_a
     }
     system.stop().await;
 }
+
+/// Statuses and news travel by other queues than messages: what is written under a new id may come before the news of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn news_of_a_changed_user_id_that_come_late_make_one_conversation_of_two() {
+    let system = System::start(Options::default()).await;
+    let (old, new) = (Customer::hidden("DE.before"), Customer::hidden("DE.after"));
+    system.write(&acme(), &old, "remember me").await;
+    system.answers(&acme(), &old, 1).await;
+    let sender = system.meta.sender(&acme());
+    let early = sender.message(&new, Content::text("it is me"));
+    sender.deliver(&Body::of(&acme(), &early).to_json()).await.expect("200");
+    assert_eq!(system.answers(&acme(), &new, 1).await, ["ANS it is me"]);
+    system.settled().await;
+    let news = sender.message(&old, Content::user_id_change("", "DE.after"));
+    sender.deliver(&Body::of(&acme(), &news).to_json()).await.expect("200");
+    system.wait_for_document("account_events", doc! { "field": "system" }).await;
+    system.wait_for_document("conversations", doc! { "merged_into": "acme:DE.before" }).await;
+    sender.deliver(&Body::of(&acme(), &early).to_json()).await.expect("200");
+    system.write(&acme(), &new, "and now?").await;
+    assert_eq!(system.answers(&acme(), &new, 2).await, ["ANS it is me", "ANS and now?"], "nothing is answered twice");
+    let asked = system.journal.chats().last().expect("asked").body.to_string();
+    assert!(asked.contains("remember me") && asked.contains("it is me"), "one memory: {asked}");
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_meta_sends_again_of_a_former_owner_does_not_take_the_number_back() {
+    let system = System::start(Options::default()).await;
+    let ana = Customer::phone("4915155500009").with_user_id("DE.ana");
+    let ben = Customer::phone("4915155500009").with_user_id("DE.ben");
+    let sender = system.meta.sender(&acme());
+    let first = sender.message(&ana, Content::text("my secret is swordfish"));
+    sender.deliver(&Body::of(&acme(), &first).to_json()).await.expect("200");
+    system.answers(&acme(), &ana, 1).await;
+    system.write(&acme(), &ben, "hello").await;
+    system.answers(&acme(), &ben, 2).await;
+    system.settled().await;
+    // Beyond what a worker remembers of who wrote.
+    let mut system = system;
+    system.kill_worker(0);
+    system.start_worker().await;
+    sender.deliver(&Body::of(&acme(), &first).to_json()).await.expect("200");
+    system.write(&acme(), &Customer::phone("4915155500009"), "what do you know of me?").await;
+    system.answers(&acme(), &ben, 3).await;
+    let asked = system.journal.chats().last().expect("asked").body.to_string();
+    assert!(asked.contains("hello") && !asked.contains("swordfish"), "another person's memory: {asked}");
+    system.stop().await;
+}

@@ -6,7 +6,7 @@ use mongodb::bson::doc;
 use simulator::{
     ai::ChatReply,
     meta::{Fault, Refusal, StatusPlan, Where},
-    webhook::{Body, Content},
+    webhook::{Body, Content, Status},
 };
 
 use super::harness::{Options, System, acme, bolt, customer};
@@ -193,5 +193,77 @@ async fn messages_that_come_while_the_model_thinks_are_taken_into_the_answer() {
     assert_eq!(system.answers(&acme(), &ana, 1).await, ["ANS one\ntwo"]);
     system.settled().await;
     assert_eq!(system.journal.accepted().len(), 1);
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_that_comes_after_the_delivery_is_none() {
+    let system = System::start(Options::default()).await;
+    let ana = customer(1);
+    system.write(&acme(), &ana, "hello").await;
+    system.answers(&acme(), &ana, 1).await;
+    system.settled().await;
+    let sent = system.wait_for_document("messages", doc! { "direction": "out", "status_rank": { "$gte": 2 } }).await;
+    let wamid = sent.get_str("_id").expect("an id").split_once(':').expect("number and id").1;
+    let failed = Status {
+        wamid: wamid.to_owned(),
+        status: "failed".to_owned(),
+        customer: ana.clone(),
+        timestamp: jiff::Timestamp::now().as_second(),
+        opaque: None,
+        error: Some(serde_json::json!({ "code": 131_016, "title": "Service unavailable" })),
+    };
+    let sender = system.meta.sender(&acme());
+    sender.deliver(&Body::default().status(&acme(), &failed).to_json()).await.expect("200");
+    system.write(&acme(), &ana, "more").await;
+    assert_eq!(system.answers(&acme(), &ana, 2).await, ["ANS hello", "ANS more"]);
+    system.settled().await;
+    assert_eq!((system.journal.accepted().len(), system.count("dead_letters", doc! {}).await), (2, 0));
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_full_with_one_business_still_finds_what_waits_for_another() {
+    let system = System::start(Options::default().with("MAX_CONVERSATIONS", "2")).await;
+    system.ai.on_chat(|request| {
+        let words = request.last_user();
+        match words.contains("flood") {
+            true => ChatReply::text("ANS flood").after(Duration::from_millis(300)),
+            false => ChatReply::text(format!("ANS {words}")),
+        }
+    });
+    let quiet = customer(999);
+    let busy = Refusal::code(130_429).retry_after(Duration::from_secs(1));
+    system.meta.faults().next(Where::any().to(quiet.key()), Fault::Refuse(busy));
+    system.write(&bolt(), &quiet, "hello").await;
+    system.wait_for_document("conversations", doc! { "last_error.reason": "throttled" }).await;
+    for n in 0..80 {
+        system.write(&acme(), &customer(n), "flood").await;
+    }
+    // Twelve seconds of work for acme alone.
+    assert_eq!(system.answers(&bolt(), &quiet, 1).await, ["ANS hello"]);
+    let answered = system.journal.accepted().len();
+    assert!(answered < 70, "it was found when the flood was over, after {answered} answers");
+    system.settled_within(Duration::from_secs(60)).await;
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_that_fails_while_the_next_one_waits_is_sent_once_more_in_the_end() {
+    let system = System::start(Options::default()).await;
+    let ana = customer(1);
+    let (one, two) = ("a".repeat(4_000), "b".repeat(4_000));
+    let both = format!("{one}\n\n{two}");
+    system.ai.on_chat(move |_| ChatReply::text(both.clone()));
+    let failing = Fault::FailLater(Refusal::code(131_016));
+    let busy = Fault::Refuse(Refusal::code(131_056).retry_after(Duration::from_secs(6)));
+    system.meta.faults().schedule(Where::any().to(ana.key()), [Some(failing), Some(busy)]);
+    system.write(&acme(), &ana, "hello").await;
+    assert_eq!(system.answers(&acme(), &ana, 3).await, [one.clone(), two, one]);
+    system
+        .wait_for_document("dead_letters", doc! { "reason": "delivery_failed", "replayed_at": { "$exists": true } })
+        .await;
+    system.settled().await;
+    assert_eq!(system.journal.accepted().len(), 3);
     system.stop().await;
 }

@@ -148,6 +148,8 @@ struct PartDocument {
     wamid: Option<MessageId>,
     #[serde(default)]
     tries: Vec<TryDocument>,
+    #[serde(default)]
+    not_sent: u32,
 }
 
 #[derive(Deserialize)]
@@ -330,6 +332,7 @@ impl From<PartDocument> for PartRecord {
             state: stored.state,
             wamid: stored.wamid,
             tries: stored.tries.into_iter().map(|one| Try { n: one.n, at: from_bson(one.at) }).collect(),
+            not_sent: stored.not_sent,
         }
     }
 }

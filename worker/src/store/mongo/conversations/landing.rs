@@ -170,7 +170,7 @@ pub(super) fn item_document(item: &MailboxItem) -> Document {
     document
 }
 
-fn customer_document(customer: &Customer) -> Document {
+pub(super) fn customer_document(customer: &Customer) -> Document {
     let mut document = Document::new();
     if let Some(wa_id) = &customer.wa_id {
         document.insert("wa_id", wa_id.expose());

@@ -191,7 +191,7 @@ fn unconfirmed() -> WriteConcern {
 
 /// What no turn reads need not travel, and cannot be what makes a document unreadable.
 fn unread_by_turns() -> Document {
-    doc! { "answered": 0, "windows": 0, "last_land": 0, "last_reply": 0, "last_error": 0 }
+    doc! { "answered": 0, "last_land": 0, "last_reply": 0, "last_error": 0 }
 }
 
 fn seen_by_holder(document: Document) -> Result<Claim> {

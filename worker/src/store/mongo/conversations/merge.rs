@@ -52,7 +52,7 @@ impl Merges for MongoStore {
         let differs = |field: &str, known: &str| {
             customer.and_then(|customer| customer.get_str(field).ok()).is_some_and(|stored| stored != known)
         };
-        if differs("wa_id", request.phone.expose())
+        if request.phone.is_some_and(|phone| differs("wa_id", phone.expose()))
             || differs("user_id", request.user_id.expose())
             || goes_on.get_str("business_id").map_err(corrupt("conversation"))? != request.business_id.0
         {

@@ -4,24 +4,41 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use mongodb::bson::{Document, doc};
-use shared::ids::{SessionId, WaId};
+use shared::ids::{SessionId, Subdomain, WaId};
 
 use super::{
     super::{
-        MongoStore, millis,
+        MongoStore, is_duplicate_key, millis,
         pipeline::{array, is_held, keep},
     },
     MEMORY_TURNS,
     chain::Link,
+    landing::customer_document,
     turn_document, with_time,
 };
 use crate::{
-    conversation::{CustomerIdChange, MemoryTurn, Speaker},
+    conversation::{Beginning, CustomerIdChange, MemoryTurn, Speaker},
     store::{People, Result},
 };
 
 #[async_trait]
 impl People for MongoStore {
+    async fn begin(&self, beginning: &Beginning<'_>) -> Result<()> {
+        let on_insert = doc! {
+            "business_id": beginning.business_id.0.as_str(),
+            "subdomain": beginning.subdomain.map(Subdomain::expose),
+            "attempts": 0,
+            "customer": customer_document(beginning.customer),
+        };
+        let filter = doc! { "_id": beginning.session.expose() };
+        match self.conversations().update_one(filter, doc! { "$setOnInsert": on_insert }).upsert(true).await {
+            Ok(_) => Ok(()),
+            // Somebody else begins it, too.
+            Err(error) if is_duplicate_key(&error) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     async fn hand_over(&self, session: &SessionId, length: Duration, said: Option<&str>) -> Result<bool> {
         let line = said.map(|text| turn_document(&MemoryTurn { speaker: Speaker::Person, text: text.to_owned() }));
         let turns = with_time(line.into_iter().collect());

@@ -59,9 +59,8 @@ impl Replies for MongoStore {
         if let Some(seen) = seen {
             let seen: Vec<&str> = seen.iter().map(MessageId::expose).collect();
             let to_this_number = doc! { "$eq": ["$$m.phone_number_id", literal(outbox.phone_number_id.expose())] };
-            let written = doc! { "$eq": [{ "$type": "$$m.resend_of" }, "missing"] };
             let unseen = doc! { "$not": [{ "$in": ["$$m.id", literal(seen)] }] };
-            let unseen = doc! { "$and": [to_this_number, written, unseen] };
+            let unseen = doc! { "$and": [to_this_number, unseen] };
             let unseen = doc! { "$filter": { "input": array("mailbox"), "as": "m", "cond": unseen } };
             conditions.push(doc! { "$eq": [{ "$size": unseen }, 0] });
         }

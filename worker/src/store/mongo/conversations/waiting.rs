@@ -6,7 +6,7 @@ use mongodb::bson::{Bson, doc};
 use super::{
     super::{
         MongoStore, millis,
-        pipeline::{array, is_held, literal, with_part},
+        pipeline::{array, is_held, keep, literal, with_part},
     },
     held_by,
 };
@@ -50,14 +50,21 @@ impl Waits for MongoStore {
                 None => Bson::from("$$REMOVE"),
             },
         };
-        let failing_since = if postponement.ai {
-            doc! { "$ifNull": ["$ai_failing_since", "$$NOW"] }.into()
-        } else {
-            Bson::from("$$REMOVE")
+        let failing_since = match postponement.ai {
+            Some(after) => {
+                let began = doc! { "$subtract": ["$$NOW", millis(after)] };
+                Bson::from(doc! { "$ifNull": ["$ai_failing_since", began] })
+            }
+            None => Bson::from("$$REMOVE"),
         };
         set.insert("ai_failing_since", failing_since);
         if let Some(part) = postponement.not_sent {
-            let waiting = doc! { "state": { "$cond": [{ "$eq": ["$$p.state", "sent"] }, "sent", "waiting"] } };
+            let tries = doc! { "$ifNull": ["$$p.tries", []] };
+            let is_sent = doc! { "$eq": ["$$p.state", "sent"] };
+            let waiting = doc! {
+                "state": { "$cond": [is_sent.clone(), "sent", "waiting"] },
+                "not_sent": { "$cond": [is_sent, keep("$p.not_sent"), { "$size": tries }] },
+            };
             let outbox = doc! { "$mergeObjects": ["$outbox", { "parts": with_part(part, waiting) }] };
             let none = doc! { "$eq": [{ "$type": "$outbox" }, "missing"] };
             set.insert("outbox", doc! { "$cond": [none, "$$REMOVE", outbox] });

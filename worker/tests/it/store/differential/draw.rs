@@ -340,7 +340,7 @@ impl Walk {
             reason: self.pick(REASONS),
             detail: "$detail".to_owned(),
             for_evidence: self.rng.random_bool(0.3),
-            ai: self.rng.random_bool(0.3),
+            ai: self.rng.random_bool(0.3).then(|| Duration::from_millis(self.rng.random_range(0..3_000))),
             not_sent: self.rng.random_bool(0.4).then(|| self.part()),
             token: self.rng.random_bool(0.7).then(|| self.pick(TOKENS).to_owned()),
         };
