@@ -230,6 +230,7 @@ fn to_replay(letter: &Row) -> std::result::Result<WaitingLetter, StoreError> {
     let by_turns = whole(letter, "turn_burials").unwrap_or(0);
     Ok(WaitingLetter {
         id: required(letter, "_id", "dead letter")?.to_owned(),
+        reason: text(letter, "reason").unwrap_or_default().to_owned(),
         message_id: text(letter, "message_id").map(str::to_owned),
         body: body(letter).unwrap_or_default(),
         count: whole(letter, "count").unwrap_or(1),

@@ -148,8 +148,10 @@ mod tests {
         for words in ["Human!", "I want a HUMAN, please", "can I speak  to someone?"] {
             assert!(asks(words), "{words}");
         }
-        for words in ["humane", "someone spoke", "!", "", "[The customer sent the document \"a\":] human"] {
+        for words in ["humane", "someone spoke", "!", ""] {
             assert!(!asks(words), "{words}");
         }
+        let document = Said { own: None, ..Said::words("[The customer sent the document \"a\":] human") };
+        assert!(!Question { said: vec![document], ..Question::default() }.names_one_of(&keywords));
     }
 }

@@ -17,7 +17,7 @@ pub struct Part {
     pub wamid: Option<MessageId>,
     /// How often it was tried.
     pub tries: u32,
-    /// How many of the first of these are known not to have reached the customer.
+    /// How many of these are known not to have reached the customer.
     pub not_sent: u32,
     /// When the last try began, by the database's clock.
     pub last_try_at: Option<Timestamp>,

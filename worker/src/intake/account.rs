@@ -23,18 +23,22 @@ impl Intake {
         let business = self.served(number).await?;
         let echo = parse(envelope.payload.get()).unwrap_or_default();
         let customer = Sender::from_values([text(&echo, "to").as_deref(), text(&echo, "to_user_id").as_deref()]);
+        let wamid = text(&echo, "id").and_then(|id| MessageId::parse(&id).ok());
+        if let Some(wamid) = &wamid
+            && self.store.is_recorded_outbound(number, wamid).await?
+        {
+            return Ok(());
+        }
         // Also where they write first: who answers them expects a person.
-        if let Some(session) = self.identities.resolve(&business, &customer, None).await? {
+        let session = match self.identities.find(&business, &customer).await? {
+            None => self.identities.resolve(&business, &customer, None).await?,
+            found => found,
+        };
+        if let Some(session) = session {
             let words = match treatment(&echo) {
                 Treatment::Answer(words) | Treatment::Remember(words) => Some(words),
                 Treatment::Record => None,
             };
-            let wamid = text(&echo, "id").and_then(|id| MessageId::parse(&id).ok());
-            if let Some(wamid) = &wamid
-                && self.store.is_recorded_outbound(number, wamid).await?
-            {
-                return Ok(());
-            }
             let (zone, length) = (business.companion.zone(), business.companion.hand_over.hours);
             if !self.diary.hand_over(&session, &zone, length, words.as_deref()).await? {
                 let customer = Customer { wa_id: customer.wa_id, user_id: customer.user_id, ..Customer::default() };

@@ -31,10 +31,15 @@ impl Intake {
         let Some(number) = &envelope.phone_number_id else {
             return Err(IntakeError::unhandled("no_phone_number_id", "the update names no business number"));
         };
-        let business = self.served(number).await?;
+        let served = self.served(number).await;
         if !update.is_revived {
-            self.let_letters_go_first(number).await?;
+            match &served {
+                Ok(_) => self.let_letters_go_first(number).await,
+                // A letter is about to be filed.
+                Err(_) => self.caught_up.forget(number).await,
+            }
         }
+        let business = served?;
         let Some(message) = parse(envelope.payload.get()) else {
             return Err(IntakeError::unhandled("malformed_message", "its JSON is beyond what can be read"));
         };
@@ -44,7 +49,8 @@ impl Intake {
         }
         let sender = sender(&message, contact.as_ref());
         let item = item(update, number, &message)?;
-        let of = Some((number, &item.id));
+        let known = real_id(&item.id).unwrap_or_else(|| item.id.clone());
+        let of = Some((number, &known));
         let mut resolved = self.identities.resolve(&business, &sender, of).await?;
         let customer = Customer {
             wa_id: sender.wa_id.clone(),
@@ -75,7 +81,6 @@ impl Intake {
             Lookup::Served(business) => return Ok(business),
             Lookup::Unserved(why) => why,
         };
-        self.caught_up.forget(number).await;
         Err(IntakeError::Unhandled { reason: why.reason(), detail: why.detail().to_owned(), replay: why.replay() })
     }
 

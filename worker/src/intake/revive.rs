@@ -18,6 +18,9 @@ const AT_ONCE: i64 = 100;
 /// How long a requested replay is one worker's. After that it is taken for dead, and another one begins anew.
 const IN_HAND: Duration = Duration::from_secs(30);
 
+/// Letters that are brought back before a message lands, and for how long.
+const FIRST_MOST: usize = 20;
+const FIRST_WITHIN: Duration = Duration::from_millis(500);
 /// How long a number is taken to have no letters that wait: for as long as a business is not looked up again.
 const CAUGHT_UP_FOR: Duration = Duration::from_secs(60);
 const MOST_CAUGHT_UP: u64 = 100_000;
@@ -33,7 +36,7 @@ impl Default for CaughtUp {
 }
 
 impl CaughtUp {
-    /// A letter is about to be filed.
+    /// There may be one again.
     pub(super) async fn forget(&self, number: &PhoneNumberId) {
         self.0.invalidate(number).await;
     }
@@ -51,15 +54,15 @@ impl Intake {
         self.revive_requested().await?;
         for number in in_time(self.store.waiting_numbers()).await? {
             let Ok(Lookup::Served(_)) = in_time(self.registry.lookup(&number)).await else { continue };
-            self.revive_some(&number).await?;
+            let letters = in_time(self.store.waiting_letters(&number, AT_ONCE)).await?;
+            self.revive_these(&number, letters).await?;
         }
         Ok(())
     }
 
-    /// Brings back letters of a number whose business is served, the oldest first, and says whether there were no more.
-    async fn revive_some(&self, number: &PhoneNumberId) -> Result<bool, StoreError> {
-        let letters = in_time(self.store.waiting_letters(number, AT_ONCE)).await?;
-        let messages = letters.len();
+    /// Brings back letters of a number whose business is served.
+    async fn revive_these(&self, number: &PhoneNumberId, letters: Vec<WaitingLetter>) -> Result<(), StoreError> {
+        let messages = letters.iter().filter(|letter| letter.reason != DELIVERY_FAILED).count();
         if messages > 0 {
             tracing::info!(phone_number_id = %number, messages, "replaying dead letters: their business can be served");
         }
@@ -72,16 +75,33 @@ impl Intake {
                 revived => revived?,
             }
         }
-        Ok(i64::try_from(messages).unwrap_or(i64::MAX) < AT_ONCE)
+        Ok(())
     }
 
-    /// What waited for this number's business was written before what comes now. Of very many letters some are brought back
-    /// before each message, so that none waits for all of them.
-    pub(super) async fn let_letters_go_first(&self, number: &PhoneNumberId) -> Result<(), StoreError> {
-        if !self.caught_up.0.contains_key(number) && Box::pin(self.revive_some(number)).await? {
-            self.caught_up.0.insert(number.clone(), ()).await;
+    /// What waited for this number's business was written before what comes now. Of many letters a few are brought back
+    /// before each message, by whoever comes first: none waits for all of them, nor for one that cannot be brought back.
+    pub(super) async fn let_letters_go_first(&self, number: &PhoneNumberId) {
+        let passing = Box::pin(async {
+            let going = tokio::time::timeout(FIRST_WITHIN, self.revive_first(number));
+            going.await.is_ok_and(|were_all| were_all).then_some(()).ok_or(())
+        });
+        // Whether there are more is for the next message.
+        drop(self.caught_up.0.try_get_with(number.clone(), passing).await);
+    }
+
+    /// Whether all that waited for the number's business is back. A status of a message that failed waits for something
+    /// else.
+    async fn revive_first(&self, number: &PhoneNumberId) -> bool {
+        let Ok(letters) = in_time(self.store.waiting_letters(number, AT_ONCE)).await else { return false };
+        let listed = i64::try_from(letters.len()).unwrap_or(i64::MAX);
+        let mut messages: Vec<_> = letters.into_iter().filter(|letter| letter.reason != DELIVERY_FAILED).collect();
+        let are_all = messages.is_empty() || (listed < AT_ONCE && messages.len() <= FIRST_MOST);
+        messages.truncate(FIRST_MOST);
+        let revived = self.revive_these(number, messages).await;
+        if let Err(error) = &revived {
+            tracing::warn!(phone_number_id = %number, %error, "letters that should go first wait");
         }
-        Ok(())
+        revived.is_ok() && are_all
     }
 
     /// What operators want to be replayed, whatever its policy.
@@ -117,11 +137,12 @@ impl Intake {
             Ok(()) => self.store.mark_replayed(letter).await,
             Err(IntakeError::Store(error)) => Err(error),
             Err(IntakeError::Unhandled { reason, detail, replay }) => {
-                // A failure that is waited with is looked at every few seconds.
-                if reason != DELIVERY_FAILED || replay == ReplayPolicy::ByHand {
-                    tracing::warn!(reason, detail, phone_number_id = ?number, "a replayed message became a dead letter again");
-                    metrics::counter!("switchboard_dead_letters_total", "reason" => reason).increment(1);
+                if reason == DELIVERY_FAILED && replay != ReplayPolicy::ByHand {
+                    // Its reply is under way still. It waits as it is, for as long as it was filed to.
+                    return Ok(());
                 }
+                tracing::warn!(reason, detail, phone_number_id = ?number, "a replayed message became a dead letter again");
+                metrics::counter!("switchboard_dead_letters_total", "reason" => reason).increment(1);
                 self.store.bury_again(letter, reason, &detail, replay, number.as_ref()).await
             }
         }

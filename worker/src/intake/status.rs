@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::{Timestamp, tz::TimeZone};
 use shared::{
-    ids::PhoneNumberId,
+    ids::{MessageId, PhoneNumberId},
     trace::{self, STEP, TraceParent},
 };
 use tracing::info_span;
@@ -12,7 +12,7 @@ use tracing::info_span;
 use super::{Intake, IntakeError, Update};
 use crate::{
     business::Lookup,
-    conversation::{QuietTime, Resend},
+    conversation::{QuietTime, Resend, resend_id},
     message::{Status, parse},
     store::{NewStatus, OnRecord, ReplayPolicy, SentPart, SentText, StatusUpdate},
     whatsapp::{Callback, ErrorClass, classify},
@@ -137,7 +137,12 @@ impl Intake {
                 (None, None) => false,
             };
             if !under_way {
-                return Ok(Failure::Final);
+                // Told again, or taken by two at a time, it is one failure.
+                let was_resent = match &sent {
+                    Some(sent) => self.was_resent(sent, part, &status.wamid).await?,
+                    None => false,
+                };
+                return Ok(if was_resent { Failure::Mended } else { Failure::Final });
             }
             left -= 1;
             if left == 0 {
@@ -145,6 +150,19 @@ impl Intake {
             }
             tokio::time::sleep(SETTLING_LOOK).await;
         }
+    }
+}
+
+impl Intake {
+    /// Whether this very message was put back into its conversation already.
+    async fn was_resent(&self, sent: &SentText, part: usize, wamid: &MessageId) -> Result<bool, IntakeError> {
+        let (Some(state), Some(id)) = (self.store.state(&sent.session).await?, resend_id(wamid)) else {
+            return Ok(false);
+        };
+        let last = state.last_reply.as_ref().filter(|last| last.id == sent.reply_id);
+        Ok(last.is_some_and(|last| last.resent.contains(&part))
+            || state.mailbox.iter().any(|waiting| waiting.item.id == id)
+            || state.answered.iter().any(|known| known.id == id))
     }
 }
 

@@ -16,7 +16,7 @@ pub use parse::parse;
 pub use rhythm::rhythm;
 pub use sender::{Sender, contact_name, sender};
 pub use status::Status;
-pub use words::{Treatment, edited, own_words, quoted, revoked, treatment};
+pub use words::{Treatment, edited, is_forwarded, own_words, quoted, revoked, treatment};
 
 /// Text from outside, bounded before it reaches a prompt or a document.
 const TEXT_MOST: usize = 8_000;

@@ -113,7 +113,8 @@ fn with_context(message: &Value, body: String) -> String {
     }
 }
 
-fn is_forwarded(message: &Value) -> bool {
+/// Whether somebody else wrote or spoke it.
+pub fn is_forwarded(message: &Value) -> bool {
     let flag = |name: &str| message.get("context").and_then(|context| context.get(name)) == Some(&Value::Bool(true));
     flag("forwarded") || flag("frequently_forwarded")
 }

@@ -57,6 +57,8 @@ pub struct DeadLetter {
 pub struct WaitingLetter {
     /// Its id.
     pub id: String,
+    /// Why it was filed.
+    pub reason: String,
     /// The AMQP message id.
     pub message_id: Option<String>,
     /// The envelope.

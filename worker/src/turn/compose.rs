@@ -3,7 +3,7 @@
 
 use std::{
     sync::{Arc, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
@@ -86,8 +86,10 @@ impl Turn<'_> {
             ReplyKind::Answer => match self.machine.wish() {
                 Some(wish) => (vec![text(self.confirmation(wish, &business).to_owned())], Aftermath::default()),
                 None => {
+                    let asked = Instant::now();
                     let thought = self.think(&business).await;
-                    thought.map_err(|trouble| Trouble { after: self.started.elapsed(), ..trouble })?
+                    let (after, took) = (self.started.elapsed(), asked.elapsed());
+                    thought.map_err(|trouble| Trouble { after, took, ..trouble })?
                 }
             },
             ReplyKind::Apology => {
@@ -256,7 +258,13 @@ fn trouble(error: &AnswerError) -> Trouble {
 
 fn stuck(detail: &str) -> Trouble {
     // When it was is for the turn to say.
-    Trouble { after: Duration::ZERO, retry_after: None, kind: TroubleKind::Ai, detail: detail.to_owned() }
+    Trouble {
+        after: Duration::ZERO,
+        took: Duration::ZERO,
+        retry_after: None,
+        kind: TroubleKind::Ai,
+        detail: detail.to_owned(),
+    }
 }
 
 fn not_now(error: &NotNow) -> Trouble {

@@ -206,11 +206,16 @@ async fn take(turns: &Turns, claim: Box<Claim>, started: Instant, trace: TracePa
     // Boxed: the future of a whole turn is large, and there are hundreds of tasks.
     let playing = tokio::time::timeout(TURN_MOST, Box::pin(turn.play(first)));
     let played = tokio::select! {
-        () = hold.lost() => return Outcome::Lost,
-        played = playing => played,
+        () = hold.lost() => None,
+        played = playing => Some(played),
+    };
+    let Some(played) = played else {
+        turn.keep_what_was_accepted().await;
+        return Outcome::Lost;
     };
     let outcome = match played {
         Ok(Ok(Outcome::Lost)) => {
+            turn.keep_what_was_accepted().await;
             // Where it was not the lease but the outbox that changed, the conversation must not wait for it to run out.
             hold.let_go();
             in_time(turns.store.release(hold.key())).await.ok();

@@ -14,7 +14,9 @@ use crate::{
     companion::{Question, Said, provider::Picture},
     consent,
     conversation::{Consent, MailboxItem, MemoryTurn, Speaker, gathered},
-    message::{Attachment, Treatment, attachment, edited, kind, own_words, parse, quoted, revoked, treatment},
+    message::{
+        Attachment, Treatment, attachment, edited, is_forwarded, kind, own_words, parse, quoted, revoked, treatment,
+    },
     scope::CustomerScope,
     store::{Quoted, Store, StoreError, Words},
     whatsapp::Room,
@@ -35,6 +37,7 @@ pub(super) struct Read {
     treatment: Treatment,
     /// What of it the customer said themselves.
     own_words: Option<String>,
+    is_forwarded: bool,
     /// What it answers.
     quote: Option<String>,
     /// What it brings.
@@ -185,7 +188,9 @@ impl Reading {
 impl Read {
     /// What the customer said themselves, aloud or in writing.
     fn own_words(&self) -> Option<String> {
-        let spoken = self.understood.as_ref().filter(|understood| understood.is_speech);
+        // Where we are not sure of the words we say so, in brackets.
+        let is_theirs = |understood: &&Understood| understood.is_speech && !understood.words.starts_with('[');
+        let spoken = self.understood.as_ref().filter(is_theirs).filter(|_| !self.is_forwarded);
         self.own_words.clone().or_else(|| spoken.map(|understood| understood.words.clone()))
     }
 
@@ -249,11 +254,11 @@ impl Changes {
             }
             Some(_) | None => None,
         };
-        let own_words = own_words(&message);
+        let (own_words, is_forwarded) = (own_words(&message), is_forwarded(&message));
         let asks = matches!(treatment, Treatment::Answer(_)).then(|| consent::asked(&message)).flatten();
         let wish = asks.map(|asks| (asks, consent::language_of(&message)));
         let item = MailboxItem { message: None, ..item.clone() };
-        Ok(Read { item, kind, treatment, own_words, quote, attachment, understood, is_revoked, wish })
+        Ok(Read { item, kind, treatment, own_words, is_forwarded, quote, attachment, understood, is_revoked, wish })
     }
 
     /// What a message answers, in words: out of the mailbox, else out of this customer's own transcript.

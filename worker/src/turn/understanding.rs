@@ -4,6 +4,8 @@
 //! the transcript, so that a turn which is begun again neither fetches nor pays again. What cannot be understood is said
 //! to the companion, which says so to the customer; only what may pass by itself makes the turn wait.
 
+use std::time::Instant;
+
 use secrecy::SecretString;
 
 use super::{
@@ -78,6 +80,7 @@ impl Turn<'_> {
         let scope = self.machine.conversation().scope();
         let mut pictures = 0;
         for (read, attachment) in reading.not_understood() {
+            let asked = Instant::now();
             let understanding = match attachment.kind {
                 AttachmentKind::Picture => {
                     pictures += 1;
@@ -92,7 +95,10 @@ impl Turn<'_> {
             let understood = match understanding {
                 Ok(understood) => understood,
                 // Nobody waits for a file for ever: the rest of what the customer said is answered.
-                Err(error) if error.is_of_the_file() && self.machine.has_no_patience(self.started.elapsed()) => {
+                Err(error)
+                    if error.is_of_the_file()
+                        && self.machine.has_no_patience(self.started.elapsed(), asked.elapsed()) =>
+                {
                     tracing::warn!(%error, kind = read.kind, "a file is given up");
                     metrics::counter!("switchboard_media_failures_total", "reason" => "given_up").increment(1);
                     lost(&attachment)

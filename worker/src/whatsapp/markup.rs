@@ -343,11 +343,15 @@ impl Writer<'_> {
 /// text, as no space follows the punctuation.
 fn without_stray_marks(line: &str) -> String {
     const MARK: &str = "**";
+    let touches_ascii = |before: &str, after: &str| {
+        let next_to = [before.chars().next_back(), after.chars().next()];
+        next_to.into_iter().flatten().any(|c| c.is_ascii_alphanumeric())
+    };
     let (mut out, mut rest) = (String::with_capacity(line.len()), line);
     while let Some((before, from)) = rest.split_once(MARK) {
         out.push_str(before);
         rest = match from.split_once(MARK) {
-            Some((meant, after)) if !meant.is_ascii() && !meant.starts_with(' ') => {
+            Some((meant, after)) if !meant.is_ascii() && !meant.starts_with(' ') && !touches_ascii(before, after) => {
                 out.push_str(meant);
                 after
             }
@@ -397,6 +401,7 @@ mod tests {
             ("**over\ntwo lines**", "*over two lines*"),
             ("2*3*4 = 24", "2*3*4 = 24"),
             ("x**2**y", "x**2**y"),
+            ("2**3 × 4**5", "2**3 × 4**5"),
             ("**서울**에서", "서울에서"),
             ("我们**周一**营业。**周二**休息", "我们周一营业。周二休息"),
             ("我们 **周一** 营业", "我们 *周一* 营业"),

@@ -112,7 +112,7 @@ pub struct State {
     /// What the business is still to be told, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<Notice>,
-    /// Until when each number may write freely, by Meta's rule. No turn reads it.
+    /// Until when each number may write freely, by Meta's rule.
     #[serde(default)]
     pub windows: BTreeMap<PhoneNumberId, Timestamp>,
     /// When each number's bucket of messages to the customer is full again. What is past may be missing.

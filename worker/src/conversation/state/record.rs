@@ -104,7 +104,7 @@ pub struct PartRecord {
     pub wamid: Option<MessageId>,
     /// The tries so far.
     pub tries: Vec<Try>,
-    /// How many of the first of these are known not to have reached the customer.
+    /// How many of these are known not to have reached the customer.
     #[serde(default)]
     pub not_sent: u32,
 }

@@ -29,8 +29,9 @@ impl State {
         self.waits_for = token.clone().map(|token| WaitsFor { token });
         let part = not_sent.and_then(|n| self.part(n));
         if let Some(part) = part.filter(|part| part.state != PartState::Sent) {
+            // The try that was begun last, and none before it.
+            part.not_sent += u32::from(part.state == PartState::Sending);
             part.state = PartState::Waiting;
-            part.not_sent = u32::try_from(part.tries.len()).unwrap_or(u32::MAX);
         }
         self.lease = None;
         true

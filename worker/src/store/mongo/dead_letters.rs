@@ -169,6 +169,7 @@ fn to_replay(letter: &Document) -> Result<WaitingLetter> {
     let by_turns = whole(letter, "turn_burials").unwrap_or(0);
     Ok(WaitingLetter {
         id: letter.get_str("_id").map_err(corrupt("dead letter"))?.to_owned(),
+        reason: letter.get_str("reason").unwrap_or_default().to_owned(),
         message_id: letter.get_str("message_id").ok().map(str::to_owned),
         body: body(letter).unwrap_or_default(),
         count: whole(letter, "count").unwrap_or(1),

@@ -8,7 +8,7 @@ use super::{Allowance, Burial, Effect, Machine, Reply, Service, Step, Token, Tro
 use crate::{
     account::PAUSED,
     business::Unserved,
-    conversation::{Aftermath, MINUTE, Outbox, ReplyKind, bucket_wait, later, next_run},
+    conversation::{Aftermath, MINUTE, Outbox, ReplyKind, bucket_wait, earlier, later, next_run},
     store::{CommitOutcome, ReplayPolicy},
     turn::in_earnest,
 };
@@ -182,14 +182,14 @@ impl Machine {
             }
             (TroubleKind::Token | TroubleKind::Ai, _) => {}
         }
-        // The customer has waited since the turn began, and not since it failed.
         let now = later(self.now(), trouble.after);
-        let since = self.conversation.ai_failing_since.unwrap_or(self.now());
+        // It fails since it was asked, and not since it gave up.
+        let since = self.conversation.ai_failing_since.unwrap_or(earlier(now, trouble.took));
         let give_up = SignedDuration::try_from(self.rules.ai_give_up).unwrap_or(SignedDuration::MAX);
         // Who was told already is not told again: the message waits for an answer. Who asks for a person is handed over by
         // another apology.
         let told = self.conversation.apologised_at.is_some();
-        if (!told || self.asks_for_person) && self.has_no_patience(trouble.after) {
+        if (!told || self.asks_for_person) && self.has_no_patience(trouble.after, trouble.took) {
             return self.compose(ReplyKind::Apology);
         }
         let most = if told { AI_RETRY_TOLD } else { AI_RETRY_MOST };
@@ -201,15 +201,16 @@ impl Machine {
         };
         let delay = in_earnest(trouble.retry_after).unwrap_or(own).min(left);
         let mut postponement = self.later("ai", trouble.detail.clone(), delay);
-        postponement.ai = Some(trouble.after);
+        postponement.ai = Some(trouble.took);
         Effect::Postpone(postponement)
     }
 
     /// Whether trouble with these messages has lasted as long as a customer is made to wait, that long after the turn
-    /// began.
-    pub fn has_no_patience(&self, after: Duration) -> bool {
+    /// began, when what fails now was tried for so long.
+    pub fn has_no_patience(&self, after: Duration, took: Duration) -> bool {
         let give_up = SignedDuration::try_from(self.rules.ai_give_up).unwrap_or(SignedDuration::MAX);
-        let (now, since) = (later(self.now(), after), self.conversation.ai_failing_since.unwrap_or(self.now()));
+        let now = later(self.now(), after);
+        let since = self.conversation.ai_failing_since.unwrap_or(earlier(now, took));
         self.conversation.apologised_at.is_some() || now.duration_since(since) >= give_up
     }
 

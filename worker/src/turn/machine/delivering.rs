@@ -82,7 +82,8 @@ impl Machine {
         if outbox.parts.iter().all(|part| part.state == PartState::Sent) {
             return self.finish(outbox);
         }
-        let untouched = outbox.parts.iter().all(|part| part.state == PartState::Waiting);
+        let is_untouched = |part: &Part| part.state == PartState::Waiting && part.tries == part.not_sent;
+        let untouched = outbox.parts.iter().all(is_untouched);
         // A person took over while it waited. The rest of what the customer has a part of is sent.
         if untouched && self.is_handed_over() && !self.run.is_empty() {
             return self.settle_without_reply();
@@ -308,7 +309,7 @@ impl Machine {
         // The refused try stays counted; nothing of it went out.
         if let Some(refused) = self.outbox.as_mut().and_then(|outbox| outbox.parts.get_mut(part)) {
             refused.state = PartState::Waiting;
-            refused.not_sent = refused.tries;
+            refused.not_sent += 1;
         }
         self.ask_for(Step::Begin(part))
     }

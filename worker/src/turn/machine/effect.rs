@@ -343,6 +343,8 @@ pub enum TroubleKind {
 pub struct Trouble {
     /// How long after the turn had begun.
     pub after: Duration,
+    /// How long what failed had been tried.
+    pub took: Duration,
     /// How long the provider wants to be left alone.
     pub retry_after: Option<Duration>,
     /// Whose trouble it is.

@@ -289,8 +289,13 @@ fn a_form_that_meta_refuses_for_good_goes_as_text_once() {
 fn a_token_that_is_refused_for_a_file_is_waited_for_like_one_that_is_refused_for_a_message() {
     let (mut machine, _) = Machine::begin(conversation(vec![item("wamid.1", NOW, NOW)]), rules());
     machine.step(prepared(InDoubt::Resend));
-    let trouble =
-        Trouble { after: Duration::ZERO, retry_after: None, kind: TroubleKind::Token, detail: "code 190".to_owned() };
+    let trouble = Trouble {
+        after: Duration::ZERO,
+        took: Duration::ZERO,
+        retry_after: None,
+        kind: TroubleKind::Token,
+        detail: "code 190".to_owned(),
+    };
     let effect = machine.step(Event::Composed(Err(trouble)));
     let waits = |p: &Postponement| p.reason == "credentials" && p.token.as_deref() == Some("t") && p.ai.is_none();
     assert!(matches!(&effect, Effect::Postpone(p) if waits(p)), "{effect:?}");
@@ -302,7 +307,13 @@ fn while_meta_is_away_nobody_is_told_that_the_ai_fails() {
     waiting.ai_failing_since = Some(at(NOW - 3_600));
     let (mut machine, _) = Machine::begin(waiting, rules());
     machine.step(prepared(InDoubt::Resend));
-    let trouble = |kind| Trouble { after: Duration::ZERO, retry_after: None, kind, detail: "away".to_owned() };
+    let trouble = |kind| Trouble {
+        after: Duration::ZERO,
+        took: Duration::ZERO,
+        retry_after: None,
+        kind,
+        detail: "away".to_owned(),
+    };
     let effect = machine.clone().step(Event::Composed(Err(trouble(TroubleKind::Graph))));
     assert!(matches!(&effect, Effect::Postpone(p) if p.reason == "unreachable" && p.ai.is_none()), "{effect:?}");
     let effect = machine.step(Event::Composed(Err(trouble(TroubleKind::Ai))));
@@ -467,8 +478,13 @@ fn who_had_the_apology_and_asks_for_a_person_has_it_again() {
         let (mut machine, _) = Machine::begin(failing, rules());
         let Event::Prepared { service, wishes, quotes, .. } = prepared(InDoubt::Resend) else { panic!("it is") };
         machine.step(Event::Prepared { service, wants_answer: true, asks_for_person, wishes, quotes });
-        let trouble =
-            Trouble { after: Duration::ZERO, retry_after: None, kind: TroubleKind::Ai, detail: "away".to_owned() };
+        let trouble = Trouble {
+            after: Duration::ZERO,
+            took: Duration::ZERO,
+            retry_after: None,
+            kind: TroubleKind::Ai,
+            detail: "away".to_owned(),
+        };
         let effect = machine.step(Event::Composed(Err(trouble)));
         assert_eq!(matches!(effect, Effect::Compose(ReplyKind::Apology)), again, "{effect:?}");
     }
@@ -517,6 +533,7 @@ fn an_ai_that_does_not_answer_at_all_fails_since_it_was_asked() {
         machine.step(prepared(InDoubt::Resend));
         machine.step(Event::Composed(Err(Trouble {
             after: Duration::from_secs(after),
+            took: Duration::from_secs(after),
             retry_after: None,
             kind: TroubleKind::Ai,
             detail: "timed out".to_owned(),

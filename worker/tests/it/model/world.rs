@@ -582,8 +582,13 @@ impl World {
 
     fn compose(&mut self, running: &Running, kind: ReplyKind, fate: Fate) -> Event {
         if fate == Fate::AiFails {
-            let trouble =
-                Trouble { after: Duration::ZERO, retry_after: None, kind: TroubleKind::Ai, detail: "503".to_owned() };
+            let trouble = Trouble {
+                after: Duration::ZERO,
+                took: Duration::ZERO,
+                retry_after: None,
+                kind: TroubleKind::Ai,
+                detail: "503".to_owned(),
+            };
             return Event::Composed(Err(trouble));
         }
         if let Some(wish) = running.machine.wish().filter(|_| kind == ReplyKind::Answer) {

@@ -62,6 +62,7 @@ async fn a_letter_that_is_filed_twice_is_one_and_is_counted() {
     bury(&store, &again).await;
     let expected = WaitingLetter {
         id: "a".to_owned(),
+        reason: "business_disabled".to_owned(),
         message_id: Some("wamid.a".to_owned()),
         body: b"envelope of a".to_vec(),
         count: 2,

@@ -59,11 +59,12 @@ impl Waits for MongoStore {
         };
         set.insert("ai_failing_since", failing_since);
         if let Some(part) = postponement.not_sent {
-            let tries = doc! { "$ifNull": ["$$p.tries", []] };
-            let is_sent = doc! { "$eq": ["$$p.state", "sent"] };
+            // The try that was begun last, and none before it.
+            let was_begun = doc! { "$eq": ["$$p.state", "sending"] };
+            let one_more = doc! { "$add": [{ "$ifNull": ["$$p.not_sent", 0] }, 1] };
             let waiting = doc! {
-                "state": { "$cond": [is_sent.clone(), "sent", "waiting"] },
-                "not_sent": { "$cond": [is_sent, keep("$p.not_sent"), { "$size": tries }] },
+                "state": { "$cond": [{ "$eq": ["$$p.state", "sent"] }, "sent", "waiting"] },
+                "not_sent": { "$cond": [was_begun, one_more, keep("$p.not_sent")] },
             };
             let outbox = doc! { "$mergeObjects": ["$outbox", { "parts": with_part(part, waiting) }] };
             let none = doc! { "$eq": [{ "$type": "$outbox" }, "missing"] };
