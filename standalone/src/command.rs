@@ -24,7 +24,7 @@ use crate::{
 /// Switchboard on one machine, with everything in one file. Without credentials, a demonstration with a phone in the
 /// browser.
 #[derive(Debug, Parser)]
-#[command(name = "standalone", version, after_help = environment(), args_conflicts_with_subcommands = true)]
+#[command(name = "standalone", version, after_help = environment())]
 pub struct Arguments {
     /// What to do; `run` where nothing is said.
     #[command(subcommand)]
@@ -75,7 +75,15 @@ pub struct RunCommand {
 /// [`Failure`].
 pub async fn execute(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { command, run, db } = arguments;
-    match command.unwrap_or(Command::Run(run)) {
+    let command = match (command, run.addr) {
+        (None, _) => Command::Run(run),
+        (Some(Command::Run(own)), addr) => Command::Run(RunCommand { addr: own.addr.or(addr) }),
+        (Some(_), Some(_)) => {
+            return Err(anyhow::anyhow!("--addr is where `run` serves; no other command has it").into());
+        }
+        (Some(command), None) => command,
+    };
+    match command {
         // Before a `.env` file is read: this process is to know no secret.
         Command::ExtractPdf => std::process::exit(extract_pdf().code()),
         Command::Run(command) => {

@@ -62,10 +62,7 @@ impl Demo {
         };
         let businesses: Vec<PhoneBusiness> = documents.iter().filter_map(presented).collect();
         let cipher = TokenCipher::new(&answering.encryption);
-        for (business, document) in businesses.iter().zip(documents) {
-            meta.register(business.business.clone());
-            put(&**store, &cipher, &business.business, document).await?;
-        }
+        refuse_real_businesses(&**store, &cipher, &businesses, db).await?;
         let backstage = Arc::new(Late::default());
         let options = PhoneOptions {
             businesses: businesses.clone(),
@@ -74,7 +71,13 @@ impl Demo {
             hosts: Vec::new(),
         };
         let phone = Phone::new(options, Arc::clone(&meta), ai.clone())
-            .with_context(|| format!("open the page's chats, {}", chats_of(db).display()))?;
+            .with_context(|| format!("open the page's chats, {}", chats_of(db).display()))
+            .context("another standalone may have this file; name another one with --db")?;
+        // Whoever has the page has the file: the tokens in it are for this start's secret.
+        for (business, document) in businesses.iter().zip(documents) {
+            meta.register(business.business.clone());
+            put(&**store, &cipher, &business.business, document).await?;
+        }
         Ok(Self { meta, ai, phone, businesses, backstage })
     }
 
@@ -140,6 +143,28 @@ fn presented(document: &Map<String, Value>) -> Option<PhoneBusiness> {
         language: tag.to_owned(),
         suggestions: demo::suggestions(language).iter().map(|text| (*text).to_owned()).collect(),
     })
+}
+
+/// A demonstration would answer the waiting customers of a real business by a stand-in for Meta, which takes nothing of
+/// theirs: their messages would be buried. Real is one whose token can be read, besides the demonstration's own.
+async fn refuse_real_businesses(
+    store: &dyn Store,
+    cipher: &TokenCipher,
+    ours: &[PhoneBusiness],
+    db: &Path,
+) -> anyhow::Result<()> {
+    for record in store.businesses().await? {
+        let is_ours = ours.iter().any(|ours| Some(ours.business.name.as_str()) == record.subdomain.as_deref());
+        let is_read = record.access_token.as_ref().is_some_and(|token| cipher.decrypt(token).is_ok());
+        anyhow::ensure!(
+            is_ours || !is_read,
+            "{} serves a real business, `{}`: set WHATSAPP_APP_SECRET and WHATSAPP_VERIFY_TOKEN to serve it, or name another \
+             file for a demonstration with --db",
+            db.display(),
+            record.subdomain.as_deref().unwrap_or(&record.id)
+        );
+    }
+    Ok(())
 }
 
 /// Adds a demo business. One that is there keeps its settings, and gets a token that this start's secret decrypts.

@@ -8,14 +8,15 @@
 
 use std::{
     fmt,
+    fs::OpenOptions,
     panic::AssertUnwindSafe,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, mpsc},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use tokio::sync::oneshot;
 use worker::store::{Result, StoreError};
@@ -43,6 +44,7 @@ pub(super) struct Database(Arc<Threads>);
 struct Threads {
     writer: Thread,
     reader: Thread,
+    path: PathBuf,
 }
 
 struct Thread {
@@ -59,6 +61,7 @@ impl fmt::Debug for Database {
 impl Database {
     /// Opens the file, makes its tables, starts the threads.
     pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
+        keep_to_ourselves(path);
         let mut writing = Connection::open(path)?;
         writing.busy_timeout(BUSY_TIMEOUT)?;
         writing.pragma_update(None, "journal_mode", "wal")?;
@@ -72,10 +75,31 @@ impl Database {
         for connection in [&writing, &reading] {
             connection.set_prepared_statement_cache_capacity(64);
         }
+        let clock = Arc::new(Clock::new());
+        let (writers, readers) = (Arc::clone(&clock), clock);
         Ok(Self(Arc::new(Threads {
-            writer: Thread::start("sqlite-writer", move |jobs| write_all(writing, &jobs))?,
-            reader: Thread::start("sqlite-reader", move |jobs| read_all(&reading, &jobs))?,
+            writer: Thread::start("sqlite-writer", move |jobs| write_all(writing, &jobs, &writers))?,
+            reader: Thread::start("sqlite-reader", move |jobs| read_all(&reading, &jobs, &readers))?,
+            path: path.to_owned(),
         })))
+    }
+
+    /// Empties the write-ahead log, where what was overwritten in the file is still to be read.
+    pub(super) async fn clear_log(&self) {
+        let path = self.0.path.clone();
+        let clearing = tokio::task::spawn_blocking(move || {
+            let connection = Connection::open(path)?;
+            connection.busy_timeout(BUSY_TIMEOUT)?;
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0))
+        });
+        match clearing.await {
+            Ok(Ok(false)) => {}
+            Ok(Ok(true)) => {
+                tracing::warn!("what was erased stays in the file's log until that is overwritten: it is in use")
+            }
+            Ok(Err(error)) => tracing::warn!(error = %error::of_sqlite(error), "the file's log could not be emptied"),
+            Err(error) => tracing::warn!(%error, "the file's log could not be emptied"),
+        }
     }
 
     /// Changes something, whole or not at all. The work gets the time of the store, in whole milliseconds.
@@ -144,31 +168,88 @@ impl Thread {
     }
 }
 
-fn read_all(connection: &Connection, jobs: &mpsc::Receiver<Job>) {
+/// Creates the file for its owner alone: it holds what customers say. What SQLite puts beside it has the same mode. Where it
+/// cannot be created SQLite says why.
+fn keep_to_ourselves(path: &Path) {
+    use std::os::unix::fs::OpenOptionsExt;
+    drop(OpenOptions::new().write(true).create_new(true).mode(0o600).open(path));
+}
+
+/// The time of the store: the machine's, which may be set, in steps that both threads see alike. It never stands still, and
+/// goes back only where the machine's clock was set back by more than a little: what waits for a time that is far ahead
+/// would not be looked at for as long.
+struct Clock(Mutex<Reading>);
+
+#[derive(Clone, Copy)]
+struct Reading {
+    time: Timestamp,
+    at: Instant,
+    stepped: Option<Instant>,
+}
+
+/// By how much the machine's clock may lag behind its own pace and is not believed.
+const LAG_MOST: SignedDuration = SignedDuration::from_secs(5);
+
+impl Clock {
+    fn new() -> Self {
+        Self(Mutex::new(Reading { time: now(), at: Instant::now(), stepped: None }))
+    }
+
+    fn read(&self) -> Timestamp {
+        let mut last = self.0.lock().expect("no code panics while it holds this lock");
+        let at = Instant::now();
+        let (time, stepped) = after(last.time, at.duration_since(last.at), now());
+        if stepped {
+            tracing::warn!(from = %last.time, to = %time, "the machine's clock was set, or it slept");
+        }
+        *last = Reading { time, at, stepped: if stepped { Some(at) } else { last.stepped } };
+        time
+    }
+
+    /// Whether the clock was set within that time: what it says may be wrong.
+    fn was_set_within(&self, time: Duration) -> bool {
+        let last = self.0.lock().expect("no code panics while it holds this lock");
+        last.stepped.is_some_and(|stepped| stepped.elapsed() < time)
+    }
+}
+
+/// What the time is, that long after it was `last`, where the machine's clock says `wall`; and whether that was set.
+fn after(last: Timestamp, elapsed: Duration, wall: Timestamp) -> (Timestamp, bool) {
+    let expected = later(last, elapsed);
+    let ahead = wall.duration_since(expected);
+    let stepped = ahead.abs() > LAG_MOST;
+    (if stepped { wall } else { wall.max(expected) }, stepped)
+}
+
+fn later(time: Timestamp, by: Duration) -> Timestamp {
+    let by = SignedDuration::from_millis(i64::try_from(by.as_millis()).unwrap_or(i64::MAX));
+    time.saturating_add(by).unwrap_or(Timestamp::MAX)
+}
+
+fn read_all(connection: &Connection, jobs: &mpsc::Receiver<Job>, clock: &Clock) {
     for job in jobs {
-        let (_, tell) = job(Ok((connection, now())));
+        let (_, tell) = job(Ok((connection, clock.read())));
         tell(Ok(()));
     }
 }
 
-fn write_all(mut connection: Connection, jobs: &mpsc::Receiver<Job>) {
+fn write_all(mut connection: Connection, jobs: &mpsc::Receiver<Job>, clock: &Clock) {
     let mut swept = Instant::now();
-    let mut latest = Timestamp::UNIX_EPOCH;
     loop {
         let first = match jobs.recv_timeout(SWEEP_EVERY) {
             Ok(job) => Some(job),
             Err(mpsc::RecvTimeoutError::Timeout) => None,
             Err(mpsc::RecvTimeoutError::Disconnected) => return,
         };
-        // The clock of a machine may be set back; that of the store never is.
-        latest = latest.max(now());
+        let time = clock.read();
         if let Some(first) = first {
             let together = std::iter::once(first).chain(jobs.try_iter().take(TOGETHER - 1));
-            write_together(&mut connection, together.collect(), latest);
+            write_together(&mut connection, together.collect(), time);
         }
-        if swept.elapsed() >= SWEEP_EVERY {
+        // Nothing is deleted by a clock that may be wrong.
+        if swept.elapsed() >= SWEEP_EVERY && !clock.was_set_within(SWEEP_EVERY) {
             swept = Instant::now();
-            if let Err(error) = schema::sweep(&connection, latest) {
+            if let Err(error) = schema::sweep(&connection, time) {
                 tracing::warn!(error = %error::of_sqlite(error), "what has expired cannot be deleted yet");
             }
         }
@@ -216,4 +297,29 @@ fn perform(transaction: &mut rusqlite::Transaction<'_>, job: Job, now: Timestamp
 
 fn now() -> Timestamp {
     Timestamp::from_millisecond(Timestamp::now().as_millisecond()).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millisecond(millis).expect("in range")
+    }
+
+    #[test]
+    fn the_stores_clock_goes_on_whatever_is_done_to_the_machines() {
+        let second = Duration::from_secs(1);
+        let start = at(1_000_000_000);
+        assert_eq!(after(start, second, at(1_000_001_000)), (at(1_000_001_000), false));
+        assert_eq!(after(start, second, at(1_000_002_500)), (at(1_000_002_500), false), "a little ahead");
+        assert_eq!(after(start, second, at(999_999_000)), (at(1_000_001_000), false), "a little back: it goes on");
+        // Set by much, either way, and right again.
+        let set = at(1_000_000_000 - 600_000);
+        assert_eq!(after(start, second, set), (set, true));
+        assert_eq!(after(set, second, at(1_000_002_000)), (at(1_000_002_000), true));
+        let far = at(1_000_000_000 + 100 * 24 * 3_600_000);
+        assert_eq!(after(start, second, far), (far, true));
+        assert_eq!(after(far, second, at(1_000_002_000)), (at(1_000_002_000), true));
+    }
 }

@@ -29,7 +29,11 @@ use super::{
 impl Forgetting for SqliteStore {
     async fn forget(&self, session: &SessionId) -> Result<Forgotten> {
         let session = session.clone();
-        self.database.write(move |connection, now| forget(connection, &session, now)).await
+        let forgotten = self.database.write(move |connection, now| forget(connection, &session, now)).await?;
+        if forgotten.conversations > 0 {
+            self.database.clear_log().await;
+        }
+        Ok(forgotten)
     }
 
     async fn forgotten_to_look_after(&self, most: i64) -> Result<Vec<SessionId>> {

@@ -271,3 +271,67 @@ async fn the_doctor_and_single_changes_need_no_server_but_the_file() {
     assert_eq!((&report["errors"], code), (&json!(1), Some(1)), "{report:#}");
     assert!(report.to_string().contains("is not subscribed"), "{report:#}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_demonstration_is_played_on_a_file_that_serves_real_businesses() {
+    let installed = installed().await;
+    let environment = [("METRICS_ADDR", "127.0.0.1:0".to_owned()), ("ENCRYPTION_SECRET", ENCRYPTION_SECRET.to_owned())];
+    let refused = run(&["--addr", &free_addr().to_string()], &environment, installed.directory());
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("serves a real business, `acme`"), "{said}");
+    let listed = installed.command(&["business", "list"]);
+    assert!(!String::from_utf8_lossy(&listed.stdout).contains("bikes"), "nothing was put into it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_demonstration_on_a_file_leaves_the_first_one_its_tokens() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let environment = [("METRICS_ADDR", "127.0.0.1:0".to_owned())];
+    let start = |addr: &str| Process::start(&["--addr", addr], &environment, directory.path());
+    let mut first = start(&free_addr().to_string());
+    first.wait_for("Ctrl-C").await;
+    let exports = std::cell::Cell::new(0);
+    let tokens = || {
+        exports.set(exports.get() + 1);
+        let name = format!("out{}.json", exports.get());
+        let secret = [("ENCRYPTION_SECRET", ENCRYPTION_SECRET.to_owned())];
+        let done = run(&["business", "export", &name], &secret, directory.path());
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        std::fs::read_to_string(directory.path().join(name)).expect("it is written")
+    };
+    let before = tokens();
+    let refused = run(&["--addr", &free_addr().to_string()], &environment, directory.path());
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("name another one with --db"), "{said}");
+    assert_eq!(tokens(), before, "nothing was written");
+    assert!(first.stop("INT").await.success(), "{}", first.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_file_is_its_owners_and_is_named_before_a_command_or_after_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let installed = installed().await;
+    let elsewhere = tempfile::tempdir().expect("a directory");
+    let file = installed.directory().join("switchboard.db");
+    let file = file.to_str().expect("UTF-8");
+    let environment = [("ENCRYPTION_SECRET", ENCRYPTION_SECRET.to_owned())];
+    for arguments in [&["--db", file, "business", "list"], &["business", "list", "--db", file]] {
+        let listed = run(arguments, &environment, elsewhere.path());
+        let said = String::from_utf8_lossy(&listed.stdout).into_owned();
+        assert!(said.contains("acme"), "{arguments:?}: {}", String::from_utf8_lossy(&listed.stderr));
+    }
+    let refused = run(&["--addr", "127.0.0.1:0", "business", "list"], &environment, elsewhere.path());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--addr is where `run` serves"));
+
+    let mut demonstration = Process::start(
+        &["--addr", &free_addr().to_string()],
+        &[("METRICS_ADDR", "127.0.0.1:0".to_owned())],
+        elsewhere.path(),
+    );
+    demonstration.wait_for("Ctrl-C").await;
+    for name in ["switchboard.db", "switchboard.db-wal"] {
+        let mode = std::fs::metadata(elsewhere.path().join(name)).expect("it is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+    assert!(demonstration.stop("INT").await.success(), "{}", demonstration.log());
+}

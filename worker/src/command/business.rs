@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, bail};
 use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::dead_letter;
 use crate::{
@@ -113,6 +113,10 @@ pub(super) async fn import(store: &dyn Store, cipher: &TokenCipher, path: &Path)
     if !errors.is_empty() {
         bail!("nothing was imported from {}:\n{}", path.display(), errors.join("\n"));
     }
+    let taken = numbers_taken(store, &entries).await?;
+    if !taken.is_empty() {
+        bail!("nothing was imported from {}:\n{}", path.display(), taken.join("\n"));
+    }
     for entry in &mut entries {
         seal_document(entry, cipher)?;
     }
@@ -125,6 +129,36 @@ pub(super) async fn import(store: &dyn Store, cipher: &TokenCipher, path: &Path)
         say(&format!("{} {}", if added { "added" } else { "changed" }, business.subdomain));
     }
     Ok(())
+}
+
+/// What would be wrong with the numbers of these entries beside the businesses that are stored: of two that claim a number
+/// neither is served.
+async fn numbers_taken(store: &dyn Store, entries: &[Value]) -> anyhow::Result<Vec<String>> {
+    let stored = store.business_documents(None).await?;
+    let subdomain = |document: &Value| document.get("subDomain").and_then(Value::as_str).map(str::to_owned);
+    let known: Vec<_> = check_documents(&stored, Origin::Database, None);
+    let mut together: Vec<Value> = stored.clone();
+    let mut places = Vec::new();
+    for entry in entries {
+        let place = together.iter().position(|document| subdomain(document) == subdomain(entry)).unwrap_or_else(|| {
+            together.push(Value::Object(Map::new()));
+            together.len() - 1
+        });
+        if let (Some(Value::Object(document)), Value::Object(fields)) = (together.get_mut(place), entry) {
+            document.extend(fields.clone());
+        }
+        places.push(place);
+    }
+    let checked = check_documents(&together, Origin::Database, None);
+    let mut taken = Vec::new();
+    for (number, place) in places.into_iter().enumerate() {
+        let (Some(after), before) = (checked.get(place), known.get(place)) else { continue };
+        let is_new = |finding: &&Finding| before.is_none_or(|before| !before.findings.contains(finding));
+        let of_numbers = |finding: &&Finding| finding.is_error() && finding.field.starts_with("whatsappPhoneNumberIds");
+        let found = after.findings.iter().filter(of_numbers).filter(is_new);
+        taken.extend(found.map(|finding| format!("entry {} ({}): {finding}", number + 1, after.subdomain)));
+    }
+    Ok(taken)
 }
 
 /// The documents of a file: one JSON object, an array of them, or one object a line, as `mongoexport` writes.

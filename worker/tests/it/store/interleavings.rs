@@ -283,6 +283,7 @@ impl World {
             self.check();
         }
         assert!(self.talk.try_claim("nobody", LONG).await.is_none(), "nothing is due any more");
-        assert_eq!(self.settled, ids(&self.landed));
+        let landed = ids(&self.landed);
+        assert_eq!(self.settled.iter().collect::<HashSet<_>>(), landed.iter().collect(), "nothing is left out");
     }
 }

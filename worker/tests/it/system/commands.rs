@@ -220,5 +220,23 @@ async fn an_import_encrypts_the_secrets_of_tools_and_refuses_every_error_at_once
         assert!(refused.stderr.contains(named), "{named}: {}", refused.stderr);
     }
     assert_eq!(system.count("businesses", doc! { "subDomain": { "$in": ["good", "bad", "worse"] } }).await, 0);
+
+    // Of two that claim a number neither would be served.
+    let number = acme().phone_number_id;
+    let (_directory, path) = file_of(&serde_json::json!([
+        {"subDomain": "copied", "whatsappPhoneNumberIds": [number], "whatsappEnabled": true, "isActive": true,
+         "whatsappAccessToken": "EAAcopiedTOKEN"},
+    ]));
+    let refused = run("worker", &["business", "import", &path], system.environment(), "");
+    assert_eq!(refused.status.code(), Some(1), "{}", refused.stdout);
+    assert!(
+        refused.stderr.contains("entry 1 (copied): whatsappPhoneNumberIds[0] is listed by `acme` too"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(system.count("businesses", doc! { "subDomain": "copied" }).await, 0);
+    let (_directory, path) = file_of(&serde_json::json!([{"subDomain": "acme", "whatsappPhoneNumberIds": [number]}]));
+    let again = run("worker", &["business", "import", &path], system.environment(), "");
+    assert!(again.status.success(), "its own number: {}", again.stderr);
     system.stop().await;
 }
