@@ -136,8 +136,8 @@ pub(super) async fn import(store: &dyn Store, cipher: &TokenCipher, path: &Path)
 async fn numbers_taken(store: &dyn Store, entries: &[Value]) -> anyhow::Result<Vec<String>> {
     let stored = store.business_documents(None).await?;
     let subdomain = |document: &Value| document.get("subDomain").and_then(Value::as_str).map(str::to_owned);
-    let known: Vec<_> = check_documents(&stored, Origin::Database, None);
-    let mut together: Vec<Value> = stored.clone();
+    let known = check_documents(&stored, Origin::Database, None);
+    let mut together = stored;
     let mut places = Vec::new();
     for entry in entries {
         let place = together.iter().position(|document| subdomain(document) == subdomain(entry)).unwrap_or_else(|| {

@@ -322,6 +322,18 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_that_a_server_repeats_is_in_no_error() {
+        let told = |status, body: &'static str| {
+            let bytes = Some(Bytes::from_static(body.as_bytes()));
+            Answer { status, retry_after: None, bytes }.without(&SecretString::from("planted-7"))
+        };
+        let refused = told(StatusCode::BAD_REQUEST, r#"{"error":{"code":100,"message":"no planted-7 here"}}"#);
+        assert_eq!(refused.error().to_string(), "Graph error 100 (HTTP 400): no … here");
+        let taken = told(StatusCode::OK, r#"{"messages":[{"id":"planted-7"}]}"#);
+        assert_eq!(taken.json()["messages"][0]["id"], "planted-7", "an answer is what it is");
+    }
+
+    #[test]
     fn of_several_apps_only_an_apps_own_token_tells_whose_it_is() {
         let app = |id: &str, secret: &str| MetaApp { id: id.to_owned(), secret: SecretString::from(secret) };
         let issuer = |apps: &[MetaApp], token: &str| {
