@@ -18,10 +18,11 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 state=${SWITCHBOARD_SERVICES_DIR:-$(dirname "$here")/target/services}
-mkdir -p "$state"/{rabbitmq/log,mongodb/log,cache}
+mkdir -p "$state"/{rabbitmq/log,mongodb/log}
 state=$(cd "$state" && pwd)
 # A second pair of servers (another SWITCHBOARD_SERVICES_DIR) need not download them again.
 cache=${SWITCHBOARD_SERVICES_CACHE:-$state/cache}
+mkdir -p "$cache"
 
 readonly servers=(rabbitmq mongodb)
 readonly replica_set=rs0
