@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use lapin::{
-    Connection, ConnectionProperties, DefaultConnectionBuilder, Event,
+    Connection, ConnectionProperties, Event,
     uri::{AMQPScheme, AMQPUri},
 };
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::tls::RABBITMQ;
+use super::{dial::dial, tls::RABBITMQ};
 use crate::settings::BrokerSettings;
 
 /// TCP, TLS and the AMQP handshake together. lapin's own timeout covers the first only, and a load balancer
@@ -78,12 +78,9 @@ pub(super) fn parse(url: &SecretString, heartbeat: Duration) -> Result<AMQPUri, 
 }
 
 pub(super) async fn connect(settings: &BrokerSettings, name: &str, heartbeat: Duration) -> Result<Link, ConnectError> {
-    let builder = DefaultConnectionBuilder::new()?
-        .with_uri(parse(&settings.url, heartbeat)?)
-        .with_properties(ConnectionProperties::default().with_connection_name(name.into()))
-        .with_tls_config(settings.tls.config());
-    let connection = tokio::time::timeout(CONNECT_TIMEOUT, builder.connect());
-    let connection = connection.await.map_err(|_| ConnectError::Timeout)??;
+    let properties = ConnectionProperties::default().with_connection_name(name.into());
+    let dialing = dial(parse(&settings.url, heartbeat)?, properties, settings.tls.config());
+    let connection = tokio::time::timeout(CONNECT_TIMEOUT, dialing).await.map_err(|_| ConnectError::Timeout)??;
     let failed = CancellationToken::new();
     let (blocked_sender, blocked) = watch::channel(false);
     let mut events = connection.events_listener();

@@ -6,6 +6,7 @@
 //! because a memory alarm stops all writes of a connection that published, acknowledgements too.
 
 mod connection;
+mod dial;
 mod tls;
 mod bursts;
 mod publisher;
