@@ -105,6 +105,34 @@ id_type!(
     Subdomain, "a subdomain", check_subdomain, show_whole
 );
 
+impl WaId {
+    /// How Meta may write the same line elsewhere: the number that people know and the one that WhatsApp knows, `from` and
+    /// `wa_id`, differ by a digit in Brazil, Mexico and Argentina (Meta, "Text messages"; WhatsApp, "About international
+    /// phone number format"). None where there is one form only.
+    pub fn other_form(&self) -> Option<Self> {
+        let number = self.0.as_str();
+        // Behind the country code; in Brazil behind the area code, too. What has that length without the digit is a line of
+        // its own in Brazil if it is not a mobile number of old, which began with 6 to 9.
+        let (at, digit, short) = match number.get(..2)? {
+            "52" => (2, '1', 12),
+            "54" => (2, '9', 12),
+            "55" => (4, '9', 12),
+            _ => return None,
+        };
+        let (front, rest) = number.split_at_checked(at)?;
+        let (other, local) = match number.len() {
+            length if length == short => (format!("{front}{digit}{rest}"), rest),
+            length if length == short + 1 => {
+                let rest = rest.strip_prefix(digit)?;
+                (format!("{front}{rest}"), rest)
+            }
+            _ => return None,
+        };
+        let is_one_line = front.len() == 2 || local.starts_with(['6', '7', '8', '9']);
+        is_one_line.then_some(Self(other))
+    }
+}
+
 /// The id of a conversation: `subdomain:phone_number`, `subdomain:user_id` for a customer who hides the number,
 /// and the bare number or user id for the fallback business, which has no subdomain.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -247,6 +275,22 @@ mod tests {
             ("16505551234", "16505551234"),
         ] {
             assert_eq!(SessionId::from_stored(session).customer(), customer, "{session}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_written_in_two_forms_is_one() {
+        for (long, short) in
+            [("5511987654321", "551187654321"), ("5215512345678", "525512345678"), ("5491112345678", "541112345678")]
+        {
+            for (one, other) in [(long, short), (short, long)] {
+                let form = WaId::parse(one).expect("a number").other_form();
+                assert_eq!(form.as_ref().map(WaId::expose), Some(other), "{one}");
+            }
+        }
+        // A landline of São Paulo, a mobile number whose short form would be one, and numbers of elsewhere.
+        for one in ["551134567890", "5511934567890", "4915123456789", "16505551234", "5212345", "54911123456789"] {
+            assert_eq!(WaId::parse(one).expect("a number").other_form(), None, "{one}");
         }
     }
 

@@ -52,7 +52,10 @@ impl Customers for SqliteStore {
 
     async fn forget_customer(&self, customer: &StoredCustomer) -> Result<Forgotten> {
         let customer = customer.clone();
-        self.database.write(move |connection, now| forget_all(connection, &customer, now)).await
+        let forgotten = self.database.write(move |connection, now| forget_all(connection, &customer, now)).await?;
+        // Also where nothing was left: it may repeat one that ended before this.
+        self.database.clear_log().await;
+        Ok(forgotten)
     }
 }
 
@@ -77,12 +80,22 @@ impl Search<'_> {
                 }
             }
         }
+        self.follow_all()?;
+        if let Some(other) = key.other_form().filter(|_| self.found.whose.sessions.is_empty()) {
+            self.found.whose.add_id(other.expose());
+            self.follow_all()?;
+        }
+        Ok(self.found)
+    }
+
+    /// Follows every number and user id that is known, and becomes known on the way.
+    fn follow_all(&mut self) -> Done<()> {
         let mut followed = BTreeSet::new();
         while let Some(id) = self.found.whose.ids.difference(&followed).next().cloned() {
             self.follow(&id)?;
             followed.insert(id);
         }
-        Ok(self.found)
+        Ok(())
     }
 
     /// Adds the conversations to which a number or a user id leads, or led before it was forgotten.

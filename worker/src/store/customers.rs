@@ -21,6 +21,17 @@ pub enum CustomerKey {
     Session(SessionId),
 }
 
+impl CustomerKey {
+    /// The other form of a phone number, for where nobody is known by the one that was typed: people know another than
+    /// Meta in some countries.
+    pub fn other_form(&self) -> Option<WaId> {
+        match self {
+            Self::Phone(phone) => phone.other_form(),
+            Self::User(_) | Self::Session(_) => None,
+        }
+    }
+}
+
 /// A customer of a business, by every id and conversation that leads to them.
 #[derive(Debug, Clone)]
 pub struct StoredCustomer {

@@ -46,6 +46,13 @@ impl Backend {
         Timestamp::from_millisecond(Timestamp::now().as_millisecond()).expect("in range")
     }
 
+    /// Whether a text is anywhere in the file or in its log, used or not.
+    pub(super) fn holds(&self, text: &str) -> bool {
+        let log = self.file.with_extension("db-wal");
+        let bytes = [&self.file, &log].map(|file| std::fs::read(file).expect("it is there"));
+        bytes.iter().any(|bytes| bytes.windows(text.len()).any(|window| window == text.as_bytes()))
+    }
+
     fn connection(&self) -> Connection {
         let connection = Connection::open(&self.file).expect("the file is there");
         connection.busy_timeout(std::time::Duration::from_secs(20)).expect("a timeout");

@@ -6,4 +6,5 @@
 mod backend;
 #[path = "../../../../worker/tests/it/store/mod.rs"]
 mod suite;
+mod erasing;
 mod listing;

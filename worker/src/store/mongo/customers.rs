@@ -36,10 +36,10 @@ impl Customers for MongoStore {
                 }
             }
         }
-        let mut followed = BTreeSet::new();
-        while let Some(id) = found.whose.ids.difference(&followed).next().cloned() {
-            self.follow(&mut found, &id).await?;
-            followed.insert(id);
+        self.follow_all(&mut found).await?;
+        if let Some(other) = key.other_form().filter(|_| found.whose.sessions.is_empty()) {
+            found.whose.add_id(other.expose());
+            self.follow_all(&mut found).await?;
         }
         Ok(found)
     }
@@ -81,6 +81,16 @@ impl Customers for MongoStore {
 }
 
 impl MongoStore {
+    /// Follows every number and user id that is known, and becomes known on the way.
+    async fn follow_all(&self, found: &mut StoredCustomer) -> Result<()> {
+        let mut followed = BTreeSet::new();
+        while let Some(id) = found.whose.ids.difference(&followed).next().cloned() {
+            self.follow(found, &id).await?;
+            followed.insert(id);
+        }
+        Ok(())
+    }
+
     /// Adds the conversations to which a number or a user id leads, or led before it was forgotten.
     async fn follow(&self, found: &mut StoredCustomer, id: &str) -> Result<()> {
         if let Some(alias) = self.alias(&found.business, id).await? {

@@ -246,6 +246,25 @@ async fn a_customer_is_the_same_by_whatever_name_and_nothing_names_them_afterwar
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_customer_is_found_by_the_number_that_people_know_where_meta_writes_another() {
+    let (known, metas) = ("5511987654321", "551187654321");
+    let typed = CustomerKey::Phone(wa_id(known));
+    let store = Fresh::prepared("forms").await;
+    let acme = serve_acme(&store).await;
+    let (_, session) = Arrivals::new(&store).take(&phone(metas), &secret(1)).await;
+    assert_eq!(held(&store, &acme, &typed).await[0], 1);
+    assert_eq!(forget(&store, &acme, &typed).await.conversations, 1);
+    assert_no_trace(&store).await;
+    assert!(find(&store, &acme, &typed).await.forgotten_at.is_some());
+    // Who is known by what was typed is meant, and nobody else.
+    Arrivals::new(&store).take(&phone(known), &secret(2)).await;
+    let (_, others) = Arrivals::new(&store).take(&phone(metas), &secret(3)).await;
+    assert_ne!(others, session, "it was forgotten");
+    let found = find(&store, &acme, &typed).await;
+    assert!(!found.whose.sessions.contains(others.expose()), "{found:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_never_had_a_conversation_is_erased_from_letters_and_events() {
     let store = Fresh::prepared("none").await;
     let acme = serve_acme(&store).await;
