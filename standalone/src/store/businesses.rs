@@ -38,7 +38,9 @@ impl Businesses for SqliteStore {
     }
 
     async fn businesses_of_account(&self, waba_id: &str) -> Result<Vec<BusinessRecord>> {
-        self.find_businesses(format!("waba_id = ?1 {IN_ORDER}"), Some(waba_id.to_owned())).await
+        // A double's text is not its digits.
+        let double = "(typeof(document ->> '$.wabaId') = 'real' AND document ->> '$.wabaId' = CAST(?1 AS NUMERIC))";
+        self.find_businesses(format!("(waba_id = ?1 OR {double}) {IN_ORDER}"), Some(waba_id.to_owned())).await
     }
 
     async fn businesses_with_subdomain(&self, subdomain: &str) -> Result<Vec<BusinessRecord>> {

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use mongodb::bson::{Bson, DateTime, Document, doc, oid::ObjectId};
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
-use worker::store::{BusinessRecord, Store};
+use worker::{
+    conversation::BusinessId,
+    store::{BusinessRecord, Store},
+};
 
 use super::{Fresh, NUMBER, number};
 
@@ -96,6 +99,25 @@ async fn a_number_is_found_however_it_was_stored() {
     // An id need not be a number.
     for unknown in ["10654035224292", "1065403522429221", "abc", &"9".repeat(64)] {
         assert!(with_number(&store, unknown).await.is_empty(), "{unknown}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_and_a_business_are_found_however_their_ids_were_stored() {
+    const ACCOUNT: &str = "2155893132460171";
+    let store = Fresh::prepared("ids").await;
+    insert(&store, doc! { "_id": "text", "wabaId": ACCOUNT }).await;
+    insert(&store, doc! { "_id": 7_i32, "wabaId": 2_155_893_132_460_171_i64 }).await;
+    insert(&store, doc! { "_id": 106_540_352_242_922_i64, "wabaId": 2_155_893_132_460_171_f64 }).await;
+    insert(&store, doc! { "_id": "other", "wabaId": 2_155_893_132_460_172_f64 }).await;
+    let found = store.businesses_of_account(ACCOUNT).await.expect("the store answers");
+    let mut ids: Vec<_> = found.iter().map(|record| record.id.as_str()).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, [NUMBER, "7", "text"]);
+    for record in &found {
+        assert_eq!(record.waba_id.as_deref(), Some(ACCOUNT), "{}", record.id);
+        let again = store.business(&BusinessId(record.id.clone())).await.expect("the store answers");
+        assert_eq!(again.map(|again| again.id), Some(record.id.clone()));
     }
 }
 
