@@ -1,7 +1,7 @@
 //! Who may ask: the one way to every page.
 //!
-//! In order: a bound on what is answered at once; whether somebody is signed in; for whatever changes something,
-//! whether it comes from a page of ours and has the token of its session. Only then is there a page. Every answer gets the
+//! In order: whether somebody is signed in; for whatever changes something, whether it comes from a page of ours and has
+//! the token of its session; a bound on what is answered at once. Only then is there a page. Every answer gets the
 //! headers that keep browsers from doing more with it than showing it.
 
 use std::{
@@ -136,10 +136,12 @@ async fn gate(State(dashboard): State<Arc<Dashboard>>, request: Request, next: N
 
 async fn admit(dashboard: Arc<Dashboard>, peer: IpAddr, mut request: Request, next: Next) -> Result<Response, Trouble> {
     let shared = Arc::clone(&dashboard);
-    let _permit = shared.in_flight.try_acquire().map_err(|_| Trouble::Busy)?;
+    // Taken when everything has come: forms that never end would otherwise keep everybody out.
+    let permit = || shared.in_flight.try_acquire().map_err(|_| Trouble::Busy);
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let looks = matches!(method, Method::GET | Method::HEAD);
     if matches!(path.as_str(), "/style.css" | "/healthz") {
+        let _permit = permit()?;
         return if looks { Ok(next.run(request).await) } else { Err(Trouble::Method) };
     }
     let session = SESSION.of(request.headers());
@@ -173,6 +175,7 @@ async fn admit(dashboard: Arc<Dashboard>, peer: IpAddr, mut request: Request, ne
         }
         _ => return Err(Trouble::Method),
     }
+    let _permit = permit()?;
     request.extensions_mut().insert(visit);
     Ok(next.run(request).await)
 }

@@ -239,3 +239,31 @@ async fn every_answer_of_the_dashboard_has_the_headers_that_keep_browsers_in_bou
     dashboard.stop(&[]);
     system.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forms_that_never_end_keep_nobody_out() {
+    use tokio::io::AsyncWriteExt;
+
+    let system = without_workers().await;
+    let dashboard = Dashboard::start(system.environment()).await;
+    let addr = dashboard.base.strip_prefix("http://").expect("an address");
+    let begun = format!(
+        "POST /sign-in HTTP/1.1\r\nhost: {addr}\r\nsec-fetch-site: same-origin\r\ncookie: switchboard-form=0\r\n\
+         content-type: {FORM}\r\ncontent-length: 100\r\n\r\nsecret="
+    );
+    let mut slow = Vec::new();
+    for _ in 0..200 {
+        let mut stream = tokio::net::TcpStream::connect(addr).await.expect("it listens");
+        stream.write_all(begun.as_bytes()).await.expect("it reads");
+        slow.push(stream);
+    }
+    // Each is known to the server before the next one is looked at.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(dashboard.visitor().sign_in(SECRET).await.status, StatusCode::SEE_OTHER);
+    for stream in &slow {
+        let told = stream.try_read(&mut [0; 16]);
+        assert!(told.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock), "it still waits for the rest");
+    }
+    dashboard.stop(&[]);
+    system.stop().await;
+}
