@@ -233,6 +233,14 @@ mod tests {
     }
 
     #[test]
+    fn a_call_takes_no_longer_than_customers_are_made_to_wait_but_long_enough_for_a_slow_model() {
+        let seconds = |patience, most| ai().with_patience(Duration::from_secs(patience)).within(most).as_secs();
+        assert_eq!([seconds(120, TIMEOUT), seconds(120, TIMEOUT_WITH_FALLBACK)], [60, 25]);
+        assert_eq!([seconds(20, TIMEOUT), seconds(20, TIMEOUT_WITH_FALLBACK)], [20, 20]);
+        assert_eq!([seconds(0, TIMEOUT), seconds(0, TIMEOUT_WITH_FALLBACK)], [10, 10]);
+    }
+
+    #[test]
     fn without_its_picture_a_message_keeps_its_words() {
         let picture = super::super::Picture { mime_type: "image/png".to_owned(), bytes: bytes::Bytes::new() };
         let parts = vec![ContentPart::Text { text: "look".to_owned() }, ContentPart::ImageUrl { image_url: picture }];

@@ -293,6 +293,23 @@ async fn whatever_the_provider_does_there_is_one_answer_or_one_apology_for_a_bou
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_a_provider_that_never_answers_is_told_after_one_question() {
+    let system = System::start(Options::default().with("AI_GIVE_UP_SECS", GIVE_UP)).await;
+    system.update_business(&acme(), doc! { "companion": { "apology": SORRY } }).await;
+    system.ai.on_chat(|_| ChatReply::Hang);
+    let begun = Instant::now();
+    system.write(&acme(), &customer(0), "hello").await;
+    assert_eq!(system.answers(&acme(), &customer(0), 1).await, [SORRY]);
+    assert!(
+        begun.elapsed() < Duration::from_secs(30),
+        "a call takes ten seconds, for two would be too few for any model"
+    );
+    system.settled().await;
+    assert_eq!(system.journal.chats().len(), 1);
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_provider_that_hangs_costs_its_timeout_until_it_is_passed_over() {
     const FALLBACK: &str = "the-fallback-model";
     let system = System::start(Options::default().with("AI_FALLBACK_CHAT_MODEL", FALLBACK)).await;

@@ -167,6 +167,35 @@ async fn of_several_apps_the_one_that_issued_a_token_exchanges_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_token_that_nobody_can_use_gives_way_to_the_access_token() {
+    let system = System::start(Options { workers: 0, ..Options::default() }).await;
+    let app = |id: &str, secret: &str| App { id: id.to_owned(), secret: SecretString::from(secret) };
+    let apps = vec![app("1", "one"), app("2", "two"), app("3", "three")];
+    let meta = Meta::start(MetaOptions { apps, ..MetaOptions::default() }).await.expect("Meta starts");
+    for (business, app) in [(acme(), "1"), (bolt(), "2"), (corn(), "3")] {
+        meta.register(business.clone().with_app_id(app));
+        ends_soon(&system, &meta, &business).await;
+    }
+    // Acme's was encrypted with a secret that nobody has any more; bolt's is of an app that is not ours.
+    let lost = TokenCipher::new(&EncryptionSettings { current: SecretString::from("lost".repeat(8)), previous: None });
+    let unreadable = lost.encrypt(&SecretString::from("EAAacmeREFRESHacmeREFRESH"));
+    system.update_business(&acme(), doc! { "whatsappRefreshToken": unreadable }).await;
+    let foreign = SecretString::from("EAAcornREFRESHcornREFRESH");
+    meta.grant("corn", &foreign);
+    system.update_business(&bolt(), doc! { "whatsappRefreshToken": cipher().encrypt(&foreign) }).await;
+    keeper(&system, &meta, &[("1", "one"), ("2", "two")]).await.look().await.expect("MongoDB answers");
+    for business in [acme(), bolt()] {
+        let (token, stored) = renewed(&system, &business).await;
+        assert_ne!(token.expose_secret(), business.token.expose_secret());
+        let refresh =
+            cipher().decrypt(&stored.get_str("whatsappRefreshToken").expect("text").into()).expect("decrypts");
+        assert_eq!(refresh.expose_secret(), token.expose_secret(), "{}", business.name);
+    }
+    meta.stop().await;
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_lasts_no_longer_is_not_exchanged_again_and_again_and_an_endless_one_never() {
     let system = System::start(Options { workers: 0, ..Options::default() }).await;
     let keeper = keeper(&system, &system.meta, &[(APP, APP_SECRET)]).await;
