@@ -4,7 +4,7 @@
 //! one burial has the same id, which landing knows. What became of it is written only where it was not buried again
 //! since (`count`). What operators ask and decide is in `filed_letters`.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
@@ -108,6 +108,21 @@ impl DeadLetters for SqliteStore {
                 let condition = format!("phone_number_id = ?1 AND {} ORDER BY buried_at, id LIMIT ?3", waiting("?2"));
                 let found = LETTERS.find(connection, &condition, params![number, time(now), most])?;
                 found.into_iter().map(|(_, letter)| Ok(to_replay(&letter)?)).collect()
+            })
+            .await
+    }
+
+    async fn turn_burials(&self, ids: &[String]) -> Result<BTreeMap<String, i64>> {
+        let ids = ids.to_vec();
+        self.database
+            .read(move |connection, _| {
+                let mut found = BTreeMap::new();
+                for id in ids {
+                    if let Some(letter) = LETTERS.get::<Row>(connection, &id)? {
+                        found.insert(id, whole(&letter, "turn_burials").unwrap_or(0));
+                    }
+                }
+                Ok(found)
             })
             .await
     }

@@ -104,6 +104,11 @@ impl Outbox {
             |item: &&MailboxItem| item.phone_number_id == self.phone_number_id && self.answers.contains(&item.id);
         mailbox.iter().filter(answered).cloned().collect()
     }
+
+    /// Whether no part of it can have reached Meta.
+    pub fn is_untouched(&self) -> bool {
+        self.parts.iter().all(|part| part.state == PartState::Waiting && part.tries == part.not_sent)
+    }
 }
 
 /// What a reply says.

@@ -4,7 +4,7 @@
 //! one burial has the same id, which landing knows. What became of it is written only where it was not buried again
 //! since. What operators ask and decide is in `filed_letters`.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
@@ -107,6 +107,12 @@ pub trait DeadLetters {
     /// # Errors
     /// [`super::StoreError`].
     async fn waiting_letters(&self, number: &PhoneNumberId, most: i64) -> Result<Vec<WaitingLetter>>;
+
+    /// How often turns have buried each of these letters; those that there are not are left out.
+    ///
+    /// # Errors
+    /// [`super::StoreError`].
+    async fn turn_burials(&self, ids: &[String]) -> Result<BTreeMap<String, i64>>;
 
     /// Takes up one of the letters whose replay an operator asked for, the longest buried first. For `hold` nobody else
     /// takes it up; if its worker dies, another one does after that.

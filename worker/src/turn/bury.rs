@@ -3,7 +3,7 @@
 use serde_json::{json, value::RawValue};
 use shared::{
     envelope::{Envelope, Kind},
-    ids::REPLAY_MARK,
+    ids::{MessageId, REPLAY_MARK},
 };
 
 use super::{
@@ -49,6 +49,22 @@ impl Turn<'_> {
         Ok(settled.map_or(Outcome::Lost, |settled| Outcome::Settled { due_in: settled.due_in }))
     }
 
+    /// Which of these messages a turn has filed already that was cut off before it could settle them.
+    pub(super) async fn filed_before(&self, items: &[MailboxItem]) -> Result<Vec<MessageId>, StoreError> {
+        let conversation = self.machine.conversation();
+        let was_cut_off = conversation.attempts > 0 || conversation.takeovers > 0;
+        // What is sent once more has one id for all of its burials.
+        let messages: Vec<_> = items.iter().filter(|item| was_cut_off && item.resend_of.is_none()).collect();
+        if messages.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<_> = messages.iter().map(|item| letter_id(item)).collect();
+        let burials = self.turns.store.turn_burials(&ids).await?;
+        let is_filed =
+            |(item, id): &(&MailboxItem, String)| burials.get(id).is_some_and(|burials| *burials > came_back(item));
+        Ok(messages.into_iter().zip(ids).filter(is_filed).map(|(item, _)| item.id.clone()).collect())
+    }
+
     async fn letter(&self, item: &MailboxItem, burial: &Burial) -> Result<DeadLetter, StoreError> {
         let conversation = self.machine.conversation();
         let content = match &item.message {
@@ -73,9 +89,9 @@ impl Turn<'_> {
             index: item.index,
             payload: raw(payload),
         };
-        let original = item.id.expose().split(REPLAY_MARK).next().unwrap_or_default();
+        let original = original(item);
         Ok(DeadLetter {
-            id: format!("{}:{original}", item.phone_number_id.expose()),
+            id: letter_id(item),
             reason: burial.reason,
             detail: burial.detail.clone(),
             phone_number_id: Some(item.phone_number_id.clone()),
@@ -87,6 +103,20 @@ impl Turn<'_> {
             counted_as_answered: true,
         })
     }
+}
+
+/// The letter of a message, and of all of its replays.
+fn letter_id(item: &MailboxItem) -> String {
+    format!("{}:{}", item.phone_number_id.expose(), original(item))
+}
+
+fn original(item: &MailboxItem) -> &str {
+    item.id.expose().split(REPLAY_MARK).next().unwrap_or_default()
+}
+
+/// Of which burial a message is the replay; 0, where it comes from the customer.
+fn came_back(item: &MailboxItem) -> i64 {
+    item.id.expose().split_once(REPLAY_MARK).and_then(|(_, replay)| replay.parse().ok()).unwrap_or(0)
 }
 
 /// The contact as Meta would have sent it, so that a replay finds the same customer.

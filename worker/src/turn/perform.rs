@@ -165,12 +165,17 @@ impl Turn<'_> {
             }
             Err(why) => Service::Unserved(why),
         };
+        let filed = match &service {
+            // It is filed again, whatever was before.
+            Service::Unserved(_) => Vec::new(),
+            Service::Served { .. } | Service::Paused { .. } => self.filed_before(items).await?,
+        };
         let asks_for_person = self.business.as_ref().is_some_and(|business| self.asks_for_person(business));
         let mut wishes = self.reading.wishes();
         // Whoever wants to hear again may say so, whatever the business has switched off since.
         let ignores_stop = self.business.as_ref().is_some_and(|business| business.companion.ignores_stop);
         wishes.retain(|wish| !ignores_stop || wish.consent == Consent::Given);
-        Ok(Event::Prepared { service, wants_answer, asks_for_person, wishes, quotes: self.reading.quotes() })
+        Ok(Event::Prepared { service, wants_answer, asks_for_person, wishes, quotes: self.reading.quotes(), filed })
     }
 
     /// The business of a number, if it is still this conversation's. A number that moved to another business

@@ -4,7 +4,7 @@
 //! one burial has the same id, which landing knows. What became of it is written only where it was not buried again
 //! since (`count`). What operators ask and decide is in `filed_letters`.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 use mongodb::bson::{Binary, Bson, DateTime, Document, doc, spec::BinarySubtype};
@@ -107,6 +107,18 @@ impl DeadLetters for MongoStore {
         let mut found = Vec::new();
         while cursor.advance().await? {
             found.push(to_replay(&cursor.deserialize_current()?)?);
+        }
+        Ok(found)
+    }
+
+    async fn turn_burials(&self, ids: &[String]) -> Result<BTreeMap<String, i64>> {
+        let letters = self.db.collection::<Document>("dead_letters");
+        let mut cursor = letters.find(doc! { "_id": { "$in": ids } }).projection(doc! { "turn_burials": 1 }).await?;
+        let mut found = BTreeMap::new();
+        while cursor.advance().await? {
+            let letter = cursor.deserialize_current()?;
+            let id = letter.get_str("_id").map_err(corrupt("dead letter"))?.to_owned();
+            found.insert(id, whole(&letter, "turn_burials").unwrap_or(0));
         }
         Ok(found)
     }

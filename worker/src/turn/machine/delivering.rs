@@ -82,8 +82,7 @@ impl Machine {
         if outbox.parts.iter().all(|part| part.state == PartState::Sent) {
             return self.finish(outbox);
         }
-        let is_untouched = |part: &Part| part.state == PartState::Waiting && part.tries == part.not_sent;
-        let untouched = outbox.parts.iter().all(is_untouched);
+        let untouched = outbox.is_untouched();
         // A person took over while it waited. The rest of what the customer has a part of is sent.
         if untouched && self.is_handed_over() && !self.run.is_empty() {
             return self.settle_without_reply();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use shared::ids::MessageId;
 
 use super::{Burial, Effect, Ending, Machine, Remember, ids};
 use crate::{
@@ -63,6 +64,19 @@ impl Machine {
         self.run.clone_from(&items);
         self.outbox = sent.filter(|outbox| outbox.parts.iter().any(|part| part.state == PartState::Sent));
         Effect::File { items, burial }
+    }
+
+    /// What was filed comes back by itself, so it is not answered from the mailbox, too. The rest is the next turn's, and so
+    /// is a reply of which nothing was tried. None: nothing was filed, or the reply has been begun, and is finished.
+    pub(super) fn leave_to_letters(&mut self, filed: &[MessageId]) -> Option<Effect> {
+        if self.outbox.as_ref().is_some_and(|outbox| !outbox.is_untouched()) {
+            return None;
+        }
+        let items: Vec<_> = self.run.iter().filter(|item| filed.contains(&item.id)).cloned().collect();
+        let number = items.first()?.phone_number_id.clone();
+        self.ending = Some(Ending { number, messages: ids(&items), memory: Remember::Nothing });
+        (self.run, self.outbox) = (items, None);
+        Some(self.filed())
     }
 
     pub(super) fn filed(&mut self) -> Effect {

@@ -164,10 +164,13 @@ impl Machine {
     /// Takes what came of the last effect, and says what to do next.
     pub fn step(&mut self, event: Event) -> Effect {
         match event {
-            Event::Prepared { service, wants_answer, asks_for_person, wishes, quotes } => {
+            Event::Prepared { service, wants_answer, asks_for_person, wishes, quotes, filed } => {
                 self.quotes = quotes;
                 self.asks_for_person = asks_for_person;
-                self.prepared(service, wants_answer, &wishes)
+                match self.leave_to_letters(&filed) {
+                    Some(effect) => effect,
+                    None => self.prepared(service, wants_answer, &wishes),
+                }
             }
             Event::Composed(Ok(reply)) => self.composed(reply),
             Event::Composed(Err(trouble)) => self.ai_trouble(&trouble),

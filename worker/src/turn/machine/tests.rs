@@ -99,6 +99,7 @@ fn prepared(in_doubt: InDoubt) -> Event {
         asks_for_person: false,
         wishes: Vec::new(),
         quotes: None,
+        filed: Vec::new(),
     }
 }
 
@@ -331,6 +332,7 @@ fn wished(wishes: &[(&str, Consent)]) -> Event {
         asks_for_person: false,
         wishes: wishes.iter().map(wish).collect(),
         quotes: None,
+        filed: Vec::new(),
     }
 }
 
@@ -413,7 +415,14 @@ fn a_wish_counts_where_nobody_can_be_told() {
 
 fn paused(left: Option<Duration>) -> Event {
     let service = Service::Paused { why: "ban".to_owned(), left };
-    Event::Prepared { service, wants_answer: true, asks_for_person: false, wishes: Vec::new(), quotes: None }
+    Event::Prepared {
+        service,
+        wants_answer: true,
+        asks_for_person: false,
+        wishes: Vec::new(),
+        quotes: None,
+        filed: Vec::new(),
+    }
 }
 
 #[test]
@@ -451,7 +460,14 @@ fn over_the_limit(asks_for_person: bool) -> Event {
     let token = Token { id: "t".to_owned(), problem: None };
     let allowance = Allowance { day_is_over_for: Some(Duration::from_secs(40)), ..Allowance::default() };
     let service = Service::Served { token, in_doubt: InDoubt::Resend, allowance };
-    Event::Prepared { service, wants_answer: true, asks_for_person, wishes: Vec::new(), quotes: None }
+    Event::Prepared {
+        service,
+        wants_answer: true,
+        asks_for_person,
+        wishes: Vec::new(),
+        quotes: None,
+        filed: Vec::new(),
+    }
 }
 
 #[test]
@@ -477,7 +493,14 @@ fn who_had_the_apology_and_asks_for_a_person_has_it_again() {
         let failing = Conversation { ai_failing_since: since, apologised_at: since, ..conversation(mailbox) };
         let (mut machine, _) = Machine::begin(failing, rules());
         let Event::Prepared { service, wishes, quotes, .. } = prepared(InDoubt::Resend) else { panic!("it is") };
-        machine.step(Event::Prepared { service, wants_answer: true, asks_for_person, wishes, quotes });
+        machine.step(Event::Prepared {
+            service,
+            wants_answer: true,
+            asks_for_person,
+            wishes,
+            quotes,
+            filed: Vec::new(),
+        });
         let trouble = Trouble {
             after: Duration::ZERO,
             took: Duration::ZERO,
@@ -575,4 +598,40 @@ fn what_meta_took_is_known_until_the_turn_is_over() {
     assert!(matches!(machine.step(Event::Sent(Ok(wamid.clone()))), Effect::Record { .. }));
     let [accepted] = machine.accepted() else { panic!("{:?}", machine.accepted()) };
     assert_eq!((accepted.reply_id.as_str(), accepted.part, &accepted.wamid), ("r", 0, &wamid));
+}
+
+fn filed(ids: &[&str]) -> Event {
+    let Event::Prepared { service, wishes, quotes, .. } = prepared(InDoubt::Resend) else { panic!("it is") };
+    let filed = ids.iter().map(|id| MessageId::parse(id).expect("valid")).collect();
+    Event::Prepared { service, wants_answer: true, asks_for_person: false, wishes, quotes, filed }
+}
+
+#[test]
+fn what_was_filed_before_is_taken_out_of_the_mailbox_and_not_answered_here() {
+    let (mut machine, _) = Machine::begin(conversation(three()), rules());
+    let effect = machine.step(filed(&["wamid.1", "wamid.3"]));
+    let Effect::Record { items, buried: true, sent: None } = &effect else { panic!("{effect:?}") };
+    assert_eq!(items.iter().map(|item| item.id.expose()).collect::<Vec<_>>(), ["wamid.1", "wamid.3"]);
+    let effect = machine.step(Event::Recorded);
+    let Effect::Settle { messages, memory: Remember::Nothing, .. } = &effect else { panic!("{effect:?}") };
+    assert_eq!(messages.iter().map(MessageId::expose).collect::<Vec<_>>(), ["wamid.1", "wamid.3"]);
+}
+
+#[test]
+fn a_reply_that_was_begun_is_finished_whatever_was_filed() {
+    for (state, is_finished) in [(PartState::Waiting, false), (PartState::Sent, true), (PartState::Sending, true)] {
+        let mut begun = in_doubt_since(40);
+        let outbox = begun.outbox.as_mut().expect("a reply");
+        for part in &mut outbox.parts {
+            part.state = state;
+            (part.tries, part.not_sent) = (1, u32::from(state == PartState::Waiting));
+        }
+        let (mut machine, first) = Machine::begin(begun, rules());
+        if matches!(first, Effect::Listen { .. }) {
+            machine.step(Event::Heard(true));
+        }
+        let effect = machine.step(filed(&["wamid.1"]));
+        let is_left = matches!(effect, Effect::Record { buried: true, sent: None, .. });
+        assert_eq!(is_left, !is_finished, "{state:?}: {effect:?}");
+    }
 }

@@ -512,7 +512,14 @@ impl World {
                 let token = Token { id: "token".to_owned(), problem: None };
                 let allowance = Allowance::default();
                 let service = Service::Served { token, in_doubt: InDoubt::Resend, allowance };
-                Event::Prepared { service, wants_answer: true, asks_for_person: false, wishes, quotes: None }
+                Event::Prepared {
+                    service,
+                    wants_answer: true,
+                    asks_for_person: false,
+                    wishes,
+                    quotes: None,
+                    filed: Vec::new(),
+                }
             }
             Effect::Compose(_) if fate == Fate::Overtaken => Event::Overtaken,
             Effect::Compose(kind) => self.compose(running, kind, fate),

@@ -456,6 +456,20 @@ async fn a_decision_is_about_the_burial_that_was_seen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn burials_by_turns_are_counted_apart_from_those_of_intake() {
+    let store = Fresh::open("burials").await;
+    bury(&store, &letter("intake", ReplayPolicy::WhenServed)).await;
+    for _ in 0..2 {
+        bury(&store, &by_a_turn("turn")).await;
+    }
+    let replayed = waiting(&store).await.remove(0);
+    bury_again(&store, &replayed, "unknown_business", ReplayPolicy::WhenServed).await;
+    let ids = ["intake", "nobody's", "turn"].map(str::to_owned);
+    let burials = store.turn_burials(&ids).await.expect("the store answers");
+    assert_eq!(burials.into_iter().collect::<Vec<_>>(), [("intake".to_owned(), 0), ("turn".to_owned(), 2)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_discarded_letter_held_is_gone_and_its_reason_stays() {
     let store = Fresh::open("discard").await;
     bury(&store, &letter("a", ReplayPolicy::WhenServed)).await;

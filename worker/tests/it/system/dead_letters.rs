@@ -134,6 +134,37 @@ async fn a_dead_letter_is_listed_without_its_text_and_replayed_by_two_operators_
     system.stop().await;
 }
 
+/// A worker dies when it has filed a message, with which its conversation goes on only after that lease.
+async fn cut_off(lease_secs: &str) {
+    let options = Options { workers: 0, ..Options::default() };
+    let mut system = System::start(options.with("LEASE_SECS", lease_secs).with("QUIET_MILLIS", "3000")).await;
+    let ana = customer(1);
+    // It lands while its business is served, and its turn comes when that is off.
+    system.start_worker().await;
+    system.write(&acme(), &ana, WORDS).await;
+    system.wait_for_document("conversations", doc! { "mailbox.0": { "$exists": true } }).await;
+    system.kill_worker(0);
+    system.update_business(&acme(), doc! { "whatsappEnabled": false }).await;
+    let mut doomed = system.spawn_worker(&[("SWITCHBOARD_FAIL_POINT", "turn.after.file=abort")]);
+    assert!(!doomed.ended(Duration::from_secs(40)).await.success());
+    system.keep_log(doomed);
+    system.update_business(&acme(), doc! { "whatsappEnabled": true }).await;
+    system.start_worker().await;
+    system.wait_for_document("dead_letters", doc! { "replayed_at": { "$exists": true } }).await;
+    system.settled().await;
+    assert_eq!(system.answers(&acme(), &ana, 1).await, [format!("ANS {WORDS}")]);
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    system.settled().await;
+    assert_eq!(system.journal.texts_for(&acme().phone_number_id, ana.key()).len(), 1, "answered once");
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_whose_burial_was_cut_off_is_answered_once() {
+    // The conversation goes on before the letter comes back, and after it.
+    tokio::join!(cut_off("1"), cut_off("15"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_is_buried_a_second_time_can_be_replayed_again() {
     let system = System::start(Options::default()).await;
