@@ -80,22 +80,18 @@ impl Search<'_> {
                 }
             }
         }
-        self.follow_all()?;
-        if let Some(other) = key.other_form().filter(|_| self.found.whose.sessions.is_empty()) {
+        if let CustomerKey::Phone(phone) = key
+            && let Some(other) = phone.other_form()
+            && self.alias(phone.expose())?.is_none()
+        {
             self.found.whose.add_id(other.expose());
-            self.follow_all()?;
         }
-        Ok(self.found)
-    }
-
-    /// Follows every number and user id that is known, and becomes known on the way.
-    fn follow_all(&mut self) -> Done<()> {
         let mut followed = BTreeSet::new();
         while let Some(id) = self.found.whose.ids.difference(&followed).next().cloned() {
             self.follow(&id)?;
             followed.insert(id);
         }
-        Ok(())
+        Ok(self.found)
     }
 
     /// Adds the conversations to which a number or a user id leads, or led before it was forgotten.

@@ -23,7 +23,7 @@ use crate::{
     periodic::now_and_every,
     settings::{MetaApp, MetaApps},
     store::{BusinessRecord, ExpiringToken, RefreshClaim, Store, StoreError, TokenReplacement, in_time},
-    whatsapp::{ErrorClass, Exchanged, Graph, Lifetime, SendError},
+    whatsapp::{ErrorClass, Exchanged, Graph, GraphError, Lifetime, SendError},
 };
 
 const EVERY: Duration = Duration::from_secs(60);
@@ -223,10 +223,18 @@ impl TokenKeeper {
         self.apps.get(&app_id).ok_or(Trouble::ForeignApp(app_id))
     }
 
-    /// When a new token ends. Where the exchange did not say (one that never ends, says Meta), Meta is asked.
+    /// When a new token ends. Where the exchange did not say, Meta is asked; where Meta does not say that either, it is one
+    /// that never ends (Meta, "Refresh the access token").
     async fn end_of(&self, exchanged: &Exchanged) -> Result<Option<Timestamp>, Trouble> {
         let lifetime = match exchanged.lifetime {
-            Lifetime::Unsaid => self.graph.issuer_of(&exchanged.token).await?.lifetime,
+            Lifetime::Unsaid => match self.graph.issuer_of(&exchanged.token).await {
+                Ok(issued) => issued.lifetime,
+                Err(SendError::Answered(error)) if is_unasked(&error) => {
+                    tracing::warn!(%error, "Meta does not say when a new token ends: it is taken for one that never does");
+                    Lifetime::Endless
+                }
+                Err(error) => return Err(error.into()),
+            },
             said @ (Lifetime::Until(_) | Lifetime::Endless) => said,
         };
         Ok(match lifetime {
@@ -278,6 +286,12 @@ fn is_refusal(error: &SendError) -> bool {
         SendError::Answered(error) => error.class == ErrorClass::Credentials,
         SendError::NotConnected(_) | SendError::NoAnswer(_) => false,
     }
+}
+
+/// Whether there is nobody who answers such a question, rather than trouble with it or with the token.
+fn is_unasked(error: &GraphError) -> bool {
+    let is_no_trouble = error.class == ErrorClass::Permanent || error.code == 0;
+    is_no_trouble && matches!(error.status, 400 | 404 | 405 | 501)
 }
 
 fn count(outcome: &'static str) {

@@ -13,23 +13,12 @@ use crate::conversation::BusinessId;
 /// How an operator names a customer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CustomerKey {
-    /// By the phone number.
+    /// By the phone number. Where it leads nowhere, its other form is meant, too ([`WaId::other_form`]).
     Phone(WaId),
     /// By the business-scoped user id.
     User(UserId),
     /// By the conversation.
     Session(SessionId),
-}
-
-impl CustomerKey {
-    /// The other form of a phone number, for where nobody is known by the one that was typed: people know another than
-    /// Meta in some countries.
-    pub fn other_form(&self) -> Option<WaId> {
-        match self {
-            Self::Phone(phone) => phone.other_form(),
-            Self::User(_) | Self::Session(_) => None,
-        }
-    }
 }
 
 /// A customer of a business, by every id and conversation that leads to them.

@@ -49,12 +49,14 @@ impl Turn<'_> {
         Ok(settled.map_or(Outcome::Lost, |settled| Outcome::Settled { due_in: settled.due_in }))
     }
 
-    /// Which of these messages a turn has filed already that was cut off before it could settle them.
-    pub(super) async fn filed_before(&self, items: &[MailboxItem]) -> Result<Vec<MessageId>, StoreError> {
+    /// Which messages of the mailbox a turn has filed already that was cut off before it could settle them. Only a
+    /// conversation that was tried before is asked about, for it is a round trip.
+    pub(super) async fn filed_before(&self) -> Result<Vec<MessageId>, StoreError> {
         let conversation = self.machine.conversation();
         let was_cut_off = conversation.attempts > 0 || conversation.takeovers > 0;
         // What is sent once more has one id for all of its burials.
-        let messages: Vec<_> = items.iter().filter(|item| was_cut_off && item.resend_of.is_none()).collect();
+        let is_asked = |item: &&MailboxItem| was_cut_off && item.resend_of.is_none();
+        let messages: Vec<_> = conversation.mailbox.iter().filter(is_asked).collect();
         if messages.is_empty() {
             return Ok(Vec::new());
         }

@@ -165,11 +165,7 @@ impl Turn<'_> {
             }
             Err(why) => Service::Unserved(why),
         };
-        let filed = match &service {
-            // It is filed again, whatever was before.
-            Service::Unserved(_) => Vec::new(),
-            Service::Served { .. } | Service::Paused { .. } => self.filed_before(items).await?,
-        };
+        let filed = self.filed_before().await?;
         let asks_for_person = self.business.as_ref().is_some_and(|business| self.asks_for_person(business));
         let mut wishes = self.reading.wishes();
         // Whoever wants to hear again may say so, whatever the business has switched off since.

@@ -118,7 +118,7 @@ impl Answer {
     }
 
     /// The same without a secret that a server repeats where it refuses it: no error may hold it.
-    fn without(self, secret: &SecretString) -> Self {
+    pub(super) fn without(self, secret: &SecretString) -> Self {
         let secret = secret.expose_secret();
         if self.status.is_success() || secret.is_empty() {
             return self;

@@ -1,11 +1,12 @@
 //! Tokens at Meta: the exchange for one that lasts longer, and what Meta knows of one.
 //!
-//! Both take secrets as parameters. The exchange is a POST whose form carries them; only what Meta offers as GET alone has
-//! a token in its URL, which is never logged. An exchange may be repeated: the token that was given keeps working.
+//! Both take secrets as parameters. The exchange is a POST whose form carries them; only what Meta offers as GET alone, or a
+//! server that takes no form, has a token in its URL, which is never logged. An exchange may be repeated: the token that was given keeps working.
 
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use reqwest::{RequestBuilder, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
@@ -49,8 +50,9 @@ pub struct Issued {
 }
 
 impl Graph {
-    /// Exchanges a token, which must still be valid, for one of 60 days (Meta, "Refresh the access token"; a form instead
-    /// of a query is taken as well). The secret itself stands where elsewhere a proof of it does.
+    /// Exchanges a token, which must still be valid, for one of 60 days (Meta, "Refresh the access token"). Meta writes it
+    /// as a query, which proxies and servers log; a form is tried first. The secret itself stands where elsewhere a proof
+    /// of it does.
     ///
     /// Cancellation: the new token may exist all the same. Nobody knows it, and the old one keeps working.
     ///
@@ -65,8 +67,16 @@ impl Graph {
             ("fb_exchange_token", token.expose_secret()),
         ];
         let asked_at = Timestamp::now();
-        let request = self.client.post(format!("{}/oauth/access_token", self.base_url)).form(&form).timeout(TIMEOUT);
-        let answer = Answer::read("token", request, ANSWER_BYTES_MOST).await.map_err(not_answered)?;
+        let url = format!("{}/oauth/access_token", self.base_url);
+        let ask = async |request: RequestBuilder| {
+            let answer =
+                Answer::read("token", request.timeout(TIMEOUT), ANSWER_BYTES_MOST).await.map_err(not_answered)?;
+            Ok::<_, SendError>(answer.without(&app.secret).without(token))
+        };
+        let mut answer = ask(self.client.post(&url).form(&form)).await?;
+        if takes_no_form(&answer) {
+            answer = ask(self.client.get(&url).query(&form)).await?;
+        }
         if !answer.status.is_success() {
             return Err(answer.error().into());
         }
@@ -103,6 +113,14 @@ impl Graph {
             },
         })
     }
+}
+
+/// Whether an answer says that there is nothing at this address for a form: by its status, or by the code of Graph's
+/// "Unsupported post request", which other trouble with parameters has, too.
+fn takes_no_form(answer: &Answer) -> bool {
+    const UNSUPPORTED: i64 = 100;
+    matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED)
+        || (!answer.status.is_success() && answer.error().code == UNSUPPORTED)
 }
 
 /// What lies beyond the years of a timestamp is no end.

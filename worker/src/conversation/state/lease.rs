@@ -49,9 +49,13 @@ impl State {
         mine
     }
 
-    /// Gives back the lease of a worker that stops. False: it had none here.
+    /// Gives back the lease of a worker that stops, whose turn was cut off: that was a try. False: it had none here.
     pub fn release_all(&mut self, worker: &str) -> bool {
-        self.lease.take_if(|lease| lease.worker == worker).is_some()
+        let had_one = self.lease.take_if(|lease| lease.worker == worker).is_some();
+        if had_one {
+            self.attempts = self.attempts.max(1);
+        }
+        had_one
     }
 
     /// Whether somebody has the conversation in hand.

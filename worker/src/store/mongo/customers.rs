@@ -36,10 +36,16 @@ impl Customers for MongoStore {
                 }
             }
         }
-        self.follow_all(&mut found).await?;
-        if let Some(other) = key.other_form().filter(|_| found.whose.sessions.is_empty()) {
+        if let CustomerKey::Phone(phone) = key
+            && let Some(other) = phone.other_form()
+            && self.alias(&found.business, phone.expose()).await?.is_none()
+        {
             found.whose.add_id(other.expose());
-            self.follow_all(&mut found).await?;
+        }
+        let mut followed = BTreeSet::new();
+        while let Some(id) = found.whose.ids.difference(&followed).next().cloned() {
+            self.follow(&mut found, &id).await?;
+            followed.insert(id);
         }
         Ok(found)
     }
@@ -81,16 +87,6 @@ impl Customers for MongoStore {
 }
 
 impl MongoStore {
-    /// Follows every number and user id that is known, and becomes known on the way.
-    async fn follow_all(&self, found: &mut StoredCustomer) -> Result<()> {
-        let mut followed = BTreeSet::new();
-        while let Some(id) = found.whose.ids.difference(&followed).next().cloned() {
-            self.follow(found, &id).await?;
-            followed.insert(id);
-        }
-        Ok(())
-    }
-
     /// Adds the conversations to which a number or a user id leads, or led before it was forgotten.
     async fn follow(&self, found: &mut StoredCustomer, id: &str) -> Result<()> {
         if let Some(alias) = self.alias(&found.business, id).await? {

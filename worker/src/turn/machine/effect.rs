@@ -265,7 +265,7 @@ pub enum Event {
         wishes: Vec<Wish>,
         /// The newest of several that are answered: the reply quotes it, so that it is clear what it covers.
         quotes: Option<MessageId>,
-        /// The messages that an earlier turn filed as dead letters, and did not come to settle.
+        /// The messages of the mailbox that an earlier turn filed as dead letters, and did not come to settle.
         filed: Vec<MessageId>,
     },
     /// Of [`Effect::Compose`].

@@ -66,14 +66,18 @@ impl Machine {
         Effect::File { items, burial }
     }
 
-    /// What was filed comes back by itself, so it is not answered from the mailbox, too. The rest is the next turn's, and so
-    /// is a reply of which nothing was tried. None: nothing was filed, or the reply has been begun, and is finished.
+    /// What was filed is its letter's, so it is not answered from the mailbox, too. The rest is the next turn's, and so is a
+    /// reply of which nothing was tried. None: nothing was filed, or the reply has been begun, and is finished.
+    ///
+    /// All at once, for what is settled is no longer known to have been cut off. A burial is of one number.
     pub(super) fn leave_to_letters(&mut self, filed: &[MessageId]) -> Option<Effect> {
         if self.outbox.as_ref().is_some_and(|outbox| !outbox.is_untouched()) {
             return None;
         }
-        let items: Vec<_> = self.run.iter().filter(|item| filed.contains(&item.id)).cloned().collect();
-        let number = items.first()?.phone_number_id.clone();
+        let mailbox = &self.conversation.mailbox;
+        let number = mailbox.iter().find(|item| filed.contains(&item.id))?.phone_number_id.clone();
+        let is_left = |item: &&MailboxItem| item.phone_number_id == number && filed.contains(&item.id);
+        let items: Vec<_> = mailbox.iter().filter(is_left).cloned().collect();
         self.ending = Some(Ending { number, messages: ids(&items), memory: Remember::Nothing });
         (self.run, self.outbox) = (items, None);
         Some(self.filed())

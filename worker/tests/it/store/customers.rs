@@ -256,6 +256,9 @@ async fn a_customer_is_found_by_the_number_that_people_know_where_meta_writes_an
     assert_eq!(forget(&store, &acme, &typed).await.conversations, 1);
     assert_no_trace(&store).await;
     assert!(find(&store, &acme, &typed).await.forgotten_at.is_some());
+    Arrivals::new(&store).take(&phone(metas), &secret(4)).await;
+    assert_eq!(forget(&store, &acme, &typed).await.conversations, 1, "whoever writes again can be forgotten again");
+    assert_no_trace(&store).await;
     // Who is known by what was typed is meant, and nobody else.
     Arrivals::new(&store).take(&phone(known), &secret(2)).await;
     let (_, others) = Arrivals::new(&store).take(&phone(metas), &secret(3)).await;

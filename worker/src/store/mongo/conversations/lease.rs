@@ -98,7 +98,8 @@ impl Leasing for MongoStore {
     }
 
     async fn release_all(&self, worker: &str) -> Result<u64> {
-        let update = doc! { "$unset": { "lease": "" } };
+        // The turn was cut off, which is a try: the next one looks whether something was left half done.
+        let update = doc! { "$unset": { "lease": "" }, "$max": { "attempts": 1 } };
         Ok(self.conversations().update_many(doc! { "lease.worker": worker }, update).await?.modified_count)
     }
 
