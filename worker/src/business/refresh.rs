@@ -29,6 +29,8 @@ use crate::{
 const EVERY: Duration = Duration::from_secs(60);
 /// Of the 60 days that a token lives, about a tenth (Meta: ahead of time, for an expired one is not taken).
 const AHEAD: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// Of a token that Meta exchanges.
+const LIFETIME: SignedDuration = SignedDuration::from_hours(60 * 24);
 /// From here on somebody should look.
 const LATE: SignedDuration = SignedDuration::from_hours(24);
 /// A new token must last longer than the old one by this, or it would be exchanged again the next minute.
@@ -223,15 +225,15 @@ impl TokenKeeper {
         self.apps.get(&app_id).ok_or(Trouble::ForeignApp(app_id))
     }
 
-    /// When a new token ends. Where the exchange did not say, Meta is asked; where Meta does not say that either, it is one
-    /// that never ends (Meta, "Refresh the access token").
+    /// When a new token ends. Where the exchange did not say (one that never ends, says Meta), Meta is asked; where there is
+    /// nobody to ask, after the 60 days that were asked for: one that is exchanged in vain costs nothing.
     async fn end_of(&self, exchanged: &Exchanged) -> Result<Option<Timestamp>, Trouble> {
         let lifetime = match exchanged.lifetime {
             Lifetime::Unsaid => match self.graph.issuer_of(&exchanged.token).await {
                 Ok(issued) => issued.lifetime,
                 Err(SendError::Answered(error)) if is_unasked(&error) => {
-                    tracing::warn!(%error, "Meta does not say when a new token ends: it is taken for one that never does");
-                    Lifetime::Endless
+                    tracing::warn!(%error, "Meta does not say when a new token ends: it is taken for one of 60 days");
+                    Timestamp::now().checked_add(LIFETIME).map_or(Lifetime::Endless, Lifetime::Until)
                 }
                 Err(error) => return Err(error.into()),
             },
@@ -290,8 +292,7 @@ fn is_refusal(error: &SendError) -> bool {
 
 /// Whether there is nobody who answers such a question, rather than trouble with it or with the token.
 fn is_unasked(error: &GraphError) -> bool {
-    let is_no_trouble = error.class == ErrorClass::Permanent || error.code == 0;
-    is_no_trouble && matches!(error.status, 400 | 404 | 405 | 501)
+    error.class != ErrorClass::Credentials && matches!(error.status, 404 | 405 | 501)
 }
 
 fn count(outcome: &'static str) {

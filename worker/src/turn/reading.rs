@@ -27,7 +27,11 @@ const QUOTE_MOST: usize = 300;
 
 /// The messages of a turn, read.
 #[derive(Debug, Default)]
-pub(super) struct Reading(Vec<Read>);
+pub(super) struct Reading {
+    read: Vec<Read>,
+    /// Messages of the whole mailbox that the customer has taken back, by Meta's ids.
+    revoked: Vec<String>,
+}
 
 /// One of them.
 #[derive(Debug)]
@@ -44,7 +48,6 @@ pub(super) struct Read {
     pub(super) attachment: Option<Attachment>,
     /// What that says and shows.
     pub(super) understood: Option<Understood>,
-    is_revoked: bool,
     /// What it asks for as a whole, and in which language it does.
     wish: Option<(Consent, Option<&'static str>)>,
 }
@@ -94,12 +97,12 @@ impl Reading {
             let message = parse(item.message.as_deref().or(stored.as_deref()).unwrap_or("null")).unwrap_or_default();
             read.push(changes.read(store, scope, item, message, mailbox).await?);
         }
-        Ok(Self(read))
+        Ok(Self { read, revoked: changes.revoked })
     }
 
     /// What the companion answers.
     pub(super) fn question(&self) -> Question {
-        let answers = self.0.iter().filter_map(|read| Some((read, read.answered()?)));
+        let answers = self.read.iter().filter_map(|read| Some((read, read.answered()?)));
         let (mut said, mut quotes) = (Vec::new(), Vec::new());
         for (read, words) in answers {
             quotes.extend(read.quote.clone());
@@ -111,7 +114,7 @@ impl Reading {
 
     /// Whether any of it wants an answer.
     pub(super) fn wants_answer(&self) -> bool {
-        self.0.iter().any(|read| read.answered().is_some())
+        self.read.iter().any(|read| read.answered().is_some())
     }
 
     /// The newest message that is answered, as Meta knows it, and the number that it was written to. A reaction or an
@@ -128,23 +131,23 @@ impl Reading {
 
     /// The messages that are answered, newest first.
     fn answered(&self) -> impl Iterator<Item = &MailboxItem> {
-        self.0.iter().rev().filter(|read| read.answered().is_some()).map(|read| &read.item)
+        self.read.iter().rev().filter(|read| read.answered().is_some()).map(|read| &read.item)
     }
 
     /// Whether the last thing that is answered was spoken.
     pub(super) fn ends_in_speech(&self) -> bool {
-        let last = self.0.iter().rev().find(|read| read.answered().is_some());
+        let last = self.read.iter().rev().find(|read| read.answered().is_some());
         last.and_then(|read| read.understood.as_ref()).is_some_and(|understood| understood.is_speech)
     }
 
     /// The language that the customer spoke last, where a recording tells.
     pub(super) fn language(&self) -> Option<&str> {
-        self.0.iter().rev().find_map(|read| read.understood.as_ref()?.language.as_deref())
+        self.read.iter().rev().find_map(|read| read.understood.as_ref()?.language.as_deref())
     }
 
     /// What is remembered of the customer.
     pub(super) fn heard(&self) -> Vec<MemoryTurn> {
-        let words = self.0.iter().filter_map(|read| match (&read.treatment, &read.attachment, &read.understood) {
+        let words = self.read.iter().filter_map(|read| match (&read.treatment, &read.attachment, &read.understood) {
             // It was understood by whoever wrote the reply.
             (Treatment::Answer(_), Some(attachment), None) => Some(attachment.in_short()),
             (Treatment::Answer(_), _, _) => read.answered(),
@@ -158,17 +161,17 @@ impl Reading {
     /// The messages that ask for silence, or for an end to it.
     pub(super) fn wishes(&self) -> Vec<Wish> {
         let wish = |read: &Read| Some(Wish { message: read.item.id.clone(), consent: read.wish?.0 });
-        self.0.iter().filter_map(wish).collect()
+        self.read.iter().filter_map(wish).collect()
     }
 
     /// The language of the last of them, where its word tells.
     pub(super) fn language_of_wish(&self) -> Option<&'static str> {
-        self.0.iter().rev().find_map(|read| read.wish?.1)
+        self.read.iter().rev().find_map(|read| read.wish?.1)
     }
 
     /// The files that are not understood yet.
     pub(super) fn not_understood(&mut self) -> impl Iterator<Item = (&mut Read, Attachment)> {
-        self.0.iter_mut().filter(|read| read.understood.is_none() && read.answered().is_some()).filter_map(|read| {
+        self.read.iter_mut().filter(|read| read.understood.is_none() && read.answered().is_some()).filter_map(|read| {
             let attachment = read.attachment.clone()?;
             Some((read, attachment))
         })
@@ -176,12 +179,12 @@ impl Reading {
 
     /// Meta's word for what a message is; none where it was not read.
     pub(super) fn kind(&self, item: &MailboxItem) -> Option<&str> {
-        self.0.iter().find(|read| read.item.id == item.id).map(|read| read.kind.as_str())
+        self.read.iter().find(|read| read.item.id == item.id).map(|read| read.kind.as_str())
     }
 
     /// Whether the customer has taken it back.
     pub(super) fn is_revoked(&self, item: &MailboxItem) -> bool {
-        self.0.iter().any(|read| read.item.id == item.id && read.is_revoked)
+        real_id(&item.id).is_some_and(|id| self.revoked.iter().any(|revoked| revoked == id.expose()))
     }
 }
 
@@ -258,7 +261,7 @@ impl Changes {
         let asks = matches!(treatment, Treatment::Answer(_)).then(|| consent::asked(&message)).flatten();
         let wish = asks.map(|asks| (asks, consent::language_of(&message)));
         let item = MailboxItem { message: None, ..item.clone() };
-        Ok(Read { item, kind, treatment, own_words, is_forwarded, quote, attachment, understood, is_revoked, wish })
+        Ok(Read { item, kind, treatment, own_words, is_forwarded, quote, attachment, understood, wish })
     }
 
     /// What a message answers, in words: out of the mailbox, else out of this customer's own transcript.

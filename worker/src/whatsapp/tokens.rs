@@ -115,12 +115,13 @@ impl Graph {
     }
 }
 
-/// Whether an answer says that there is nothing at this address for a form: by its status, or by the code of Graph's
-/// "Unsupported post request", which other trouble with parameters has, too.
+/// Whether an answer says that there is nothing at this address for a form, by its status or in Graph's words.
 fn takes_no_form(answer: &Answer) -> bool {
-    const UNSUPPORTED: i64 = 100;
+    const UNSUPPORTED: &str = "Unsupported post request";
+    let error = answer.json();
+    let message = error.pointer("/error/message").and_then(Value::as_str);
     matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED)
-        || (!answer.status.is_success() && answer.error().code == UNSUPPORTED)
+        || (!answer.status.is_success() && message.is_some_and(|message| message.starts_with(UNSUPPORTED)))
 }
 
 /// What lies beyond the years of a timestamp is no end.

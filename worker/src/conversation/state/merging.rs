@@ -9,11 +9,11 @@ use crate::conversation::{FACTS_MOST, MEMORY_TURN_BYTES, MEMORY_TURNS, MailboxIt
 const SUMMARY_SIGNS: usize = MEMORY_TURN_BYTES / 4;
 
 impl State {
-    /// Closes a conversation for a merge: it goes on in `into`. Whoever had it in hand writes nothing more.
+    /// Closes a conversation for a merge: it goes on in `into`. Whoever had it in hand writes nothing more; that was a try.
     pub fn close_for_merge(&mut self, into: &shared::ids::SessionId) {
         self.merged_into = Some(into.clone());
         self.epoch += 1;
-        self.lease = None;
+        self.attempts = self.attempts.max(u32::from(self.lease.take().is_some()));
         (self.due_at, self.retry_at, self.waits_for) = (None, None, None);
     }
 

@@ -203,8 +203,9 @@ impl MongoStore {
         };
         let update = vec![doc! { "$set": {
             "merged_into": "$merge.into",
-            // Whoever had it in hand writes nothing more.
+            // Whoever had it in hand writes nothing more; that was a try.
             "epoch": { "$add": [{ "$ifNull": ["$epoch", 0_i64] }, 1_i64] },
+            "attempts": { "$max": ["$attempts", { "$cond": [{ "$eq": [{ "$type": "$lease" }, "object"] }, 1, 0] }] },
             "lease": "$$REMOVE",
             "due_at": "$$REMOVE",
             "retry_at": "$$REMOVE",
