@@ -15,7 +15,7 @@ readonly tools=$root/target/tools/github
 
 main() {
   (($# == 0)) || die "usage: check.sh"
-  command -v shellcheck >/dev/null || die "please install shellcheck: apt-get install shellcheck"
+  command -v shellcheck >/dev/null || die "please install shellcheck: apt-get install shellcheck" 75
   install_tools
   local workflows=(workflows/*.yml) broken=0
   tool check-jsonschema --builtin-schema vendor.github-workflows "${workflows[@]}" || broken=1

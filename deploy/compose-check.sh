@@ -243,7 +243,8 @@ judge() {
   done
   # What the app secrets are, it reads from the environment.
   grep -E '^(WHATSAPP_VERIFY_TOKEN|ENCRYPTION_SECRET)=.' "$work/.env" >"$work/journal/secrets"
-  chmod 644 "$work/journal"/*
+  # The journal itself is the simulator's, which can read it.
+  chmod 644 "$work/journal"/*.log "$work/journal/secrets"
   image=$(docker inspect -f '{{.Config.Image}}' "$simulator")
   dc stop simulator >/dev/null 2>&1
   docker run --rm --read-only --network none --env-file "$work/.env" -v "$work/journal:/journal:ro" "$image" \

@@ -37,7 +37,8 @@ main() {
   fi
   printf '%s\n' "$settings" >.env.new
   # Whole or not at all, and never over another one.
-  ln .env.new .env && rm .env.new
+  ln .env.new .env || die ".env could not be made: is there one by now, or a file system without links?"
+  rm .env.new
   if [[ -n $simulator ]]; then
     printf 'env: .env is ready. Next: docker compose up -d --build, then http://127.0.0.1:8202/\n'
   else

@@ -7,12 +7,8 @@
 # `state` and the functions that are not here are those of services.sh.
 # shellcheck shell=bash disable=SC2154
 
-# Servers of another directory have names of their own.
-container() {
-  local suffix=
-  [[ -z ${SWITCHBOARD_SERVICES_DIR-} ]] || suffix=-$(cksum <<<"$state" | cut -d' ' -f1)
-  echo "switchboard-test-$1$suffix"
-}
+# Servers of another directory, or of another clone, have names of their own.
+container() { echo "switchboard-test-$1-$(cksum <<<"$state" | cut -d' ' -f1)"; }
 
 image() {
   case $1 in

@@ -27,6 +27,8 @@ install_rabbitmq() {
     as_root chmod 755 "$policy"
   fi
   apt_install rabbitmq-server
+  # Nor may it start with the machine: the port is that of whoever runs a broker in earnest.
+  [[ ! -d /run/systemd/system ]] || as_root systemctl disable rabbitmq-server >/dev/null 2>&1 || true
   [[ -z $(trap -p EXIT) ]] || { as_root rm -f "$policy" && trap - EXIT; }
 }
 

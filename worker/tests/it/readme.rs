@@ -93,7 +93,7 @@ fn the_table_of_variables_is_that_of_the_code() {
 #[test]
 fn the_example_of_an_environment_names_every_variable_and_sets_no_other() {
     /// A second name of `GROQ_API_KEY`, and what docker-compose.yml reads for itself.
-    const ELSEWHERE: [&str; 11] = [
+    const ELSEWHERE: [&str; 12] = [
         "AI_API_KEY",
         "WORKERS",
         "INGEST_PORT",
@@ -103,6 +103,7 @@ fn the_example_of_an_environment_names_every_variable_and_sets_no_other() {
         "GRAFANA_PASSWORD",
         "COMPOSE_PROFILES",
         "SWITCHBOARD_VERSION",
+        "SWITCHBOARD_REGISTRY",
         "WEBHOOK_DOMAIN",
         "PHONE_PORT",
     ];
