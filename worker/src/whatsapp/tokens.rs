@@ -1,7 +1,8 @@
 //! Tokens at Meta: the exchange for one that lasts longer, and what Meta knows of one.
 //!
 //! Both take secrets as parameters. The exchange is a POST whose form carries them; only what Meta offers as GET alone, or a
-//! server that takes no form, has a token in its URL, which is never logged. An exchange may be repeated: the token that was given keeps working.
+//! server that takes no form, has a token in its URL, which is never logged. An exchange may be repeated: the token that
+//! was given keeps working.
 
 use std::time::Duration;
 
