@@ -134,16 +134,22 @@ async fn a_failed_exchange_is_tried_again_after_a_pause_and_the_old_token_stays(
     system.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn of_several_apps_the_one_that_issued_a_token_exchanges_it() {
-    let system = System::start(Options { workers: 0, ..Options::default() }).await;
+/// Another Meta, of whose apps each issued one business's token, which ends soon.
+async fn with_three_apps(system: &System) -> Meta {
     let app = |id: &str, secret: &str| App { id: id.to_owned(), secret: SecretString::from(secret) };
     let apps = vec![app("1", "one"), app("2", "two"), app("3", "three")];
     let meta = Meta::start(MetaOptions { apps, ..MetaOptions::default() }).await.expect("Meta starts");
     for (business, app) in [(acme(), "1"), (bolt(), "2"), (corn(), "3")] {
         meta.register(business.clone().with_app_id(app));
-        ends_soon(&system, &meta, &business).await;
+        ends_soon(system, &meta, &business).await;
     }
+    meta
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_several_apps_the_one_that_issued_a_token_exchanges_it() {
+    let system = System::start(Options { workers: 0, ..Options::default() }).await;
+    let meta = with_three_apps(&system).await;
     // What is exchanged of bolt's is another token than the one in use.
     let refresh = SecretString::from("EAAboltREFRESHboltREFRESH");
     meta.grant("bolt", &refresh);
@@ -184,13 +190,7 @@ async fn a_graph_that_takes_no_form_and_tells_no_end_exchanges_a_token_for_sixty
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refresh_token_that_nobody_can_use_gives_way_to_the_access_token() {
     let system = System::start(Options { workers: 0, ..Options::default() }).await;
-    let app = |id: &str, secret: &str| App { id: id.to_owned(), secret: SecretString::from(secret) };
-    let apps = vec![app("1", "one"), app("2", "two"), app("3", "three")];
-    let meta = Meta::start(MetaOptions { apps, ..MetaOptions::default() }).await.expect("Meta starts");
-    for (business, app) in [(acme(), "1"), (bolt(), "2"), (corn(), "3")] {
-        meta.register(business.clone().with_app_id(app));
-        ends_soon(&system, &meta, &business).await;
-    }
+    let meta = with_three_apps(&system).await;
     // Acme's was encrypted with a secret that nobody has any more; bolt's is of an app that is not ours.
     let lost = TokenCipher::new(&EncryptionSettings { current: SecretString::from("lost".repeat(8)), previous: None });
     let unreadable = lost.encrypt(&SecretString::from("EAAacmeREFRESHacmeREFRESH"));
