@@ -15,7 +15,10 @@ use opentelemetry_proto::tonic::{
 use prost::Message;
 use tokio::net::TcpListener;
 
-use super::harness::{Options, PATIENCE, System, acme, customer};
+use super::{
+    dialogue::asked,
+    harness::{Options, PATIENCE, System, acme, customer},
+};
 
 /// Far below `PATIENCE`: the SDK's default would export every five seconds.
 const EXPORT_MILLIS: &str = "100";
@@ -182,7 +185,8 @@ async fn who_takes_over_a_reply_goes_on_in_its_trace() {
     let webhook = named(&spans, "webhook").span.span_id.clone();
     let turns: Vec<_> = spans.iter().filter(|seen| seen.span.name == "turn").collect();
     assert!(turns.iter().all(|turn| turn.span.parent_span_id != webhook), "in the reply, not beside it");
-    assert!(!spans.iter().any(|seen| seen.span.name == "chat"), "the answer was there");
+    // Whether the spans of the worker that died were exported in time is up to it: what the AI was asked tells more.
+    assert_eq!(asked(&system.journal, &customer(1)).len(), 1, "the answer was there");
     let delivered = named(&spans, "delivered");
     assert!(turns.iter().any(|turn| turn.span.span_id == delivered.span.parent_span_id), "{turns:?}");
     system.stop().await;
