@@ -219,13 +219,15 @@ impl Identities {
     /// [`StoreError`].
     pub async fn rename(&self, business: &Business, old: &Sender, new: &Sender) -> Result<(), StoreError> {
         let Some(session) = self.find(business, old).await? else { return Ok(()) };
-        let user_id = new.user_id.as_ref().or(old.user_id.as_ref());
-        if let Some(new) = new.wa_id.as_ref().filter(|new| old.wa_id.as_ref() != Some(*new)) {
-            if let Some(former) = self.store.move_alias(&business.id, new.expose(), &session, user_id).await? {
-                self.forget_phone(&former.session, &session, new).await?;
+        if let Some(number) = new.wa_id.as_ref().filter(|number| old.wa_id.as_ref() != Some(*number)) {
+            // With the number the user id may change, too, and the news need not name it: whoever writes from the new
+            // number first tells.
+            let user_id = new.user_id.as_ref();
+            if let Some(former) = self.store.move_alias(&business.id, number.expose(), &session, user_id).await? {
+                self.forget_phone(&former.session, &session, number).await?;
             }
             if let Some(old) = &old.wa_id {
-                let change = CustomerIdChange::Phone { old: old.clone(), new: Some(new.clone()) };
+                let change = CustomerIdChange::Phone { old: old.clone(), new: Some(number.clone()) };
                 self.store.replace_customer_id(&session, &change).await?;
                 self.store.drop_alias(&business.id, old.expose(), &session).await?;
             }
@@ -243,7 +245,7 @@ impl Identities {
                 None => false,
             };
             if !is_merged {
-                self.store.move_alias(&business.id, new.expose(), &session, user_id).await?;
+                self.store.move_alias(&business.id, new.expose(), &session, Some(new)).await?;
             }
             if let Some(old) = &old.user_id {
                 self.store.drop_alias(&business.id, old.expose(), &session).await?;

@@ -1,8 +1,10 @@
 //! What is no customer's message: people of the business who write, news of the account, and the rest.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde_json::Value;
-use shared::ids::{MessageId, WabaId};
+use shared::ids::{MessageId, PhoneNumberId, WabaId};
 
 use super::{Intake, IntakeError, Update};
 use crate::{
@@ -54,8 +56,10 @@ impl Intake {
                 self.store.record_outbound(&Outbound { trace: update.trace, ..written }).await?;
             }
             tracing::info!(%session, "a person of the business wrote: the companion is quiet for a while");
+            return Ok(());
         }
-        Ok(())
+        // To a group, for example: nobody's conversation.
+        self.record(update, "smb_message_echoes").await
     }
 
     pub(super) async fn take_account(&self, update: &Update) -> Result<(), IntakeError> {
@@ -93,18 +97,21 @@ impl Intake {
 
     /// Customers whose ids changed, of every business of the account.
     async fn rename_customers(&self, update: &Update, change: &Value) -> Result<(), IntakeError> {
-        let mut businesses: Vec<std::sync::Arc<Business>> = Vec::new();
+        // The number's own business need not know its account.
+        let mut numbers: Vec<_> = update.envelope.phone_number_id.iter().cloned().collect();
         if let Some(waba_id) = &update.envelope.waba_id {
             for record in self.store.businesses_of_account(waba_id.expose()).await? {
-                let numbers = record.phone_number_ids.iter();
-                for number in numbers.filter_map(|id| shared::ids::PhoneNumberId::parse(id).ok()).take(1) {
-                    match self.served(&number).await {
-                        Ok(business) => businesses.push(business),
-                        Err(error @ IntakeError::Store(_)) => return Err(error),
-                        // Its customers' ids are learned again when it is served.
-                        Err(IntakeError::Unhandled { .. }) => {}
-                    }
-                }
+                numbers.extend(record.phone_number_ids.iter().find_map(|id| PhoneNumberId::parse(id).ok()));
+            }
+        }
+        let mut businesses: Vec<Arc<Business>> = Vec::new();
+        for number in numbers {
+            match self.served(&number).await {
+                Ok(business) if businesses.iter().any(|known| known.id == business.id) => {}
+                Ok(business) => businesses.push(business),
+                Err(error @ IntakeError::Store(_)) => return Err(error),
+                // Its customers' ids are learned again when it is served.
+                Err(IntakeError::Unhandled { .. }) => {}
             }
         }
         let updates = change.pointer("/value/user_id_update").and_then(Value::as_array).into_iter().flatten();

@@ -146,6 +146,24 @@ async fn a_new_number_leads_to_the_old_conversation_and_the_old_number_to_none()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_has_a_new_user_id_with_a_new_number_goes_on_in_their_conversation() {
+    for old in [both(PHONE, ANA), phone(PHONE)] {
+        for new in [both(OTHER_PHONE, BEN), both(OTHER_PHONE, ANA)] {
+            let store = Fresh::open("moved").await;
+            let begun = session(&store, &acme(), &old).await;
+            rename(&store, &acme(), &old, &phone(OTHER_PHONE)).await;
+            for known_by in [&new, &phone(OTHER_PHONE), &new] {
+                assert_eq!(session(&store, &acme(), known_by).await, begun, "{old:?} {new:?} {known_by:?}");
+            }
+            // The number's next owner is somebody else all the same.
+            let next = session(&store, &acme(), &both(OTHER_PHONE, "DE.3333")).await;
+            assert_ne!(next, begun);
+            assert_eq!(session(&store, &acme(), &user(new.user_id.as_ref().expect("one").expose())).await, begun);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_gets_a_number_that_somebody_gave_up_begins_a_conversation_of_their_own() {
     for known_by in [phone(PHONE), both(PHONE, ANA)] {
         for newcomer in [phone(PHONE), both(PHONE, BEN)] {

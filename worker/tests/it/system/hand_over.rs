@@ -157,6 +157,11 @@ async fn a_person_who_answers_or_an_operator_takes_over_without_a_word_to_the_bu
         assert_returns(&system, who, knows).await;
     }
     assert!(host.requests().is_empty(), "who takes over knows");
+    // What names nobody is kept all the same.
+    let group = Customer::phone("120363025246125486@g.us");
+    let to_group = Body::default().echo(&acme(), &group, "wamid.group", &Content::text("Closed tomorrow."));
+    sender.deliver(&to_group.to_json()).await.expect("200");
+    system.wait_for_document("account_events", doc! { "field": "smb_message_echoes" }).await;
     system.stop().await;
 }
 

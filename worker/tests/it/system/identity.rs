@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use mongodb::bson::{Document, doc};
 use secrecy::SecretString;
+use serde_json::json;
 use shared::{ids::SessionId, testing};
 use simulator::{
     Customer,
@@ -16,7 +17,7 @@ use worker::{
     store::{Forgetting, MongoStore},
 };
 
-use super::harness::{Options, System, acme, bolt};
+use super::harness::{Options, PATIENCE, System, acme, bolt};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_customer_who_hides_the_number_is_answered_by_user_id() {
@@ -176,15 +177,15 @@ async fn a_customer_who_is_forgotten_while_an_answer_is_thought_over_gets_none_a
         let answer = ChatReply::text(format!("ANS {}", request.last_user()));
         if request.last_user().contains("swordfish") {
             thinking.notify_one();
-            return answer.after(Duration::from_millis(1_500));
+            return answer.after(Duration::from_secs(10));
         }
         answer
     });
-    let second = system.write(&acme(), &customer, "the second swordfish").await;
-    asked.notified().await;
     let uri = SecretString::from(testing::server("MONGODB_URI"));
     let store =
         MongoStore::open(&StoreSettings { uri, database: system.db.name().to_owned() }).await.expect("a valid URI");
+    let second = system.write(&acme(), &customer, "the second swordfish").await;
+    asked.notified().await;
     let session = SessionId::from_stored("acme:4915155500012");
     let forgotten = store.forget(&session).await.expect("the store answers");
     assert_eq!((forgotten.conversations, forgotten.identities), (1, 2));
@@ -197,8 +198,10 @@ async fn a_customer_who_is_forgotten_while_an_answer_is_thought_over_gets_none_a
     assert_eq!(answers, ["ANS the first swordfish", "ANS do you know me?"]);
     // The turn that was under way has its answer too late, and does nothing with it.
     let all_asked = |journal: &simulator::Journal| (journal.chats().len() == 3).then_some(());
-    system.journal.wait_for(all_asked, super::harness::PATIENCE).await.expect("the AI is asked three times");
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    system.journal.wait_for(all_asked, PATIENCE).await.expect("the AI is asked three times");
+    let all_answered = |journal: &simulator::Journal| journal.ai_answers().len() == 3;
+    system.journal.wait_until(all_answered, PATIENCE).await.expect("and answers, or nobody waits for that any more");
+    tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(system.answers(&acme(), &customer, 2).await.len(), 2);
     let chats = system.journal.chats();
     let prompt = chats.iter().find(|chat| chat.body.to_string().contains("do you know me?")).expect("it was asked");
@@ -210,6 +213,51 @@ async fn a_customer_who_is_forgotten_while_an_answer_is_thought_over_gets_none_a
             assert!(!document.contains("swordfish"), "{name}: {document}");
         }
     }
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn news_of_a_changed_user_id_reach_the_business_of_the_number_that_they_name() {
+    let system = System::start(Options::default()).await;
+    // As where its account was moved, and the back end does not know yet.
+    system.update_business(&acme(), doc! { "wabaId": "1" }).await;
+    let phone = "4915155500014";
+    let (old, new) = (Customer::phone(phone).with_user_id("DE.1"), Customer::phone(phone).with_user_id("DE.2"));
+    system.write(&acme(), &old, "remember me").await;
+    system.answers(&acme(), &old, 1).await;
+    let news = json!({
+        "metadata": { "phone_number_id": acme().phone_number_id },
+        "user_id_update": [{ "wa_id": phone, "user_id": { "previous": "DE.1", "current": "DE.2" } }],
+    });
+    let news = Body::default().other(&acme(), "user_id_update", news.as_object().cloned().expect("an object"));
+    system.meta.sender(&acme()).deliver(&news.to_json()).await.expect("200");
+    system.wait_for_document("account_events", doc! { "field": "user_id_update" }).await;
+    system.write(&acme(), &new, "and now?").await;
+    system.answers(&acme(), &new, 2).await;
+    assert!(system.journal.chats()[1].body.to_string().contains("remember me"), "one memory");
+    assert_eq!(system.count("conversations", doc! {}).await, 1);
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_and_a_user_id_that_change_together_take_the_conversation_along() {
+    let system = System::start(Options::default()).await;
+    let old = Customer::phone("4915155500015").with_user_id("DE.15");
+    let new = Customer::phone("4915155500016").with_user_id("DE.16");
+    system.write(&acme(), &old, "remember me").await;
+    system.answers(&acme(), &old, 1).await;
+    let sender = system.meta.sender(&acme());
+    let change = sender.message(&old, Content::number_change("4915155500015", "4915155500016"));
+    sender.deliver(&Body::of(&acme(), &change).to_json()).await.expect("200");
+    system.wait_for_document("account_events", doc! { "field": "system" }).await;
+    system.write(&acme(), &new, "and now?").await;
+    system.answers(&acme(), &new, 1).await;
+    assert!(system.journal.chats()[1].body.to_string().contains("remember me"), "one memory");
+    assert_eq!(system.count("conversations", doc! {}).await, 1);
+    // Who hides the number from then on is known by the new id.
+    system.write(&acme(), &Customer::hidden("DE.16"), "and still?").await;
+    assert_eq!(system.answers(&acme(), &new, 2).await, ["ANS and now?", "ANS and still?"]);
+    assert_eq!(system.count("conversations", doc! {}).await, 1);
     system.stop().await;
 }
 
