@@ -190,7 +190,7 @@ pub async fn wait_until_ready(store: &dyn Store, shutdown: &Shutdown) -> bool {
         };
         match prepared {
             Ok(()) => return true,
-            Err(error) => tracing::warn!(%error, "the database is not ready; trying again"),
+            Err(error) => tracing::warn!(error = format!("{error:#}"), "the database is not ready; trying again"),
         }
         tokio::select! {
             () = shutdown.draining.cancelled() => return false,

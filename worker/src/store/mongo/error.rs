@@ -16,12 +16,16 @@ const MONGODB: Peer = Peer {
 /// rustls's words.
 const UNTRUSTED: &str = "invalid peer certificate: UnknownIssuer";
 /// Codes with which MongoDB refuses a command or a document for what it is (`error_codes.yml` of the server).
-const PERMANENT_CODES: &[i32] = &[2, 9, 14, 16, 17, 52, 53, 56, 57, 121];
+const PERMANENT_CODES: &[i32] = &[2, 9, 14, 16, 17, 52, 53, 56, 57, OPTIONS_CONFLICT, KEY_SPECS_CONFLICT, 121];
 /// Codes from here on are names of places in the server's source: checks that the same command fails again …
 const LOCATIONS: i32 = 10_000;
 /// … except for these, which tell of elections, interruptions and a full disk.
 const TRANSIENT_LOCATIONS: &[i32] = &[10_107, DUPLICATE_KEY, 11_600, 11_601, 11_602, 13_388, 13_435, 13_436, 14_031];
 const DUPLICATE_KEY: i32 = 11000;
+/// There is an index over the same fields under another name …
+const OPTIONS_CONFLICT: i32 = 85;
+/// … or one of the same name that is otherwise.
+const KEY_SPECS_CONFLICT: i32 = 86;
 
 impl From<mongodb::error::Error> for StoreError {
     #[expect(
@@ -56,6 +60,15 @@ pub(super) fn is_duplicate_key(error: &mongodb::error::Error) -> bool {
     match error.kind.as_ref() {
         ErrorKind::Write(WriteFailure::WriteError(write)) => write.code == DUPLICATE_KEY,
         ErrorKind::Command(command) => command.code == DUPLICATE_KEY,
+        _ => false,
+    }
+}
+
+/// Whether an index cannot be made because of another one.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the driver's errors are a foreign enum that grows")]
+pub(super) fn is_index_conflict(error: &mongodb::error::Error) -> bool {
+    match error.kind.as_ref() {
+        ErrorKind::Command(command) => matches!(command.code, OPTIONS_CONFLICT | KEY_SPECS_CONFLICT),
         _ => false,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use anyhow::Context;
 use async_trait::async_trait;
 use mongodb::{
     IndexModel,
@@ -10,12 +11,14 @@ use mongodb::{
     options::IndexOptions,
 };
 
-use super::{MongoStore, conversations, knowledge};
-use crate::store::{Inspected, Result, StoreCondition, StoreFault};
+use super::{MongoStore, conversations, error::is_index_conflict, knowledge};
+use crate::store::{Inspected, Result, StoreCondition, StoreError, StoreFault};
 
 /// A collection, what it is ordered by, and how.
 pub(super) type Index = (&'static str, Document, IndexOptions);
 
+/// The collection of the operator's own back end, whose indexes are its own affair.
+const BUSINESSES: &str = "businesses";
 /// Updates with pipelines read `$$NOW` and sort arrays, which came with this version.
 const VERSION_LEAST: (i32, i32) = (5, 2);
 /// The server's word for a collection that is not there.
@@ -29,8 +32,8 @@ pub(super) fn indexes() -> Vec<Index> {
         plain("dead_letters", doc! { "conversation": 1 }),
         plain("account_events", doc! { "phone_number_id": 1, "waba_id": 1 }),
         plain("account_events", doc! { "waba_id": 1, "received_at": -1 }),
-        plain("businesses", doc! { "whatsappPhoneNumberIds": 1 }),
-        plain("businesses", doc! { "whatsappTokenExpiresAt": 1 }),
+        plain(BUSINESSES, doc! { "whatsappPhoneNumberIds": 1 }),
+        plain(BUSINESSES, doc! { "whatsappTokenExpiresAt": 1 }),
         plain("identities", doc! { "conversation": 1 }),
         plain("messages", doc! { "conversation": 1, "timestamp": 1 }),
         plain("messages", doc! { "business_id": 1, "timestamp": 1 }),
@@ -79,42 +82,124 @@ fn of_conversations() -> Vec<Index> {
     ]
 }
 
+/// Fields, and how each is ordered. A number may be stored as one of another kind.
+fn fields(keys: &Document) -> impl Iterator<Item = (&str, String)> {
+    // As BSON prints a text, it stands in quotes.
+    let direction = |bson: &Bson| bson.as_str().map_or_else(|| bson.to_string(), str::to_owned);
+    keys.iter().map(move |(field, ordered)| (field.as_str(), direction(ordered)))
+}
+
 /// The name that drivers give an index: fields and directions, joined.
 fn name(keys: &Document) -> String {
-    let parts = keys.iter().map(|(field, direction)| {
-        // As BSON prints a text, it stands in quotes.
-        let direction = direction.as_str().map_or_else(|| direction.to_string(), str::to_owned);
-        format!("{field}_{direction}")
-    });
-    parts.collect::<Vec<_>>().join("_")
+    fields(keys).map(|(field, direction)| format!("{field}_{direction}")).collect::<Vec<_>>().join("_")
+}
+
+/// An index that is there, as far as it matters.
+#[derive(Debug)]
+struct Present {
+    name: String,
+    keys: Document,
+    is_unique: bool,
+    expires_after: Option<String>,
+}
+
+impl Present {
+    /// From the server's own description, of which the driver knows no odd option.
+    fn read(index: &Document) -> Self {
+        Self {
+            name: index.get_str("name").unwrap_or_default().to_owned(),
+            keys: index.get_document("key").cloned().unwrap_or_default(),
+            is_unique: !matches!(index.get("unique"), None | Some(Bson::Boolean(false))),
+            expires_after: index.get("expireAfterSeconds").map(Bson::to_string),
+        }
+    }
+
+    /// Whether it does what one of ours would do in this place: over the same fields it serves the same reads. In our
+    /// own collections it must also delete what ours would, for that is promised, and refuse nothing.
+    fn stands_in_for(&self, (collection, keys, options): &Index) -> bool {
+        let is_unique = options.unique.unwrap_or(false);
+        let expires_after = options.expire_after.map(|after| after.as_secs().to_string());
+        let has_same_effect = self.is_unique == is_unique && self.expires_after == expires_after;
+        fields(&self.keys).eq(fields(keys)) && (*collection == BUSINESSES || has_same_effect)
+    }
+
+    /// Whether nothing is to be done about this one of ours. Of an index of texts the fields are not told, so that its
+    /// name must do; in somebody else's collection it is taken.
+    fn will_do_for(&self, index: &Index) -> bool {
+        let (collection, keys, _) = index;
+        let is_known_by_name = *collection == BUSINESSES || keys.values().any(|ordered| ordered.as_str().is_some());
+        self.stands_in_for(index) || (is_known_by_name && self.name == name(keys))
+    }
 }
 
 impl MongoStore {
+    /// Makes those that are missing. What an index of somebody else's does as well is left to that one.
+    ///
+    /// # Errors
+    /// One cannot be made; which, the error says.
     pub(super) async fn make_indexes(&self) -> anyhow::Result<()> {
-        for (collection, keys, options) in indexes() {
-            let model = IndexModel::builder().keys(keys).options(options).build();
+        let mut left = Vec::new();
+        for index in indexes() {
+            let (collection, keys, options) = &index;
+            let model = IndexModel::builder().keys(keys.clone()).options(options.clone()).build();
             let made = self.db.collection::<Document>(collection).create_index(model).await;
-            made.map_err(crate::store::StoreError::from)?;
+            let Err(error) = made else { continue };
+            let wanted = format!("the index {} of {collection} cannot be made", name(keys));
+            if !is_index_conflict(&error) {
+                return Err(StoreError::from(error)).context(wanted);
+            }
+            let present = self.indexes_of(collection).await.with_context(|| wanted.clone())?;
+            if *collection != BUSINESSES && !present.iter().any(|present| present.stands_in_for(&index)) {
+                let wanted = format!("{wanted} beside one that is in its way: drop that one");
+                return Err(StoreError::from(error)).context(wanted);
+            }
+            left.push((*collection, name(keys)));
+        }
+        // Once, however often the others are tried.
+        for (collection, index) in left {
+            tracing::warn!(collection, index, "an index of the same fields or name is in the place of this one");
         }
         Ok(())
     }
 
-    /// Those that are not there, by collection.
-    async fn missing_indexes(&self) -> Result<BTreeMap<&'static str, Vec<String>>> {
-        let mut wanted: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
-        for (collection, keys, _) in indexes() {
-            wanted.entry(collection).or_default().push(name(&keys));
+    /// Those that there are.
+    async fn indexes_of(&self, collection: &str) -> Result<Vec<Present>> {
+        let mut cursor = match self.db.run_cursor_command(doc! { "listIndexes": collection }).await {
+            Ok(cursor) => cursor,
+            Err(error) if is_no_collection(&error) => return Ok(Vec::new()),
+            Err(error) => return Err(error.into()),
+        };
+        let mut present = Vec::new();
+        while cursor.advance().await? {
+            present.push(Present::read(&cursor.deserialize_current()?));
         }
-        for (collection, names) in &mut wanted {
-            let there = match self.db.collection::<Document>(collection).list_index_names().await {
-                Ok(there) => there,
-                Err(error) if is_no_collection(&error) => Vec::new(),
-                Err(error) => return Err(error.into()),
-            };
-            names.retain(|name| !there.contains(name));
+        Ok(present)
+    }
+
+    /// What each collection lacks.
+    async fn missing_indexes(&self) -> Result<Vec<StoreFault>> {
+        let mut wanted: BTreeMap<&'static str, Vec<Index>> = BTreeMap::new();
+        for index in indexes() {
+            wanted.entry(index.0).or_default().push(index);
         }
-        wanted.retain(|_, names| !names.is_empty());
-        Ok(wanted)
+        let mut faults = Vec::new();
+        for (collection, wanted) in wanted {
+            let present = self.indexes_of(collection).await?;
+            let missing = wanted.iter().filter(|index| !present.iter().any(|present| present.will_do_for(index)));
+            let is_there = |name: &String| present.iter().any(|present| present.name == *name);
+            let (otherwise, missing): (Vec<_>, Vec<_>) = missing.map(|(_, keys, _)| name(keys)).partition(is_there);
+            if !missing.is_empty() {
+                let problem = format!("has no index {}", missing.join(", "));
+                let mend = "start a worker, which makes every index that is missing, or restart one";
+                faults.push(StoreFault::new(collection, problem, mend));
+            }
+            if !otherwise.is_empty() {
+                let problem = format!("has an index of another kind in the place of {}", otherwise.join(", "));
+                let mend = "drop it, and restart a worker, which makes its own";
+                faults.push(StoreFault::new(collection, problem, mend));
+            }
+        }
+        Ok(faults)
     }
 }
 
@@ -139,11 +224,7 @@ impl Inspected for MongoStore {
             let problem = format!("it is MongoDB {version}; 5.2 is the oldest that will do");
             faults.push(StoreFault::new("version", problem, "upgrade it"));
         }
-        for (collection, names) in self.missing_indexes().await? {
-            let problem = format!("has no index {}", names.join(", "));
-            let mend = "start a worker, which makes every index that is missing, or restart one";
-            faults.push(StoreFault::new(collection, problem, mend));
-        }
+        faults.extend(self.missing_indexes().await?);
         Ok(StoreCondition { server: format!("MongoDB {version}, {members}"), faults })
     }
 }
@@ -172,6 +253,36 @@ mod tests {
     fn indexes_have_the_names_that_drivers_give_them() {
         assert_eq!(name(&doc! { "buried_at": -1, "_id": 1 }), "buried_at_-1__id_1");
         assert_eq!(name(&doc! { "business_id": 1, "title": "text" }), "business_id_1_title_text");
+    }
+
+    #[test]
+    fn an_index_of_somebody_elses_stands_in_where_it_does_the_same() {
+        let index = |more: Document| {
+            let mut index = doc! { "v": 2, "key": { "expire_at": 1.0 }, "name": "theirs" };
+            index.extend(more);
+            Present::read(&index)
+        };
+        let plain = ("messages", doc! { "expire_at": 1 }, IndexOptions::default());
+        let ttl = IndexOptions::builder().expire_after(Duration::from_secs(60)).build();
+        let ttl = ("messages", doc! { "expire_at": 1 }, ttl);
+        let businesses = (BUSINESSES, doc! { "expire_at": 1 }, IndexOptions::default());
+        for (more, for_plain, for_ttl) in [
+            (doc! {}, true, false),
+            (doc! { "unique": false, "hidden": true }, true, false),
+            (doc! { "unique": true }, false, false),
+            (doc! { "unique": 1 }, false, false),
+            (doc! { "expireAfterSeconds": 60_i64 }, false, true),
+            (doc! { "expireAfterSeconds": 60.0 }, false, true),
+            (doc! { "expireAfterSeconds": 61 }, false, false),
+        ] {
+            let present = index(more.clone());
+            assert_eq!((present.stands_in_for(&plain), present.stands_in_for(&ttl)), (for_plain, for_ttl), "{more}");
+            assert!(present.stands_in_for(&businesses), "{more}");
+        }
+        for keys in [doc! { "expire_at": -1 }, doc! { "expire_at": 1, "id": 1 }, doc! { "id": 1 }] {
+            assert!(!index(doc! {}).stands_in_for(&("messages", keys.clone(), IndexOptions::default())), "{keys}");
+            assert!(!index(doc! {}).stands_in_for(&(BUSINESSES, keys.clone(), IndexOptions::default())), "{keys}");
+        }
     }
 
     #[test]
