@@ -7,7 +7,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use secrecy::SecretString;
 use shared::{
-    settings::{BrokerSettings, ListenAddr, Problems, Reader, Variable, app_secrets},
+    settings::{BrokerSettings, ListenAddr, Problems, Reader, Variable, app_secrets, stop_timeout},
     telemetry::TelemetrySettings,
 };
 
@@ -119,7 +119,7 @@ impl Settings {
         let webhooks = WebhookSettings::read(reader, allow_unsigned);
         let broker = BrokerSettings::read(reader);
         let telemetry = TelemetrySettings::read(reader);
-        let stop_timeout = reader.seconds("STOP_TIMEOUT_SECS", 40.0, 0.1, 3600.0);
+        let stop_timeout = stop_timeout(reader);
         Some(Self { addr, metrics, webhooks: webhooks?, broker: broker?, telemetry, stop_timeout })
     }
 }

@@ -5,10 +5,20 @@
 //! working directory. A blank value counts as unset. Every secret `NAME` may be given as `NAME_FILE`, the path
 //! of a file that holds it (Docker and Kubernetes mount secrets so). Values never appear in a problem.
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, path::Path, str::FromStr, time::Duration};
+mod dotenv;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::SocketAddr,
+    path::Path,
+    str::FromStr,
+    time::Duration,
+};
 
 use secrecy::{ExposeSecret, SecretString};
 
+use self::dotenv::{Assignment, assignments};
 use crate::{broker::BrokerTls, topology::Topology};
 
 /// The exit code for a wrong configuration (`EX_USAGE` of sysexits.h).
@@ -111,6 +121,9 @@ impl Problems {
 #[derive(Debug)]
 pub struct Reader {
     values: BTreeMap<String, String>,
+    /// Variables whose value in the `.env` file would not be what is written there, and on which line. Another program
+    /// may want its own so: it is a problem of those that are asked for.
+    replaced: BTreeMap<String, usize>,
     problems: Vec<(String, String)>,
     asked: Vec<&'static str>,
 }
@@ -131,7 +144,7 @@ impl Reader {
     pub fn from_pairs(pairs: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>) -> Self {
         let values = pairs.into_iter().map(|(name, value)| (name.into(), value.into()));
         let values = values.filter(|(_, value)| !value.trim().is_empty()).collect();
-        Self { values, problems: Vec::new(), asked: Vec::new() }
+        Self { values, replaced: BTreeMap::new(), problems: Vec::new(), asked: Vec::new() }
     }
 
     /// What counts where a variable is unset: another program's defaults are not these.
@@ -146,25 +159,51 @@ impl Reader {
     /// What a variable says from here on, whatever the environment says.
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {
-        self.values.remove(&format!("{name}_FILE"));
+        for form in [name.to_owned(), format!("{name}_FILE")] {
+            self.values.remove(&form);
+            self.replaced.remove(&form);
+        }
         self.values.insert(name.to_owned(), value.to_owned());
         self
     }
 
     fn read_dotenv(&mut self, path: &Path) {
-        let entries = match dotenvy::from_path_iter(path) {
-            Ok(entries) => entries,
-            Err(_) => return self.problem(".env", "exists but cannot be read"),
+        let Ok(text) = std::fs::read_to_string(path) else {
+            return self.problem(".env", "exists but cannot be read as text");
         };
-        for (position, entry) in entries.enumerate() {
-            match entry {
-                Ok((name, value)) if !value.trim().is_empty() => {
-                    self.values.entry(name).or_insert(value);
+        let environment: BTreeSet<String> = self.values.keys().cloned().collect();
+        // Whichever form it has there.
+        let is_overruled = |name: &str| {
+            let other = name.strip_suffix("_FILE").map_or_else(|| format!("{name}_FILE"), str::to_owned);
+            environment.contains(name) || environment.contains(&other)
+        };
+        for (position, assignment) in assignments(&text).into_iter().enumerate() {
+            match assignment {
+                Assignment::Plain { name, .. } | Assignment::Replaced { name, .. }
+                    if is_overruled(&name) || self.values.contains_key(&name) || self.replaced.contains_key(&name) => {}
+                Assignment::Plain { value, .. } if value.trim().is_empty() => {}
+                Assignment::Plain { name, value } => {
+                    self.values.insert(name, value);
                 }
-                Ok(_) => {}
+                Assignment::Replaced { name, line } => {
+                    self.replaced.insert(name, line);
+                }
                 // dotenvy's own message would repeat the line, which may hold a secret.
-                Err(_) => self.problem(".env", format!("has an unreadable assignment (number {})", position + 1)),
+                Assignment::Unreadable => {
+                    self.problem(".env", format!("has an unreadable assignment (number {})", position + 1));
+                }
             }
+        }
+    }
+
+    /// Notes that a value would not be what is written, where that is so.
+    fn refuse_replaced(&mut self, name: &str) {
+        if let Some(line) = self.replaced.get(name) {
+            let what = format!(
+                "has a `$` in the file `.env`, line {line}, that would be replaced: put the value in single quotes, or \
+                 write `\\$`"
+            );
+            self.problem(name, what);
         }
     }
 
@@ -180,19 +219,21 @@ impl Reader {
     /// The value, or none where it is unset or blank.
     pub fn text(&mut self, name: &'static str) -> Option<String> {
         self.asked.push(name);
+        self.refuse_replaced(name);
         self.values.get(name).map(|value| value.trim().to_owned())
     }
 
     /// Whether there is a value, right or wrong, in `NAME` or by way of `NAME_FILE`: so that what has a problem
     /// is not reported as missing too.
     pub fn is_set(&self, name: &str) -> bool {
-        self.values.contains_key(name) || self.values.contains_key(&format!("{name}_FILE"))
+        let is_there = |name: &str| self.values.contains_key(name) || self.replaced.contains_key(name);
+        is_there(name) || is_there(&format!("{name}_FILE"))
     }
 
     /// A value that must be there.
     pub fn required_text(&mut self, name: &'static str) -> Option<String> {
         let value = self.text(name);
-        if value.is_none() {
+        if value.is_none() && !self.replaced.contains_key(name) {
             self.problem(name, "is required");
         }
         value
@@ -201,6 +242,7 @@ impl Reader {
     /// A secret, from `NAME` or from the file that `NAME_FILE` names.
     pub fn secret(&mut self, name: &'static str) -> Option<SecretString> {
         let file_variable = format!("{name}_FILE");
+        self.refuse_replaced(&file_variable);
         let file = self.values.get(&file_variable).map(|path| path.trim().to_owned());
         match (self.text(name), file) {
             (Some(_), Some(_)) => {
@@ -225,9 +267,9 @@ impl Reader {
 
     /// A secret that must be there.
     pub fn required_secret(&mut self, name: &'static str) -> Option<SecretString> {
-        let known = self.problems.len();
         let value = self.secret(name);
-        if value.is_none() && self.problems.len() == known {
+        // What is set and was not read has a problem already.
+        if value.is_none() && !self.is_set(name) {
             self.problem(name, format!("is required (or {name}_FILE, the path of a file that holds it)"));
         }
         value
@@ -341,6 +383,11 @@ impl BrokerSettings {
         let partitions = u16::try_from(partitions).expect("at most 256");
         Some(Self { url: url?, tls, topology: Topology::new(prefix, partitions), publish_timeout })
     }
+}
+
+/// Reads `STOP_TIMEOUT_SECS`.
+pub fn stop_timeout(reader: &mut Reader) -> Duration {
+    reader.seconds("STOP_TIMEOUT_SECS", 40.0, 0.1, 3_600.0)
 }
 
 /// The secret of one Meta app, which signs its webhooks and vouches for its Graph calls.

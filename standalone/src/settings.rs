@@ -8,7 +8,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use ingest::settings::WebhookSettings;
 use secrecy::SecretString;
 use shared::{
-    settings::{ListenAddr, Problems, Reader, Variable},
+    settings::{ListenAddr, Problems, Reader, Variable, stop_timeout},
     telemetry::TelemetrySettings,
 };
 use worker::settings::AnsweringSettings;
@@ -102,7 +102,7 @@ impl Settings {
         let telemetry = TelemetrySettings::read(reader);
         let metrics_addr = ListenAddr::read(reader, "METRICS_ADDR", METRICS_ADDR);
         let landing_timeout = reader.seconds("PUBLISH_TIMEOUT_SECS", 5.0, 0.1, 600.0);
-        let stop_timeout = reader.seconds("STOP_TIMEOUT_SECS", 40.0, 0.1, 3_600.0);
+        let stop_timeout = stop_timeout(reader);
         let webhooks = WebhookSettings::read(reader, false);
         let answering = AnsweringSettings::read(reader);
         Some(Self {

@@ -52,6 +52,56 @@ fn the_environment_wins_over_the_env_file() {
 }
 
 #[test]
+fn a_dollar_that_would_be_replaced_is_a_problem_of_whoever_asks_for_the_variable() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let text = "A='s3cr$et'\nB=s3cr$et\nC_FILE=/run/$C\nD=$HOME/d\nE=$\nF=\\$f\nG=\"$g\"\nH=s3cr$et\n";
+    std::fs::write(file.path(), text).expect("written");
+    let mut reader = Reader::from_pairs([("H", "environment")]);
+    reader.read_dotenv(file.path());
+    assert_eq!((reader.text("A").as_deref(), reader.text("F").as_deref()), (Some("s3cr$et"), Some("$f")));
+    assert_eq!(reader.text("H").as_deref(), Some("environment"));
+    assert!(reader.is_set("B") && reader.is_set("C"), "wrong is not missing");
+    assert!(reader.required_secret("B").is_none() && reader.required_secret("C").is_none());
+    assert!(reader.required_text("E").is_none() && reader.text("G").is_none());
+    let mut reader = reader.with("G", "said so");
+    assert_eq!(reader.text("G").as_deref(), Some("said so"));
+    let problems = reader.finish().expect_err("four problems");
+    let told: Vec<_> = problems.list().iter().map(|(name, what)| (name.as_str(), what.as_str())).collect();
+    let names: Vec<_> = told.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, ["B", "C_FILE", "E", "G"], "D is another program's");
+    for ((name, what), line) in told.iter().zip([2, 3, 5, 7]) {
+        assert!(what.contains(&format!("line {line},")) && what.contains("single quotes"), "{name} {what}");
+    }
+    assert!(!problems.to_string().contains("s3cr"));
+}
+
+#[test]
+fn the_environment_wins_over_the_env_file_in_whichever_form_it_has_a_secret() {
+    let secret = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(secret.path(), "of a file").expect("written");
+    let path = secret.path().to_str().expect("UTF-8");
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let text = format!("A=file\nB_FILE=/nowhere\nC=file\nC_FILE={path}\nD=s3cr$et\n");
+    std::fs::write(file.path(), text).expect("written");
+    let mut reader = Reader::from_pairs([("A_FILE", path), ("B", "environment"), ("D_FILE", path)]);
+    reader.read_dotenv(file.path());
+    for (name, expected) in [("A", "of a file"), ("B", "environment"), ("D", "of a file")] {
+        assert_eq!(reader.required_secret(name).expect("set").expose_secret(), expected, "{name}");
+    }
+    assert!(reader.required_secret("C").is_none(), "the file has it twice");
+    assert_eq!(reader.finish().expect_err("one problem").list().len(), 1);
+}
+
+#[test]
+fn a_process_has_time_to_stop() {
+    for (told, is_right) in [("0", false), ("0.1", true), ("3600", true), ("3601", false)] {
+        let mut reader = Reader::from_pairs([("STOP_TIMEOUT_SECS", told)]);
+        stop_timeout(&mut reader);
+        assert_eq!(reader.finish().is_ok(), is_right, "{told}");
+    }
+}
+
+#[test]
 fn settings_do_not_print_their_secrets() {
     let mut reader = Reader::from_pairs([("RABBITMQ_URL", "amqp://u:hunter2@localhost")]);
     let broker = BrokerSettings::read(&mut reader).expect("valid");

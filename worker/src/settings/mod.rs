@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use shared::{
     broker::HEARTBEAT,
     ids::PhoneNumberId,
-    settings::{BrokerSettings, ListenAddr, Problems, Reader, Variable},
+    settings::{BrokerSettings, ListenAddr, Problems, Reader, Variable, stop_timeout},
     telemetry::TelemetrySettings,
 };
 
@@ -72,6 +72,9 @@ pub const VARIABLES: &[Variable] = &[
     ),
     variable("DASHBOARD_ADDR", "127.0.0.1:8100", "`dashboard`: where it is served"),
 ];
+
+/// A worker that does not reach the database gives back what it was given within that time, or within three heartbeats.
+const GIVEN_BACK_WITHIN: Duration = Duration::from_secs(4);
 
 const fn variable(name: &'static str, default: &'static str, meaning: &'static str) -> Variable {
     Variable { name, default, secret: false, meaning }
@@ -162,7 +165,7 @@ impl Settings {
         let broker = BrokerSettings::read(r);
         let store = StoreSettings::read(r);
         let answering = AnsweringSettings::read(r);
-        let stop_timeout = r.seconds("STOP_TIMEOUT_SECS", 40.0, 0.0, 3_600.0);
+        let stop_timeout = stop_timeout(r);
         reader.finish()?;
         let (Some(broker), Some(store), Some(answering)) = (broker, store, answering) else {
             unreachable!("what is missing was noted, and ended the reading");
@@ -240,10 +243,10 @@ impl TurnSettings {
         Duration::from_secs((self.send_evidence / 3).as_secs()).clamp(Duration::from_secs(1), HEARTBEAT)
     }
 
-    /// How long evidence of a send is waited for: as long as is set, and never so short that a frozen worker could
-    /// still hold it.
+    /// How long evidence of a send is waited for: as long as is set, and never so short that a worker could still hold
+    /// it which froze, or which gives it back because it does not reach the database.
     pub fn patience(&self) -> Duration {
-        self.send_evidence.max(self.heartbeat() * 3)
+        self.send_evidence.max(self.heartbeat() * 3).max(GIVEN_BACK_WITHIN)
     }
 
     /// Reads the times and bounds.
@@ -281,6 +284,7 @@ mod tests {
             ("GRAPH_API_URL", "graph.facebook.com"),
             ("WHATSAPP_TOKEN", "EAA"),
             ("MAX_CONVERSATIONS", "-1"),
+            ("STOP_TIMEOUT_SECS", "0"),
         ];
         let text = Settings::read(Reader::from_pairs(wrong)).expect_err("wrong").to_string();
         for name in [
@@ -292,6 +296,7 @@ mod tests {
             "WHATSAPP_PHONE_NUMBER_ID",
             "MAX_CONVERSATIONS",
             "GROQ_API_KEY",
+            "STOP_TIMEOUT_SECS",
         ] {
             assert!(text.contains(name), "{name} is missing: {text}");
         }
@@ -315,7 +320,7 @@ mod tests {
         StoreSettings::read(&mut reader);
         AnsweringSettings::read(&mut reader);
         DashboardSettings::read(&mut reader);
-        reader.seconds("STOP_TIMEOUT_SECS", 40.0, 0.0, 3_600.0);
+        stop_timeout(&mut reader);
         let mut asked: Vec<_> = reader.asked().iter().filter(|name| **name != "AI_API_KEY").collect();
         let mut listed: Vec<_> = SHARED_VARIABLES.iter().chain(VARIABLES).map(|v| &v.name).collect();
         asked.sort();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use secrecy::{ExposeSecret, SecretString};
 use shared::{
-    settings::{BrokerSettings, Problems, Reader},
+    settings::{BrokerSettings, Problems, Reader, stop_timeout},
     telemetry::TelemetrySettings,
 };
 
@@ -32,7 +32,7 @@ impl Told {
         drop(TelemetrySettings::read(reader));
         metrics_addr(reader);
         TurnSettings::read(reader);
-        reader.seconds("STOP_TIMEOUT_SECS", 40.0, 0.0, 3_600.0);
+        stop_timeout(reader);
         Self {
             broker: match source {
                 Source::Queues => BrokerSettings::read(reader),
