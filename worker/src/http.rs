@@ -1,11 +1,11 @@
 //! The HTTP client for everything that the worker calls.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use reqwest::{
     Certificate, Client, ClientBuilder, Response,
-    header::{HeaderMap, RETRY_AFTER},
+    header::{DATE, HeaderMap, HeaderName, RETRY_AFTER},
     redirect::Policy,
 };
 use shared::tls::Authorities;
@@ -63,8 +63,66 @@ pub(crate) async fn body(mut response: Response, most: usize) -> reqwest::Result
     Ok(Some(bytes.freeze()))
 }
 
-/// `Retry-After` in seconds, at most an hour. Its form with a date is not used by the APIs that we call.
+/// `Retry-After`, in seconds or until a date, at most an hour. A date is reckoned by the clock of whoever named it,
+/// where the answer tells that.
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds: f64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    (seconds >= 0.0).then(|| Duration::from_secs_f64(seconds.min(3_600.0)))
+    const MOST: Duration = Duration::from_secs(3_600);
+    let asked = text(headers, RETRY_AFTER)?;
+    if let Ok(until) = httpdate::parse_http_date(asked) {
+        let now = text(headers, DATE).and_then(|date| httpdate::parse_http_date(date).ok());
+        // What is over is no wait any more.
+        let left = until.duration_since(now.unwrap_or_else(SystemTime::now)).unwrap_or_default();
+        return Some(left.min(MOST));
+    }
+    let seconds: f64 = asked.parse().ok()?;
+    (seconds >= 0.0).then(|| Duration::from_secs_f64(seconds.min(MOST.as_secs_f64())))
+}
+
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    Some(headers.get(name)?.to_str().ok()?.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::HeaderValue;
+
+    use super::*;
+
+    fn asked(wait: &str, date: Option<&str>) -> Option<f64> {
+        let value = |text: &str| HeaderValue::from_str(text).expect("a header's value");
+        let mut headers = HeaderMap::from_iter([(RETRY_AFTER, value(wait))]);
+        headers.extend(date.map(|date| (DATE, value(date))));
+        retry_after(&headers).map(|wait| wait.as_secs_f64())
+    }
+
+    #[test]
+    fn a_wait_is_told_in_seconds_or_by_a_date_and_is_bounded() {
+        let now = Some("Sun, 06 Nov 1994 08:49:37 GMT");
+        for (told, wait) in [
+            ("0", Some(0.0)),
+            (" 1.5 ", Some(1.5)),
+            ("7200", Some(3_600.0)),
+            ("inf", Some(3_600.0)),
+            ("Sun, 06 Nov 1994 08:50:07 GMT", Some(30.0)),
+            // Older forms of a date, which a server may still send (RFC 9110, 5.6.7).
+            ("Sunday, 06-Nov-94 08:50:07 GMT", Some(30.0)),
+            ("Sun Nov  6 08:50:07 1994", Some(30.0)),
+            ("Mon, 07 Nov 1994 08:50:07 GMT", Some(3_600.0)),
+            ("Sun, 06 Nov 1994 08:49:07 GMT", Some(0.0)),
+            ("-1", None),
+            ("NaN", None),
+            ("tomorrow", None),
+            ("", None),
+        ] {
+            assert_eq!(asked(told, now), wait, "{told:?}");
+        }
+    }
+
+    #[test]
+    fn a_date_counts_by_our_own_clock_where_the_server_tells_none() {
+        let later = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(60));
+        for date in [None, Some("noon")] {
+            assert!(asked(&later, date).is_some_and(|wait| (1.0..=60.0).contains(&wait)), "{date:?}");
+        }
+    }
 }

@@ -55,10 +55,11 @@ pub(super) enum NotNow {
 }
 
 impl NotNow {
-    /// Whether it is this file, or what hears it, that does not come; not Meta, nor the database.
+    /// Whether it is this file that does not come, or what hears it; not that Meta or the database cannot be reached.
     fn is_of_the_file(&self) -> bool {
         match self {
-            Self::Ai(_) | Self::Media(MediaError::Unreachable(_) | MediaError::Busy) | Self::Unread => true,
+            Self::Ai(_) | Self::Unread => true,
+            Self::Media(MediaError::Throttled(_) | MediaError::Unreachable(_) | MediaError::Busy) => true,
             Self::Media(MediaError::Token(_) | MediaError::Away(_)) | Self::Store(_) => false,
             // These do not pass, and are no reason to wait.
             Self::Media(MediaError::Gone | MediaError::TooLarge { .. }) => true,
@@ -248,9 +249,11 @@ impl Turn<'_> {
                     MediaError::TooLarge { .. } => ("too_large", "which is too large to be opened."),
                     MediaError::ForeignHost(_) => ("foreign_host", "which could not be loaded."),
                     MediaError::Gone | MediaError::Refused(_) => ("gone", "which could not be loaded."),
-                    MediaError::Token(_) | MediaError::Away(_) | MediaError::Unreachable(_) | MediaError::Busy => {
-                        ("gone", "which could not be loaded.")
-                    }
+                    MediaError::Token(_)
+                    | MediaError::Away(_)
+                    | MediaError::Throttled(_)
+                    | MediaError::Unreachable(_)
+                    | MediaError::Busy => ("gone", "which could not be loaded."),
                 };
                 metrics::counter!("switchboard_media_failures_total", "reason" => reason).increment(1);
                 Ok(Err(why))

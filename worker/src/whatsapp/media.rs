@@ -1,8 +1,9 @@
 //! Files: fetched by their id when a turn needs them, and uploaded for voice notes (Meta, "Media").
 //!
 //! A webhook's own URL lives for five minutes, its id for seven days, so the id is asked for a fresh URL each time. The
-//! access token goes with the download, so it goes to Meta's hosts only, whatever URL is answered, and no redirect is
-//! followed; a proof, which only Graph asks for, does not go with it. Nothing larger than asked for is kept in memory.
+//! access token goes with the download, so it goes to Meta's hosts and to the configured Graph's only, whatever URL is
+//! answered, and no redirect is followed; a proof, which only Graph asks for, does not go with it. Nothing larger than
+//! asked for is kept in memory.
 
 use std::{sync::Arc, time::Duration};
 
@@ -146,9 +147,12 @@ pub enum MediaError {
     /// Meta refuses this file.
     #[error(transparent)]
     Refused(GraphError),
-    /// The Graph API cannot be reached, or throttles.
+    /// The Graph API cannot be reached.
     #[error("the Graph API is away: {0}")]
     Away(String),
+    /// Meta throttles: later.
+    #[error(transparent)]
+    Throttled(GraphError),
     /// The file does not come: later, perhaps.
     #[error("the file could not be transferred: {0}")]
     Unreachable(String),
@@ -162,14 +166,14 @@ impl MediaError {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Gone | Self::TooLarge { .. } | Self::ForeignHost(_) | Self::Refused(_) => false,
-            Self::Token(_) | Self::Away(_) | Self::Unreachable(_) | Self::Busy => true,
+            Self::Token(_) | Self::Away(_) | Self::Throttled(_) | Self::Unreachable(_) | Self::Busy => true,
         }
     }
 
     /// What the Graph API said about a file or an upload.
     fn of_graph(error: GraphError) -> Self {
         match error.class {
-            ErrorClass::Throttled(_) => Self::Away(error.to_string()),
+            ErrorClass::Throttled(_) => Self::Throttled(error),
             // It answers, and may go on so for this file alone: nobody waits for that for ever.
             ErrorClass::Ambiguous => Self::Unreachable(error.to_string()),
             // Codes of other credential errors are about a permission or an object: about this file.
@@ -242,7 +246,8 @@ impl Graph {
         let url = format!("{}/{}", self.base_url, id.0);
         // With the number, so that Meta answers only for a file that was sent to it.
         let request = || self.client.get(&url).query(&[("phone_number_id", number.expose())]);
-        let answer = self.call("media", token, LOOKUP_TIMEOUT, ANSWER_BYTES_MOST, request).await.map_err(away)?;
+        let answer = self.call("media", token, LOOKUP_TIMEOUT, ANSWER_BYTES_MOST, request).await;
+        let answer = answer.map_err(not_looked_up)?;
         if matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::GONE) {
             return Err(MediaError::Gone);
         }
@@ -286,14 +291,17 @@ impl Graph {
     }
 }
 
-/// Whether the token may go there: to Meta's hosts by TLS, or to the very origin of the configured Graph API.
+/// Whether the token may go there: to Meta's hosts by TLS, or to where the configured Graph API is. A host of one's own
+/// may serve its files on another port.
 fn is_trusted(url: &Url, graph: &str) -> bool {
-    if Url::parse(graph).is_ok_and(|graph| graph.origin() == url.origin()) {
+    let Some(host) = url.host_str() else { return false };
+    let is_metas = |meta: &&str| host == *meta || host.strip_suffix(*meta).is_some_and(|rest| rest.ends_with('.'));
+    if META_HOSTS.iter().any(is_metas) && url.scheme() == "https" && url.port().is_none() {
         return true;
     }
-    let Some(host) = url.host_str() else { return false };
-    let is_metas = |meta: &str| host == meta || host.strip_suffix(meta).is_some_and(|rest| rest.ends_with('.'));
-    url.scheme() == "https" && url.port().is_none() && META_HOSTS.iter().any(|meta| is_metas(meta))
+    let Ok(graph) = Url::parse(graph) else { return false };
+    let is_its_host = graph.scheme() == url.scheme() && graph.host() == url.host();
+    is_its_host && (graph.port() == url.port() || !META_HOSTS.iter().any(is_metas))
 }
 
 /// A body of at most that many bytes.
@@ -316,8 +324,12 @@ fn is_passing(status: StatusCode) -> bool {
     status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
 }
 
-fn away(error: reqwest::Error) -> MediaError {
-    MediaError::Away(cause(&error))
+/// Without a connection nothing can be sent either. One that is cut, or says nothing, may be so for this file alone.
+fn not_looked_up(error: reqwest::Error) -> MediaError {
+    match error.is_connect() {
+        true => MediaError::Away(cause(&error)),
+        false => unreachable(error),
+    }
 }
 
 fn unreachable(error: reqwest::Error) -> MediaError {
@@ -360,9 +372,30 @@ mod tests {
     #[test]
     fn a_graph_of_ones_own_serves_its_own_files_and_nobody_elses() {
         let own = "http://127.0.0.1:8200/v25.0";
-        assert!(trusted("http://127.0.0.1:8200/media/1", own));
-        assert!(!trusted("http://127.0.0.1:8201/media/1", own));
-        assert!(!trusted("http://localhost:8200/media/1", own));
+        for url in ["http://127.0.0.1:8200/media/1", "http://127.0.0.1:8201/media/1", "http://127.0.0.1/media/1"] {
+            assert!(trusted(url, own), "{url}");
+        }
+        for url in [
+            "https://127.0.0.1:8200/media/1",
+            "http://localhost:8200/media/1",
+            "http://127.0.0.2:8200/media/1",
+            "http://127.0.0.1:8200@evil.example/media/1",
+            "http://127.0.0.1.evil.example:8200/media/1",
+            "http://lookaside.fbsbx.com/media/1",
+        ] {
+            assert!(!trusted(url, own), "{url}");
+        }
+        let by_tls = "https://graph.example:8200/v25.0";
+        assert!(trusted("https://graph.example/media/1", by_tls));
+        assert!(!trusted("http://graph.example:8200/media/1", by_tls), "the token goes by TLS where Graph does");
+        assert!(!trusted("https://files.graph.example/media/1", by_tls));
+    }
+
+    #[test]
+    fn a_graph_that_is_metas_own_vouches_for_no_other_port() {
+        assert!(!trusted("https://graph.facebook.com:8443/x", GRAPH));
+        assert!(!trusted("http://graph.facebook.com/x", GRAPH));
+        assert!(trusted("https://graph.facebook.com:8443/x", "https://graph.facebook.com:8443/v25.0"));
     }
 
     #[test]

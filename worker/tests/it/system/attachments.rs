@@ -1,6 +1,8 @@
 //! Files that were made to do harm, and files that lie where no token may go: the customer is answered in words, no
 //! token leaves for another host, and nobody else waits.
 
+use std::time::Duration;
+
 use mongodb::bson::doc;
 use serde_json::{Value, json};
 use simulator::{
@@ -47,7 +49,8 @@ fn downloads(journal: &Journal) -> usize {
     journal.graph_requests().iter().filter(|request| request.path.contains("media-download")).count()
 }
 
-/// Where a file may be said to lie; `{evil}` is a server that is there, on this very machine.
+/// Where a file may be said to lie; `{evil}` is a server that is there, on this very machine, under a name that is not
+/// Graph's.
 const FOREIGN: [&str; 12] = [
     "http://10.0.0.8/file",
     "http://169.254.169.254/latest/meta-data/",
@@ -67,6 +70,7 @@ const FOREIGN: [&str; 12] = [
 async fn no_token_goes_where_a_file_is_said_to_lie_and_the_customer_is_told() {
     let mut system = System::start(Options { workers: 0, ..Options::default() }).await;
     let evil = Host::start(&system.journal).await.expect("a free port");
+    let by_name = evil.url().replace("127.0.0.1", "localhost");
     system.ai.on_chat(model);
     for text in ["Look!", "menu.pdf", "Soup", "/latest/meta-data", "do you deliver"] {
         system.keep_from_logs(text);
@@ -74,7 +78,7 @@ async fn no_token_goes_where_a_file_is_said_to_lie_and_the_customer_is_told() {
     let mut asked = Vec::new();
     for (n, url) in (0..).zip(FOREIGN) {
         let shop = shop(&mut system, n).await;
-        let lying = json!({"url": url.replace("{evil}", &evil.url()), "mime_type": "image/png", "file_size": 10});
+        let lying = json!({"url": url.replace("{evil}", &by_name), "mime_type": "image/png", "file_size": 10});
         system.meta.faults().next(Where::call(Call::MediaUrl).from(&shop.phone_number_id), Fault::Answer(lying));
         let picture = system.meta.store_media(&shop, "image/png", tiny_png());
         asked.push((shop, Content::image(&picture, Some("Look!")), "could not be loaded"));
@@ -203,14 +207,22 @@ async fn files_that_were_made_to_do_harm_are_answered_in_words_and_delay_nobody_
 async fn a_file_that_meta_never_finds_keeps_nobody_in_silence() {
     let mut system = System::start(Options { workers: 1, ..Options::default() }.with("AI_GIVE_UP_SECS", "2")).await;
     system.ai.on_chat(model);
-    for (n, status) in (0..).zip([500, 502, 401, 410]) {
+    // Refused, cut off, never answered.
+    let faults = [500, 502, 401, 410, 429].map(Fault::NonJson);
+    let faults = faults.into_iter().chain([Fault::DropBeforeAccept, Fault::Delay(Duration::from_secs(300))]);
+    let mut asked = Vec::new();
+    for (n, fault) in (0..).zip(faults) {
         let shop = shop(&mut system, n).await;
         let place = Where::call(Call::MediaUrl).from(&shop.phone_number_id);
-        system.meta.faults().always(place, Fault::NonJson(status));
+        system.meta.faults().always(place, fault.clone());
         let picture = system.meta.store_media(&shop, "image/png", tiny_png());
         send(&system, &shop, &customer(7), Content::image(&picture, Some("Is this right?"))).await;
+        asked.push((shop, fault));
+    }
+    for (shop, fault) in asked {
         let answers = system.answers(&shop, &customer(7), 1).await;
-        assert!(answers.concat().contains("Is this right?"), "HTTP {status}: {answers:?}");
+        let told = answers.concat();
+        assert!(told.contains("could not be loaded") && told.contains("Is this right?"), "{fault:?}: {answers:?}");
     }
     system.stop().await;
 }

@@ -4,6 +4,7 @@ use simulator::{
     Host,
     files::{pdf_saying, silent_voice_note, tiny_jpeg, tiny_png},
     host::HostReply,
+    journal::Credential,
     meta::{Call, Fault, Where},
     webhook::{Body, Content},
 };
@@ -19,7 +20,8 @@ async fn a_file_that_lies_at_no_host_of_metas_is_not_asked_for() {
     let system = System::start(Options::default()).await;
     let host = Host::start(&system.journal).await.expect("a host");
     host.on_request(|_| HostReply::file("audio/ogg", silent_voice_note()));
-    system.meta.serve_media_from(host.url());
+    // The same machine by a name that is not Graph's.
+    system.meta.serve_media_from(host.url().replace("127.0.0.1", "localhost"));
     let store = |mime_type: &str, bytes: Vec<u8>| system.meta.store_media(&acme(), mime_type, bytes);
     let contents = [
         Content::voice(&store(OPUS, silent_voice_note())),
@@ -101,7 +103,8 @@ async fn a_file_of_another_business_and_one_that_is_too_large_are_not_shown() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_album_is_seen_in_order_and_the_model_is_told_of_what_it_is_not_shown() {
-    let system = System::start(Options::default()).await;
+    // Quiet for long enough that all of it has landed.
+    let system = System::start(Options::default().with("QUIET_MILLIS", "3000")).await;
     let ana = customer(1);
     let sender = system.meta.sender(&acme());
     let now = jiff::Timestamp::now().as_second();
@@ -132,5 +135,20 @@ async fn an_album_is_seen_in_order_and_the_model_is_told_of_what_it_is_not_shown
     assert_eq!(lines[6], "[The customer sent one more picture, which you cannot see.] number 6");
     system.settled().await;
     assert_eq!(system.journal.chats().len(), 1, "one answer for all of it");
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_graph_of_ones_own_may_serve_its_files_on_another_port() {
+    let system = System::start(Options::default()).await;
+    let host = Host::start(&system.journal).await.expect("a host");
+    host.add_key("acme", &acme().token);
+    host.on_request(|_| HostReply::file("audio/ogg", silent_voice_note()));
+    system.meta.serve_media_from(host.url());
+    say(&system, &acme(), &customer(1), silent_voice_note()).await;
+    assert_eq!(system.answers(&acme(), &customer(1), 1).await, ["ANS Hello, do you deliver on Saturdays?"]);
+    system.settled().await;
+    let credentials: Vec<_> = host.requests().into_iter().map(|request| request.fact.credential).collect();
+    assert_eq!(credentials, [Credential::Of("acme".to_owned())]);
     system.stop().await;
 }
