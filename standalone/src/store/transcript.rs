@@ -13,7 +13,7 @@ use shared::{
 };
 use worker::{
     conversation::{BusinessId, MailboxItem, Usage},
-    message::{Treatment, parse, treatment},
+    message::{Treatment, parse, replaced_by, treatment},
     scope::CustomerScope,
     store::{
         Inbound, NewStatus, OnRecord, Outbound, Quoted, Result, SHELL, SentText, StatusUpdate, Statuses, StatusesTaken,
@@ -108,13 +108,14 @@ impl Transcript for SqliteStore {
             ("status_at", time(update.at).into()),
             ("status_rank", update.rank.into()),
         ]);
-        let (rank, error_code) = (i64::from(update.rank), update.error_code);
+        let (replaced, error_code) = (replaced_by(update.rank), update.error_code);
         let pricing = update.pricing.clone();
         self.database
             .write(move |connection, now| {
                 let mut row = row_at(connection, &key)?;
                 row.extend(named);
-                if whole(&row, "status_rank").unwrap_or(-1) < rank {
+                let stands = whole(&row, "status_rank").and_then(|rank| i32::try_from(rank).ok()).unwrap_or(-1);
+                if replaced.contains(&stands) {
                     row.extend(standing);
                 }
                 if let Some(pricing) = pricing {

@@ -15,7 +15,7 @@ pub use attachment::{Attachment, AttachmentKind, attachment};
 pub use parse::parse;
 pub use rhythm::rhythm;
 pub use sender::{Sender, contact_name, sender};
-pub use status::Status;
+pub use status::{Status, replaced_by};
 pub use words::{Treatment, edited, is_forwarded, own_words, quoted, revoked, treatment};
 
 /// Text from outside, bounded before it reaches a prompt or a document.

@@ -6,6 +6,10 @@ use shared::ids::MessageId;
 
 use super::{bounded, said, text, timestamp};
 
+/// The ranks in the order in which one takes the place of another: none, `sent`, `failed`, `delivered`, `read`,
+/// `played`. A failure is the end of what was sent, unless a delivery disproves it.
+const ORDER: &[i32] = &[-1, 1, 0, 2, 3, 4];
+
 /// A status, as far as it is acted on.
 #[derive(Debug, Clone)]
 pub struct Status {
@@ -40,8 +44,8 @@ impl Status {
         })
     }
 
-    /// Its place in `sent < delivered < read < played`. `failed` stands before all of them, because a later
-    /// delivery disproves it; words of other kinds change nothing.
+    /// The number of its word, as it is stored; words of other kinds change nothing. Which one counts in the end, in
+    /// whatever order they come, is for [`replaced_by`] to say.
     pub fn rank(&self) -> i32 {
         match self.status.as_str() {
             "failed" => 0,
@@ -62,6 +66,12 @@ impl Status {
     pub fn is_failure(&self) -> bool {
         self.status == "failed"
     }
+}
+
+/// The ranks of which a status of this rank takes the place; -1 is that of a message without one.
+pub fn replaced_by(rank: i32) -> &'static [i32] {
+    let place = ORDER.iter().position(|known| *known == rank);
+    place.and_then(|place| ORDER.get(..place)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -87,9 +97,12 @@ mod tests {
     }
 
     #[test]
-    fn ranks_only_go_forward() {
+    fn a_failure_stands_between_what_was_sent_and_what_has_arrived() {
         let rank = |word: &str| Status::read(&json!({"id": "a", "status": word})).expect("named").rank();
-        let ranks = ["unheard-of", "failed", "sent", "delivered", "read", "played"].map(rank);
-        assert!(ranks.is_sorted() && ranks[1] < ranks[2]);
+        let ranks = ["unheard-of", "sent", "failed", "delivered", "read", "played"].map(rank);
+        for (n, rank) in ranks.iter().enumerate() {
+            assert_eq!(replaced_by(*rank), &ranks[..n], "{rank}");
+        }
+        assert!(replaced_by(5).is_empty() && replaced_by(-2).is_empty());
     }
 }

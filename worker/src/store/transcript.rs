@@ -160,7 +160,7 @@ pub struct StatusUpdate {
     pub wamid: MessageId,
     /// Meta's word.
     pub status: String,
-    /// Its place in `sent < delivered < read < played`; a lower one never replaces a higher one.
+    /// The number of that word. What it takes the place of, [`crate::message::replaced_by`] says.
     pub rank: i32,
     /// Meta's time.
     pub at: Timestamp,

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     conversation::{BusinessId, MailboxItem, Usage},
-    message::{Treatment, parse, treatment},
+    message::{Treatment, parse, replaced_by, treatment},
     scope::CustomerScope,
     store::{Inbound, OnRecord, Outbound, Quoted, Result, SHELL, SentText, StatusUpdate, Transcript, Words},
 };
@@ -255,7 +255,7 @@ fn merge(key: &str, set: Document) -> Document {
 
 /// What a status changes of its message: it only ever goes forward.
 pub(super) fn advanced(update: &StatusUpdate) -> Vec<Document> {
-    let forward = doc! { "$lt": [{ "$ifNull": ["$status_rank", -1] }, update.rank] };
+    let forward = doc! { "$in": [{ "$ifNull": ["$status_rank", -1] }, replaced_by(update.rank).to_vec()] };
     let advance = |field: &str, value: Bson| {
         doc! { "$cond": ["$forward", value, { "$ifNull": [format!("${field}"), "$$REMOVE"] }] }
     };

@@ -69,7 +69,7 @@ async fn a_conversation_is_told_message_by_message_with_what_became_of_each() {
         number: number(NUMBER),
         wamid: id("wamid.out"),
         status: "failed".to_owned(),
-        rank: 9,
+        rank: 0,
         at,
         pricing: None,
         error_code: Some(131_026),

@@ -207,6 +207,29 @@ async fn a_delivery_disproves_a_failure() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_failure_is_the_end_of_what_was_sent_whichever_of_them_comes_first() {
+    for (what, words) in [("sent_first", [("sent", 1), ("failed", 0)]), ("failed_first", [("failed", 0), ("sent", 1)])]
+    {
+        let store = Fresh::open(what).await;
+        for (word, rank) in words {
+            status(&store, word, rank).await;
+        }
+        let failed = stored(&store).await;
+        assert_eq!(failed.get_str("status").ok(), Some("failed"), "{what}");
+        assert_eq!(failed.get_datetime("status_at").expect("a time").timestamp_millis(), 0, "{what}");
+        assert_eq!(failed.get_i64("error_code").ok(), Some(131_026), "{what}");
+        // What was said of it before is said again.
+        status(&store, "sent", 1).await;
+        status(&store, "failed", 0).await;
+        assert_eq!(stored(&store).await, failed, "{what}");
+        for (word, rank) in [("delivered", 2), ("failed", 0), ("sent", 1)] {
+            status(&store, word, rank).await;
+            assert_eq!(stored(&store).await.get_str("status").ok(), Some("delivered"), "{what}, after {word}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_status_that_comes_before_its_message_is_merged_with_it() {
     let store = Fresh::open("shell").await;
     status(&store, "read", 3).await;
