@@ -8,7 +8,7 @@
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use tokio::sync::watch;
@@ -16,6 +16,11 @@ use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 /// Longer than a worker that holds a status takes to write it, once the database is back.
 const ANSWERED_FOR: Duration = Duration::from_secs(3);
+
+/// How often a process without a queue looks whether it stood still.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// From how long on it did: what Meta wanted to tell meanwhile may still be on its way.
+const STOOD_STILL: Duration = Duration::from_secs(1);
 
 /// When it was last known that no status waited anywhere between Meta and this process. Until then, that no status came
 /// of a send means nothing. Cheap to clone.
@@ -27,7 +32,7 @@ enum Drained {
     /// The queues were seen empty, and every status that this process had received by then was settled later.
     Queues(watch::Receiver<Option<Instant>>),
     /// There is no queue.
-    Direct { heard_out: Instant },
+    Direct(Arc<Mutex<Hearing>>),
 }
 
 impl StatusesDrained {
@@ -37,17 +42,58 @@ impl StatusesDrained {
     }
 
     /// Where each status is handled before Meta's request is answered. Until this process has run for `at_first`, one may
-    /// still wait at Meta, which could not deliver it while nobody was there.
+    /// still wait at Meta, which could not deliver it while nobody was there. The same holds after it stood still: stopped,
+    /// or on a machine that slept. To be called within a runtime, which looks for that.
     pub fn without_a_queue(at_first: Duration) -> Self {
-        Self(Drained::Direct { heard_out: Instant::now() + at_first })
+        let hearing = Arc::new(Mutex::new(Hearing::new(at_first, Instant::now(), SystemTime::now())));
+        let watched = Arc::downgrade(&hearing);
+        tokio::spawn(async move {
+            while let Some(hearing) = watched.upgrade() {
+                hear(&hearing);
+                drop(hearing);
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        });
+        Self(Drained::Direct(hearing))
     }
 
     /// The last time; none before the first.
     pub fn last(&self) -> Option<Instant> {
         match &self.0 {
             Drained::Queues(seen) => *seen.borrow(),
-            Drained::Direct { heard_out } => Some(Instant::now()).filter(|now| now >= heard_out),
+            Drained::Direct(hearing) => hear(hearing),
         }
+    }
+}
+
+fn hear(hearing: &Mutex<Hearing>) -> Option<Instant> {
+    let (now, wall) = (Instant::now(), SystemTime::now());
+    hearing.lock().unwrap_or_else(PoisonError::into_inner).look(now, wall)
+}
+
+/// Whether this process has heard what Meta had to say.
+#[derive(Debug)]
+struct Hearing {
+    at_first: Duration,
+    heard_out: Instant,
+    /// The last look. By two clocks: one stands still while the machine sleeps.
+    looked_at: (Instant, SystemTime),
+}
+
+impl Hearing {
+    fn new(at_first: Duration, now: Instant, wall: SystemTime) -> Self {
+        Self { at_first, heard_out: now + at_first, looked_at: (now, wall) }
+    }
+
+    /// Now, if nothing can wait at Meta any more.
+    fn look(&mut self, now: Instant, wall: SystemTime) -> Option<Instant> {
+        let (before, wall_before) = self.looked_at;
+        let by_wall = wall.duration_since(wall_before).unwrap_or_default();
+        if now.saturating_duration_since(before).max(by_wall) > STOOD_STILL {
+            self.heard_out = now + self.at_first;
+        }
+        self.looked_at = (now, wall);
+        (now >= self.heard_out).then_some(now)
     }
 }
 
@@ -145,6 +191,22 @@ mod tests {
         fn looks<const N: usize>(&mut self, looks: [(Option<u32>, bool); N]) -> [Option<u64>; N] {
             looks.map(|(waiting, answers)| self.look(waiting, answers))
         }
+    }
+
+    #[test]
+    fn who_stood_still_hears_meta_out_again() {
+        let (began, wall) = (Instant::now(), SystemTime::now());
+        let mut hearing = Hearing::new(Duration::from_millis(500), began, wall);
+        let mut look = |awake: u64, slept: u64| {
+            let now = began + Duration::from_millis(awake);
+            hearing.look(now, wall + Duration::from_millis(awake + slept)).is_some()
+        };
+        assert_eq!([250, 500, 750].map(|at| look(at, 0)), [false, true, true]);
+        // Stopped for two seconds, and asked before anybody looked.
+        assert_eq!([2_750, 3_000, 3_250].map(|at| look(at, 0)), [false, false, true]);
+        // The machine slept for an hour: only the clock on the wall tells.
+        assert_eq!([3_500, 3_750, 4_000].map(|at| look(at, 3_600_000)), [false, false, true]);
+        assert!(look(4_250, 0), "a clock that was set back tells nothing");
     }
 
     #[test]

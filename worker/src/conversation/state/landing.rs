@@ -60,7 +60,9 @@ impl State {
     /// Puts a message into the mailbox, unless it is known.
     pub fn land(&mut self, now: Timestamp, landing: &Landing<'_>) -> Landed {
         let (verdict, landed) = self.judge(landing);
-        self.last_land = Some(LastLand { verdict, at: now });
+        // What takes nothing in changes nothing the second time: a body that comes again may hold a thousand of these.
+        let at = self.last_land.as_ref().filter(|_| landed.is_some()).map_or(now, |last| last.at);
+        self.last_land = Some(LastLand { verdict, at });
         if self.subdomain.is_none() {
             self.subdomain = landing.subdomain.cloned();
         }

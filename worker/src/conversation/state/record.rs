@@ -139,7 +139,7 @@ pub struct WaitsFor {
 pub struct LastLand {
     /// Which case it was.
     pub verdict: Verdict,
-    /// When.
+    /// When the last message was taken in; where none was yet, when the first one came.
     pub at: Timestamp,
 }
 

@@ -142,6 +142,16 @@ fn each_try_takes_one_message_from_the_numbers_bucket() {
 }
 
 #[test]
+fn a_message_that_comes_again_and_again_changes_nothing() {
+    let mut world = World::new();
+    world.apply(&land(0));
+    world.apply(&land(0));
+    let after = world.state().clone();
+    assert_eq!(world.wait(LEASE).apply(&land(0)), Answer::Landed(Landed::Duplicate));
+    assert_eq!(*world.state(), after);
+}
+
+#[test]
 fn a_part_of_the_last_reply_is_sent_once_more_and_once_only() {
     for kind in [ReplyKind::Answer, ReplyKind::Apology] {
         let mut world = World::answered(kind);

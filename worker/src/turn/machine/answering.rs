@@ -32,9 +32,10 @@ impl Machine {
         }
     }
 
-    /// After a death in the middle, one message at a time finds the one that kills.
+    /// Who was cut off once still answers everything at once. After a second death in the middle, one message at a time
+    /// finds the one that kills.
     fn run_most(&self) -> usize {
-        if self.conversation.takeovers > 0 { 1 } else { RUN_MOST }
+        if self.conversation.takeovers > 1 { 1 } else { RUN_MOST }
     }
 
     pub(super) fn answer_prepared(&mut self, service: Service, wants_answer: bool) -> Effect {

@@ -75,8 +75,9 @@ fn land_pipeline(landing: &Landing<'_>) -> Vec<Document> {
     let window = format!("windows.{}", item.phone_number_id.expose());
     let window_end = to_bson(window_end(item.timestamp));
     vec![
-        doc! { "$set": { "last_land": { "verdict": verdict, "at": "$$NOW" } } },
+        doc! { "$set": { "last_land.verdict": verdict } },
         doc! { "$set": {
+            "last_land.at": { "$cond": [new.clone(), "$$NOW", { "$ifNull": ["$last_land.at", "$$NOW"] }] },
             "business_id": { "$ifNull": ["$business_id", literal(landing.business_id.0.as_str())] },
             "subdomain": { "$ifNull": ["$subdomain", literal(landing.subdomain.map(Subdomain::expose))] },
             "attempts": { "$ifNull": ["$attempts", 0] },
