@@ -1,6 +1,6 @@
 // The list of businesses, each with its newest message.
 
-import { avatar, by, clock, el } from "./dom.js";
+import { avatar, by, clock, el, showRows } from "./dom.js";
 import { words } from "./message.js";
 import { chat, changed, messages, on, state } from "./state.js";
 
@@ -9,9 +9,7 @@ export function initChats() {
 }
 
 function show() {
-  const focused = document.activeElement?.dataset?.business;
-  by("businesses").replaceChildren(...state.setup.businesses.map(row));
-  by("businesses").querySelector(`[data-business="${focused}"]`)?.focus();
+  showRows(by("businesses"), state.setup.businesses.map(row));
 }
 
 function row({ id, title, about, language }) {
@@ -32,5 +30,5 @@ function row({ id, title, about, language }) {
       last ? el("time", {}, clock(last.at)) : null,
       known.unread > 0 ? el("span", { class: "badge", "aria-label": `${known.unread} new` }, String(known.unread)) : null),
   );
-  return el("li", {}, button);
+  return el("li", { data: { key: id } }, button);
 }

@@ -14,6 +14,34 @@ export function el(tag, properties = {}, ...children) {
   return element;
 }
 
+/**
+ * Shows rows in a list, each known by its data-key. One that is there already stays and takes over what is new, but for
+ * listeners: whoever presses a button that is gone before it is let go has clicked nothing.
+ */
+export function showRows(list, rows) {
+  const known = new Map([...list.children].map((row) => [row.dataset.key, row]));
+  fill(list, rows.map((row) => renewed(known.get(row.dataset.key), row)));
+}
+
+/** What was there before, if it can be made to look like this. */
+function renewed(before, fresh) {
+  if (!before || before === fresh || before.nodeName !== fresh.nodeName) return fresh;
+  if (fresh.nodeType === Node.TEXT_NODE) {
+    if (before.data !== fresh.data) before.data = fresh.data;
+    return before;
+  }
+  for (const { name } of [...before.attributes]) if (!fresh.hasAttribute(name)) before.removeAttribute(name);
+  for (const { name, value } of fresh.attributes) if (before.getAttribute(name) !== value) before.setAttribute(name, value);
+  fill(before, [...fresh.childNodes].map((child, place) => renewed(before.childNodes[place], child)));
+  return before;
+}
+
+/** Makes these the children; those that are there already are not touched. */
+function fill(parent, nodes) {
+  for (const node of [...parent.childNodes]) if (!nodes.includes(node)) node.remove();
+  nodes.forEach((node, place) => node !== parent.childNodes[place] && parent.insertBefore(node, parent.childNodes[place] ?? null));
+}
+
 export const by = (id) => document.getElementById(id);
 
 const PATHS = {

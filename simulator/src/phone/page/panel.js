@@ -1,6 +1,6 @@
 // Behind the scenes: what was posted, what reached Graph and the AI, what Switchboard keeps of the conversation.
 
-import { by, el, exactClock, span } from "./dom.js";
+import { by, el, exactClock, showRows, span } from "./dom.js";
 import { getConversation } from "./server.js";
 import { chat, messages, on, state } from "./state.js";
 import { initSwitches } from "./switches.js";
@@ -72,14 +72,16 @@ function showWire() {
   const scenes = [...chat(state.open).scenes.values(), ...state.strays.values()].sort((one, other) => other.at - one.at);
   by("timings").replaceChildren(timings());
   const list = by("scenes");
-  const known = new Map([...list.children].map((item) => [item.dataset.scene, item]));
-  list.replaceChildren(...scenes.map((scene) => {
+  const known = new Map([...list.children].map((item) => [item.dataset.key, item]));
+  const rows = scenes.map((scene) => {
     const version = JSON.stringify([scene.done, scene.http, scene.tries.length, scene.tries.map((one) => one.http), scene.chat]);
     const before = known.get(scene.id);
     return before?.dataset.version === version ? before : sceneRow(scene, version);
-  }));
-  if (!state.setup.stand_in_ai) list.prepend(el("li", { class: "note" }, "A real AI is used. Its calls do not pass through here, so they are not shown."));
-  if (scenes.length === 0) list.append(el("li", { class: "note" }, "Nothing has happened in this chat since the start."));
+  });
+  const note = (key, text) => el("li", { class: "note", data: { key } }, text);
+  if (!state.setup.stand_in_ai) rows.unshift(note("real-ai", "A real AI is used. Its calls do not pass through here, so they are not shown."));
+  if (scenes.length === 0) rows.push(note("nothing", "Nothing has happened in this chat since the start."));
+  showRows(list, rows);
 }
 
 /** From the webhook to the answer, of the newest message. */
@@ -105,7 +107,7 @@ function sceneRow(scene, version) {
       el("time", {}, exactClock(scene.at))),
     el("div", { class: "facts" }, facts(scene)));
   details.addEventListener("toggle", () => (details.open ? open.add(scene.id) : open.delete(scene.id)));
-  return el("li", { data: { scene: scene.id, what: scene.what, version } }, details);
+  return el("li", { data: { key: scene.id, what: scene.what, version } }, details);
 }
 
 function outcome({ what, done, http, code, ms, fault, tries }) {

@@ -20,8 +20,19 @@ const post = (path, body) =>
 
 export const getSetup = async () => (await asked("/phone/setup")).json();
 
-export const sendWords = (content, quote = null) =>
-  post("/phone/messages", { business: state.open, person: state.person, content, quote });
+let last = Promise.resolve();
+
+/** One message after the other, in the order in which they were written; one that cannot be sent holds up none. */
+function inTurn(send) {
+  const sent = last.then(send);
+  last = sent.catch(() => {});
+  return sent;
+}
+
+export function sendWords(content, quote = null) {
+  const message = { business: state.open, person: state.person, content, quote };
+  return inTurn(() => post("/phone/messages", message));
+}
 
 export const savePerson = () => post("/phone/person", state.person);
 
@@ -30,7 +41,8 @@ export const turn = (name, on) => post("/phone/faults", { switch: name, on });
 export function sendFile(file, caption = "") {
   const { number, name, hidden } = state.person;
   const query = new URLSearchParams({ business: state.open, number, name, hidden, caption });
-  return asked(`/phone/files?${query}`, { method: "POST", headers: { "content-type": file.type }, body: file });
+  const options = { method: "POST", headers: { "content-type": file.type }, body: file };
+  return inTurn(() => asked(`/phone/files?${query}`, options));
 }
 
 export async function getConversation(id) {

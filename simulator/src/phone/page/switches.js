@@ -1,6 +1,6 @@
 // Faults on demand, each with what to expect and what really came of it.
 
-import { by, el } from "./dom.js";
+import { by, el, showRows } from "./dom.js";
 import { turn } from "./server.js";
 import { changed, on, state } from "./state.js";
 
@@ -42,10 +42,8 @@ export function initSwitches() {
 }
 
 function show() {
-  const focused = document.activeElement?.dataset?.fault;
-  const list = state.switches.map(({ switch: name, seen }) => row(name, seen));
-  by("pane-faults").replaceChildren(el("p", { class: "hint" }, "They hold for every chat until you turn them off."), ...list);
-  by("pane-faults").querySelector(`[data-fault="${focused}"]`)?.focus();
+  const hint = el("p", { class: "hint", data: { key: "hint" } }, "They hold for every chat until you turn them off.");
+  showRows(by("pane-faults"), [hint, ...state.switches.map(({ switch: name, seen }) => row(name, seen))]);
   document.body.dataset.faults = String(state.switches.filter(({ seen }) => seen.on).length);
 }
 
@@ -55,9 +53,10 @@ function row(name, seen) {
   const button = el("button", {
     type: "button", role: "switch", "aria-checked": String(seen.on), "aria-labelledby": `fault-${name}`, "aria-describedby": `expect-${name}`,
     data: { fault: name }, disabled: real,
-    onclick: () => turn(name, !seen.on).catch((error) => changed("notice", error.message)),
+    // As it is then: the button stays when the fault is turned.
+    onclick: () => turn(name, button.getAttribute("aria-checked") !== "true").catch((error) => changed("notice", error.message)),
   }, el("i", { "aria-hidden": "true" }));
-  return el("div", { class: "fault" },
+  return el("div", { class: "fault", data: { key: name } },
     el("div", {}, el("h3", { id: `fault-${name}` }, title), button),
     el("p", { id: `expect-${name}` }, real ? "A real AI is used, which cannot be switched off from here." : expect),
     seen.hits > 0 ? el("p", { class: "seen", data: { seen: name }, role: "status" }, told(seen)) : null);
