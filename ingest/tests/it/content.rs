@@ -7,15 +7,23 @@ use shared::{
 };
 
 use crate::{
-    http::{ask, post},
+    http::{ask, post, until},
     oracle::{assert_accounted_for, fixtures, is_webhook, mutate},
+    process::Ingest,
     queues::{Message, Queues, carried},
 };
+
+/// Connected: to declare all queues may take longer than a webhook waits.
+async fn start(queues: &Queues) -> Ingest {
+    let ingest = queues.settings(None).start(&[]).await;
+    until(ingest.admin(), "/readyz", |answer| answer.status == 200).await;
+    ingest
+}
 
 #[tokio::test]
 async fn every_kind_of_update_arrives_where_it_belongs() {
     let queues = Queues::new("kinds");
-    let ingest = queues.settings(None).start(&[]).await;
+    let ingest = start(&queues).await;
     for (kind, name, body) in fixtures() {
         assert_eq!(post(ingest.addr(), &body).await.status, 200, "{kind}/{name}");
         let updates = queues.take_updates().await;
@@ -43,7 +51,7 @@ async fn every_kind_of_update_arrives_where_it_belongs() {
 #[tokio::test]
 async fn a_batch_of_several_businesses_keeps_each_numbers_order() {
     let queues = Queues::new("batch");
-    let ingest = queues.settings(None).start(&[]).await;
+    let ingest = start(&queues).await;
     let change = |phone: usize, ids: std::ops::Range<usize>| {
         let messages: Vec<_> =
             ids.map(|n| json!({"id": format!("wamid.{phone}.{n:03}"), "from": "16315550142"})).collect();
@@ -72,7 +80,7 @@ async fn a_batch_of_several_businesses_keeps_each_numbers_order() {
 #[tokio::test]
 async fn a_redelivered_body_has_the_ids_that_it_had() {
     let queues = Queues::new("again");
-    let ingest = queues.settings(None).start(&[]).await;
+    let ingest = start(&queues).await;
     let body = br#"{"entry":[{"id":"1","changes":[
         {"field":"messages","value":{"metadata":{"phone_number_id":"7"},"messages":[{"id":"wamid.A"},{"no":"id"}],
             "statuses":[{"id":"wamid.B","status":"read","timestamp":"5"}]}},
@@ -91,7 +99,7 @@ async fn a_redelivered_body_has_the_ids_that_it_had() {
 #[tokio::test]
 async fn a_signed_body_that_is_no_webhook_is_kept_byte_by_byte() {
     let queues = Queues::new("dead");
-    let ingest = queues.settings(None).start(&[]).await;
+    let ingest = start(&queues).await;
     let deep = format!("{{\"entry\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
     for (body, reason) in [
         (&b"secret text of a customer"[..], Some("not JSON")),
@@ -123,7 +131,7 @@ async fn a_signed_body_that_is_no_webhook_is_kept_byte_by_byte() {
 #[tokio::test]
 async fn malformed_relatives_of_good_bodies_are_accepted_and_accounted_for() {
     let queues = Queues::new("maimed");
-    let ingest = queues.settings(None).start(&[]).await;
+    let ingest = start(&queues).await;
     let fixtures = fixtures();
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut draw = move || {
@@ -159,7 +167,7 @@ async fn malformed_relatives_of_good_bodies_are_accepted_and_accounted_for() {
 #[tokio::test]
 async fn a_huge_message_arrives_whole() {
     let queues = Queues::new("huge");
-    let ingest = queues.settings(None).start(&[]).await;
+    let ingest = start(&queues).await;
     let payload = json!({"id": "wamid.huge", "text": {"body": "ü".repeat(3 << 19)}}).to_string();
     let body = format!(
         r#"{{"entry":[{{"id":"1","changes":[{{"field":"messages","value":{{"metadata":{{"phone_number_id":7}},"messages":[{payload}]}}}}]}}]}}"#

@@ -237,11 +237,21 @@ mod tests {
         Arc::new(vec![super::super::http::get("/")])
     }
 
+    /// A closed load in which something was counted: a busy machine may pause for the whole time that counts.
+    async fn counted(addr: SocketAddr) -> Load {
+        for _ in 0..20 {
+            let senders = posters(addr, 4, &requests()).await.expect("connections");
+            let load = closed(senders, Duration::from_millis(400)).await.expect("a load");
+            if load.answered + load.others.values().sum::<u64>() >= 10 {
+                return load;
+            }
+        }
+        panic!("next to nothing is answered");
+    }
+
     #[tokio::test]
     async fn a_closed_load_goes_as_fast_as_the_answers_come_and_counts_200_alone() {
-        let addr = server(Duration::from_millis(5)).await;
-        let senders = posters(addr, 4, &requests()).await.expect("connections");
-        let load = closed(senders, Duration::from_millis(400)).await.expect("a load");
+        let load = counted(server(Duration::from_millis(5)).await).await;
         let others: u64 = load.others.values().sum();
         assert!(load.per_second() < 200.0, "the server gives 200/s at most, a fifth of them 503: {load:?}");
         assert!(load.answered > others && others > 0, "{load:?}");

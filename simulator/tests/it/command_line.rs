@@ -1,16 +1,13 @@
 //! The program itself: exit codes, what it prints, and that it stops.
 
-use std::{
-    process::{Output, Stdio},
-    time::Duration,
-};
+use std::process::{Output, Stdio};
 
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
     process::{ChildStdout, Command},
 };
 
-use crate::setup::{SECRET, client, receiver, text};
+use crate::setup::{SECRET, SOON, client, receiver, text};
 
 fn simulator() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_simulator"));
@@ -79,7 +76,7 @@ async fn samples_are_listed_printed_and_posted() {
 }
 
 async fn next(lines: &mut Lines<BufReader<ChildStdout>>) -> String {
-    let line = tokio::time::timeout(Duration::from_secs(20), lines.next_line()).await.expect("in time");
+    let line = tokio::time::timeout(SOON, lines.next_line()).await.expect("in time");
     line.expect("readable").expect("a line")
 }
 
@@ -105,6 +102,6 @@ async fn serve_shows_what_customers_receive_and_stops_when_asked() {
     assert!(next(&mut lines).await.ends_with("acme → 4915112345678: Good morning"));
     let pid = child.id().expect("running").to_string();
     std::process::Command::new("kill").args(["-INT", &pid]).status().expect("signalled");
-    let status = tokio::time::timeout(Duration::from_secs(20), child.wait()).await.expect("in time").expect("ended");
+    let status = tokio::time::timeout(SOON, child.wait()).await.expect("in time").expect("ended");
     assert!(status.success(), "{status:?}");
 }

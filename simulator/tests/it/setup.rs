@@ -12,12 +12,15 @@ use axum::{
     routing::post,
 };
 use serde_json::{Value, json};
-use simulator::{Business, Meta, MetaOptions};
+use simulator::{Business, Journal, Meta, MetaOptions};
 use tokio::sync::mpsc;
 
 pub(crate) const SECRET: &str = "test-app-secret";
 pub(crate) const ANA: &str = "4915112345678";
-pub(crate) const SOON: Duration = Duration::from_secs(10);
+/// Later than anything that happens, however busy the machine is.
+pub(crate) const SOON: Duration = Duration::from_secs(60);
+/// Long enough for an answer that is not held back.
+const A_MOMENT: Duration = Duration::from_millis(50);
 
 pub(crate) fn client() -> reqwest::Client {
     shared::install_tls_provider();
@@ -45,6 +48,14 @@ pub(crate) async fn send(meta: &Meta, number: &str, token: &str, body: &Value) -
     let request = client().post(format!("{}/{number}/messages", meta.graph_url()));
     let response = request.bearer_auth(token).json(body).send().await.expect("an answer");
     (response.status().as_u16(), response.json().await.expect("JSON"))
+}
+
+/// A client that stops waiting for its answer, but not before its request is recorded.
+pub(crate) async fn give_up(request: reqwest::RequestBuilder, journal: &Journal, recorded: impl Fn(&Journal) -> bool) {
+    let mut asking = tokio::spawn(request.send());
+    journal.wait_until(recorded, SOON).await.expect("it arrives");
+    tokio::time::timeout(A_MOMENT, &mut asking).await.expect_err("no answer");
+    asking.abort();
 }
 
 /// One POST as the receiver of webhooks saw it.

@@ -3,15 +3,23 @@
 
 use std::{
     io::{BufRead, BufReader, Read},
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     path::Path,
     process::{Child, Command, ExitStatus, Output, Stdio},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 /// How long anything may take on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The ports of the tests, and how far apart those of two processes begin.
+const FIRST_PORT: u16 = 20_000;
+const PORTS: u32 = 12_000;
+const PORTS_EACH: u32 = 16;
 
 /// A started program.
 pub(crate) struct Process {
@@ -31,10 +39,16 @@ pub(crate) fn run(arguments: &[&str], environment: &[(&str, String)], directory:
     command(arguments, environment, directory).stdin(Stdio::null()).output().expect("the program starts")
 }
 
-/// A port that nobody listens on just now.
+/// A port that nobody listens on just now, and that nobody takes before the program does: it lies below those that the
+/// system gives to whoever asks for any, and no other call of this has it.
 pub(crate) fn free_addr() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address")
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let from = std::process::id().wrapping_mul(PORTS_EACH);
+    let mut tried = (0..PORTS).map(|_| {
+        let n = from.wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed)) % PORTS;
+        SocketAddr::from(([127, 0, 0, 1], FIRST_PORT + u16::try_from(n).expect("small")))
+    });
+    tried.find(|addr| TcpListener::bind(addr).is_ok()).expect("a port")
 }
 
 impl Process {

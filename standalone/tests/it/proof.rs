@@ -10,6 +10,7 @@ use serde_json::json;
 use simulator::{
     Business, Journal, Seed, Tag, Traffic,
     checker::{self, Scenario, Tenant},
+    webhook::Patience,
 };
 
 use super::serving::Installation;
@@ -61,12 +62,18 @@ async fn a_process_that_is_killed_every_few_seconds_loses_repeats_and_reorders_n
     // An answer is paid for again each time the process is killed after it asked.
     scenario.chats.per_answer = 6;
     scenario.chats.per_message = 10;
-    let mut system = Installation::start(&installed, &[("LEASE_SECS", "2"), ("SEND_EVIDENCE_SECS", "2")]).await;
+    // A status that meets a dead process comes again well before its silence counts.
+    let patience = Patience { most: Duration::from_secs(1), tries: 600, ..Patience::default() };
+    let environment = [("LEASE_SECS", "2"), ("SEND_EVIDENCE_SECS", "8")];
+    let mut system = Installation::start_before(patience, &installed, &environment).await;
     system.ai.on_chat(checker::answer);
     let meta = std::sync::Arc::clone(&system.meta);
     let sending = tokio::spawn(async move { traffic(seed, 8 * soak).run(&meta).await });
+    let mut lives = 0_u32;
     while !sending.is_finished() {
-        let alive = rand::rng().random_range(1_500..3_000);
+        lives += 1;
+        // Long enough now and then to take over and to answer: who meets five ends in a row is poison.
+        let alive = if lives.is_multiple_of(4) { 5_000 } else { rand::rng().random_range(1_500..3_000) };
         tokio::time::sleep(Duration::from_millis(alive)).await;
         system.process.kill();
         system.restart().await;

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use secrecy::SecretString;
 use serde_json::json;
-use simulator::{Ai, AiOptions, Business, Customer, Journal, Meta, MetaOptions, Seed};
+use simulator::{Ai, AiOptions, Business, Customer, Journal, Meta, MetaOptions, Seed, webhook::Patience};
 use worker::{business::TokenCipher, settings::EncryptionSettings};
 
 use super::process::{PATIENCE, Process, free_addr, run};
@@ -28,9 +28,18 @@ pub(crate) struct Installation {
 impl Installation {
     /// Starts it with these businesses, and whatever else stands in the environment.
     pub(crate) async fn start(businesses: &[(Business, serde_json::Value)], more: &[(&'static str, &str)]) -> Self {
+        Self::start_before(Patience::default(), businesses, more).await
+    }
+
+    /// The same before a Meta that repeats webhooks like this.
+    pub(crate) async fn start_before(
+        patience: Patience,
+        businesses: &[(Business, serde_json::Value)],
+        more: &[(&'static str, &str)],
+    ) -> Self {
         shared::install_tls_provider();
         let (journal, addr) = (Journal::in_memory(), free_addr());
-        let options = MetaOptions { seed: Seed::random(), ..MetaOptions::default() };
+        let options = MetaOptions { seed: Seed::random(), patience, ..MetaOptions::default() };
         let options = options.with_app_secret(APP_SECRET).with_webhook_url(format!("http://{addr}/webhook"));
         let meta = Arc::new(Meta::start(options.with_journal(&journal)).await.expect("a port"));
         let ai = Ai::start(AiOptions::default().with_journal(&journal)).await.expect("a port");

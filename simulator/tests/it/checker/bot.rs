@@ -16,7 +16,7 @@ use simulator::{Business, journal::UpdateKind, webhook::updates};
 use tokio::{net::TcpListener, sync::Notify, task::JoinSet};
 
 /// How long a status may be on its way.
-const EVIDENCE: Duration = Duration::from_secs(5);
+const EVIDENCE: Duration = Duration::from_secs(30);
 /// Refusals of one send after which the bot gives up, which a correct one never does here.
 const REFUSALS_MOST: u32 = 5;
 

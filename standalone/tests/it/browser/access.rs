@@ -43,8 +43,8 @@ async fn tab_reaches_everything_in_the_order_in_which_it_is_seen() {
         )
         .await;
         for (place, name) in expected.iter().enumerate() {
-            let reached = page.value("document.activeElement.dataset.reach ?? document.activeElement.outerHTML").await;
-            assert_eq!(reached, json!(place.to_string()), "{name} of {expected:?}");
+            let reached = page.value("window.reached()").await;
+            assert_eq!(reached, json!(place), "{name} of {expected:?}");
             let outline = page.value("getComputedStyle(document.activeElement).outlineStyle !== 'none' || document.activeElement.matches('.skip, .quote')");
             assert_eq!(outline.await, true, "the focus on {name} is seen");
             page.press(TAB).await;

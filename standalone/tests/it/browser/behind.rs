@@ -28,13 +28,17 @@ async fn the_wire_shows_the_way_of_a_message_with_its_times() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_panel_shows_what_is_kept_of_the_conversation() {
-    let demo = Demo::start(&[("QUIET_MILLIS", "2000")]).await;
+    let demo = Demo::start(&[]).await;
     let page = Page::open(&demo, BIKES, "4915110000001").await;
+    // What it has no words for stays in the mailbox.
+    page.turn("ai_down", true).await;
     page.look_behind("conversation").await;
     page.until("document.getElementById('pane-conversation').innerText.includes('no conversation yet')").await;
     page.say("My name is Robin and I am allergic to nuts").await;
     let part = |name: &str| format!("document.querySelector('#pane-conversation [data-part={name}]')?.innerText");
     page.until(&format!("{}?.includes('Robin')", part("mailbox"))).await;
+    page.turn("ai_down", false).await;
+    page.look_behind("conversation").await;
     page.answered(1).await;
     page.until(&format!("{}?.includes('empty')", part("mailbox"))).await;
     page.until(&format!("{}?.includes('allergic to nuts')", part("memory"))).await;

@@ -44,7 +44,8 @@ async fn customers_of_one_business_are_remembered_apart() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn several_messages_in_a_row_get_one_answer() {
-    let demo = Demo::start(&[("QUIET_MILLIS", "1500")]).await;
+    // Half of it after a question, within which a busy machine has to type the next one.
+    let demo = Demo::start(&[("QUIET_MILLIS", "20000")]).await;
     let page = Page::open(&demo, BIKES, "4915110000001").await;
     let parts = ["Hello", "Are you open on Sunday?", "How much is a city bike?", "And the deposit?"];
     page.type_into("#text", &parts.map(|part| format!("{part}{ENTER}")).concat()).await;

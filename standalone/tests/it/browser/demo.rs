@@ -3,6 +3,7 @@
 
 use std::{
     net::SocketAddr,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -46,6 +47,11 @@ impl Demo {
         let arguments = ["--addr", &self.addr.to_string()];
         self.process = Process::start(&arguments, &self.environment, self.directory.path());
         self.process.wait_for("Ctrl-C").await;
+    }
+
+    /// The file that it keeps everything in.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.directory.path().join("switchboard.db")
     }
 
     /// What it has printed since it was last started.

@@ -5,6 +5,7 @@ use super::{
     driver::{Browser, Microphone},
     page::{Page, text},
 };
+use crate::process::PATIENCE;
 
 /// Notes every state of the ticks, and whether somebody was seen typing.
 const WATCH: &str = "window.seen = [];
@@ -25,7 +26,13 @@ async fn ticks_and_typing_are_seen_as_they_happen() {
     page.run(WATCH, &[]).await;
     // It stays typing for as long as it has no words.
     page.turn("ai_down", true).await;
+    // And on its way for as long as nothing can be stored.
+    let file = rusqlite::Connection::open(demo.database()).expect("a database");
+    file.busy_timeout(PATIENCE).expect("a timeout");
+    file.execute_batch("BEGIN IMMEDIATE").expect("the file is locked");
     page.say("Hello").await;
+    page.until("window.seen.includes('sending')").await;
+    file.execute_batch("ROLLBACK").expect("the file is free");
     page.until("window.seen.includes('typing')").await;
     assert_eq!(page.value("document.getElementById('chat-state').textContent").await, "typing …");
     page.turn("ai_down", false).await;
@@ -73,7 +80,8 @@ async fn with_a_hidden_number_the_business_sees_a_user_id_only() {
     let webhook = text(page.until(&format!("{webhook} || null")).await);
     assert!(webhook.contains("user_id") && !webhook.contains(page.number), "{webhook}");
     // It is not forgotten by a reload, and the business knows who writes again.
-    page.run("location.reload();", &[]).await;
+    page.run("window.stale = true; location.reload();", &[]).await;
+    page.until("!window.stale").await;
     page.until("document.getElementById('person')?.dataset.hidden === 'true'").await;
     page.is_connected().await;
     assert_eq!(page.messages().await.len(), 2);

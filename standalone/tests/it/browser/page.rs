@@ -93,10 +93,11 @@ impl Page {
         self.answers().await
     }
 
-    /// Waits until what was written last was taken.
-    pub(crate) async fn is_taken(&self) {
-        let last = "[...document.querySelectorAll('[data-from=customer] .ticks')].at(-1)";
-        self.until(&format!("['taken', 'read'].includes({last}?.dataset.state)")).await;
+    /// Waits until so many messages are written, and the last of them was taken.
+    pub(crate) async fn is_taken(&self, count: usize) {
+        let written = "[...document.querySelectorAll('[data-from=customer]')]";
+        let last = format!("{written}.at(-1).querySelector('.ticks')?.dataset.state");
+        self.until(&format!("{written}.length === {count} && ['taken', 'read'].includes({last})")).await;
     }
 
     /// Opens a tab of what happens behind the scenes.

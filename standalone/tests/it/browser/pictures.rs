@@ -35,7 +35,7 @@ async fn chatted(demo: &Demo, page: &Page) {
         let before = page.answers().await.len();
         if words.is_empty() {
             page.click("#record").await;
-            page.until("document.getElementById('record-time').textContent === '0:02'").await;
+            page.until("document.getElementById('record-time').textContent >= '0:02'").await;
             page.click("#record-send").await;
         } else {
             page.say(words).await;

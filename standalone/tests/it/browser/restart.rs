@@ -37,7 +37,7 @@ async fn killed_before_it_has_thought_it_answers_once_after_its_restart() {
     page.say("Hello").await;
     page.answered(1).await;
     page.say("How much is a city bike?").await;
-    page.is_taken().await;
+    page.is_taken(2).await;
     killed_and_started_again(&mut demo, &page).await;
     is_answered_once(&demo, &page, "18 EUR").await;
 }

@@ -19,7 +19,7 @@ async fn read(pdf: &[u8]) -> (Extracted, Duration) {
     let begun = Instant::now();
     let extracted = reader().text_of(pdf, "application/pdf", Some("menu.pdf")).await;
     let took = begun.elapsed();
-    assert!(took < TIME_MOST + Duration::from_secs(1), "it took {took:?}: {extracted:?}");
+    assert!(took < TIME_MOST + Duration::from_secs(20), "it took {took:?}: {extracted:?}");
     (extracted, took)
 }
 

@@ -80,7 +80,7 @@ fn last_user(body: &Value) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_who_takes_over_while_the_model_thinks_is_not_spoken_over() {
     let mut judged = Judged::start(Options::default()).await;
-    judged.system.ai.on_chat(|request| checker::answer(request).after(Duration::from_secs(2)));
+    judged.system.ai.on_chat(|request| checker::answer(request).after(Duration::from_secs(10)));
     let ana = customer(1);
     let asked = judged.write(&acme(), &ana, "hello").await;
     judged.scenario = judged.scenario.clone().excusing(asked, "handed over").allowing("handed over");
@@ -88,6 +88,7 @@ async fn a_person_who_takes_over_while_the_model_thinks_is_not_spoken_over() {
     let sender = judged.system.meta.sender(&acme());
     let echo = Body::default().echo(&acme(), &ana, "wamid.person", &Content::text("I will see to it myself."));
     sender.deliver(&echo.to_json()).await.expect("200");
+    judged.system.wait_for_document("conversations", doc! { "handed_over_until": { "$exists": true } }).await;
     judged.rest().await;
     sleep(Duration::from_secs(3)).await;
     assert!(judged.system.journal.accepted().is_empty(), "a person has it");

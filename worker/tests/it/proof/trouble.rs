@@ -73,13 +73,17 @@ async fn three_failures_in_ten_at_meta_and_the_ai_lose_repeat_and_reorder_nothin
 async fn lost_statuses_and_lost_answers_repeat_only_what_nobody_could_know() {
     let seed = seed();
     let options = Options { workers: 2, ..Options::default() };
-    let judged = Judged::start(options.with("LEASE_SECS", "2").with("SEND_EVIDENCE_SECS", "1")).await;
+    let mut judged = Judged::start(options.with("LEASE_SECS", "2").with("SEND_EVIDENCE_SECS", "1")).await;
+    // A worker that a busy machine holds up loses its lease, and another one asks again.
+    judged.scenario.chats.per_answer = 4;
+    judged.scenario.chats.per_message = 8;
     judged.system.meta.report(StatusPlan { loss: 0.7, ..StatusPlan::default() });
     let lost = Chances { answer_lost: 0.3, ..Chances::default() };
     judged.system.meta.faults().chances(Seed(seed), Where::any(), lost);
     let traffic = Traffic::new(Seed(seed))
         .businesses([acme(), bolt(), corn()])
-        .customers_each(10)
+        // The slower the machine, the fewer answers each of them gets: one at the least.
+        .customers_each(20)
         .messages_each(usize::try_from(rounds(3)).expect("few"));
     let sent = judged.traffic(traffic).await.expect("no panic");
     let report = judged.judge().await;
@@ -92,7 +96,7 @@ async fn lost_statuses_and_lost_answers_repeat_only_what_nobody_could_know() {
 /// Two workers, of which one stops hearing from MongoDB while RabbitMQ goes on giving it messages and statuses.
 async fn one_is_cut_off(cut_off_is_first: bool) {
     let options = Options { workers: 0, ..Options::default() };
-    let mut judged = Judged::start(options.with("LEASE_SECS", "2").with("SEND_EVIDENCE_SECS", "3")).await;
+    let mut judged = Judged::start(options.with("LEASE_SECS", "2").with("SEND_EVIDENCE_SECS", "9")).await;
     let directly = judged.system.servers().mongodb_uri.clone();
     let (mongodb, by_proxy) = Proxy::before(&directly, &judged.system.journal).await.expect("a proxy");
     // Until RabbitMQ 4 the first one has every partition; of the statuses each has a share.

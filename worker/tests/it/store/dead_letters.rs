@@ -422,6 +422,7 @@ async fn a_replay_that_fails_is_one_more_burial_whoever_replayed_it() {
     bury(&store, &undecodable).await;
     assert!(request(&store, "queue:a").await);
     let replayed = take_up(&store).await.expect("it is requested");
+    tokio::time::sleep(Duration::from_millis(3)).await;
     // Two workers, of which one had been taken for dead.
     for _ in 0..2 {
         bury_again(&store, &replayed, "unknown_business", ReplayPolicy::WhenServed).await;

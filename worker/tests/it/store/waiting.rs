@@ -9,7 +9,7 @@ use worker::{
     store::{Postponement, Store},
 };
 
-use super::{Fresh, LONG, SHORT, Talk, failed, message};
+use super::{Fresh, LONG, Talk, failed, message};
 
 fn for_token(token: &str, delay: Duration) -> Postponement {
     Postponement { reason: "credentials", token: Some(token.to_owned()), ..failed(delay) }
@@ -94,9 +94,10 @@ async fn a_holder_that_died_holds_nothing_back() {
     let talk = Talk::new(&store);
     talk.receive(&[message(1)]).await;
     assert!(talk.postpone(&talk.claim().await.lease, &for_token("old", Duration::ZERO)).await);
-    talk.claim_when_free("dead", SHORT).await;
+    talk.claim_when_free("dead", LONG).await;
     assert_eq!(release(&store, &talk.business, "new").await, 0);
-    tokio::time::sleep(SHORT * 2).await;
+    let expired = mongodb::bson::doc! { "$set": { "lease.until": mongodb::bson::DateTime::from_millis(0) } };
+    store.change("conversations", talk.session.expose(), expired).await;
     assert_eq!(release(&store, &talk.business, "new").await, 1);
     let claim = talk.claim().await;
     assert_eq!(claim.conversation.takeovers, 1, "its death still counts");

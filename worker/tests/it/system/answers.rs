@@ -86,7 +86,7 @@ async fn sixty_customers_of_three_businesses_are_answered_once_in_order_by_their
 #[tokio::test(flavor = "multi_thread")]
 async fn duplicated_batched_and_reordered_webhooks_change_nothing() {
     // Quiet for long enough that what was reordered is together again.
-    let options = Options { workers: 2, ..Options::default() }.with("QUIET_MILLIS", "4000");
+    let options = Options { workers: 2, ..Options::default() }.with("QUIET_MILLIS", "10000");
     let system = System::start(options).await;
     let sender = system.meta.sender(&acme());
     let now = jiff::Timestamp::now().as_second();
@@ -124,7 +124,7 @@ async fn duplicated_batched_and_reordered_webhooks_change_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn several_quick_messages_get_one_answer_that_quotes_the_last_and_was_typed() {
-    let system = System::start(Options::default().with("QUIET_MILLIS", "600")).await;
+    let system = System::start(Options::default().with("QUIET_MILLIS", "3000")).await;
     let ana = customer(1);
     for text in ["Hello", "do you have", "red shoes?"] {
         system.write(&acme(), &ana, text).await;

@@ -31,7 +31,7 @@ async fn traces(system: &System, text: &str) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_last_version_of_a_message_is_asked_and_remembered() {
-    let system = System::start(Options::default().with("QUIET_MILLIS", "1500")).await;
+    let system = System::start(Options::default().with("QUIET_MILLIS", "5000")).await;
     let (ana, eva) = (customer(1), customer(2));
     let id = system.write(&acme(), &ana, "Do you open at eight tomorrow").await;
     system.send(&acme(), &ana, Content::edit(&id, "Do you open at nine tomorrow")).await;
@@ -66,7 +66,7 @@ async fn only_the_last_version_of_a_message_is_asked_and_remembered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_taken_back_in_time_is_not_asked_answered_or_kept() {
-    let system = System::start(Options::default().with("QUIET_MILLIS", "1500")).await;
+    let system = System::start(Options::default().with("QUIET_MILLIS", "5000")).await;
     let (ana, eva, kim) = (customer(1), customer(2), customer(3));
     let id = system.write(&acme(), &ana, "My code is swordfish-1 as I told you").await;
     system.send(&acme(), &ana, Content::revoke(&id)).await;
@@ -102,7 +102,7 @@ async fn what_is_taken_back_in_time_is_not_asked_answered_or_kept() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_taken_back_while_the_model_thinks_is_not_answered() {
     let system = System::start(Options::default()).await;
-    let slow = Duration::from_secs(3);
+    let slow = Duration::from_secs(30);
     system.ai.on_chat(move |request| ChatReply::text(format!("ANS {}", request.last_user())).after(slow));
     system.ai.on_transcription(|_| ChatReply::text("swordfish, but do not tell anybody"));
     let ana = customer(1);
@@ -122,7 +122,7 @@ async fn what_is_taken_back_while_the_model_thinks_is_not_answered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edit_that_comes_before_its_message_is_carried_out() {
-    let system = System::start(Options::default().with("QUIET_MILLIS", "1500")).await;
+    let system = System::start(Options::default().with("QUIET_MILLIS", "5000")).await;
     let ana = customer(1);
     let sender = system.meta.sender(&acme());
     let message = sender.message(&ana, Content::text("the old one"));

@@ -30,7 +30,7 @@ fn numbers(most: u32) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_messages_in_two_seconds_are_one_answer() {
-    let system = System::start(Options::default().with("QUIET_MILLIS", "800")).await;
+    let system = System::start(Options::default().with("QUIET_MILLIS", "4000")).await;
     let ana = customer(1);
     write_numbers(&system, &ana, 1..=10, Duration::from_millis(200)).await;
     let answers = system.answers(&acme(), &ana, 1).await;
@@ -41,13 +41,16 @@ async fn ten_messages_in_two_seconds_are_one_answer() {
     system.stop().await;
 }
 
-/// The model takes three seconds, and the customer goes on writing while it thinks.
+/// The model takes long, but for the last message, and the customer goes on writing while it thinks.
 async fn write_on_while_it_thinks(workers: usize) {
     // A worker that did not land a message itself hears of it when it renews its lease.
-    let options = Options { workers, ..Options::default() }.with("QUIET_MILLIS", "800").with("LEASE_SECS", "3");
+    let options = Options { workers, ..Options::default() }.with("QUIET_MILLIS", "1500").with("LEASE_SECS", "9");
     let system = System::start(options).await;
-    let slow = Duration::from_secs(3);
-    system.ai.on_chat(move |request| ChatReply::text(format!("ANS {}", request.last_user())).after(slow));
+    system.ai.on_chat(move |request| {
+        let words = request.last_user();
+        let after = if words.contains("number 10") { Duration::ZERO } else { Duration::from_secs(10) };
+        ChatReply::text(format!("ANS {words}")).after(after)
+    });
     let ana = customer(1);
     write_numbers(&system, &ana, 1..=5, Duration::from_millis(100)).await;
     system.asked(&ana, 1).await;
@@ -58,7 +61,6 @@ async fn write_on_while_it_thinks(workers: usize) {
     let asked = asked(&system.journal, &ana).len();
     assert!((2..=3).contains(&asked), "{asked} calls");
     let answers = system.journal.ai_answers();
-    // A call that somebody waited for to its end took three seconds.
     assert!(answers.iter().any(|answer| answer.abandoned), "what could not be of use any more is cut off: {answers:?}");
     let last = "This is number 10 of them";
     assert_eq!(system.remembered(&acme(), &ana, last).await.len(), 11, "every message, and the one answer");
@@ -87,7 +89,9 @@ async fn who_never_stops_writing_is_answered_all_the_same() {
         _ = system.answers(&business, &ana, 1) => {}
     }
     system.settled().await;
-    assert!(system.journal.ai_answers().iter().filter(|answer| answer.abandoned).count() <= 2);
+    // What comes behind the answer may cut off the next one.
+    let (answers, first) = (system.journal.ai_answers(), &system.journal.accepted()[0]);
+    assert!(answers.iter().filter(|answer| answer.abandoned && answer.seq < first.seq).count() <= 2);
     let texts = system.journal.texts_for(&acme().phone_number_id, ana.key()).join("\n");
     let answered = texts.matches("This is number").count();
     let written = system
@@ -102,7 +106,7 @@ async fn who_never_stops_writing_is_answered_all_the_same() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_question_is_answered_sooner_than_a_greeting() {
-    let system = System::start(Options::default().with("QUIET_MILLIS", "1500")).await;
+    let system = System::start(Options::default().with("QUIET_MILLIS", "4000")).await;
     let (ana, eva) = (customer(1), customer(2));
     let sender = system.meta.sender(&acme());
     let (greeting, question) = ("Hello", "Do you deliver?");
@@ -125,7 +129,7 @@ fn reads_of(journal: &Journal, id: &str) -> Vec<(u64, GraphRead)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn typing_shows_from_the_first_message_on_and_once_for_each() {
-    let system = System::start(Options::default().with("QUIET_MILLIS", "1000")).await;
+    let system = System::start(Options::default().with("QUIET_MILLIS", "4000")).await;
     for business in [acme(), bolt()] {
         let ana = customer(1);
         let mut ids = Vec::new();

@@ -16,6 +16,7 @@ use shared::{
     topology::{Exchange, STATUS_PARTITIONS, Topology},
 };
 use simulator::{Ai, AiOptions, Business, Customer, Journal, Meta, MetaOptions, ai::ChatReply};
+use tokio::net::TcpSocket;
 use worker::{business::TokenCipher, settings::EncryptionSettings};
 
 use super::process::Process;
@@ -86,6 +87,8 @@ pub(crate) struct System {
     topology: Topology,
     servers: Servers,
     ingest_environment: Vec<(String, String)>,
+    /// Bound and never listening: while ingest is down nobody else gets its port.
+    _reservation: TcpSocket,
     worker_environment: Vec<(String, String)>,
     /// Processes that were killed; their logs count too.
     ended: Vec<Process>,
@@ -128,20 +131,21 @@ impl System {
             common("RUST_LOG", "debug,hyper=info,h2=info,mongodb=info,reqwest=info,rustls=info".to_owned()),
             common("METRICS_ADDR", "127.0.0.1:0".to_owned()),
         ];
+        let reservation = TcpSocket::new_v4().expect("a socket");
+        // As ingest does, so that both may be bound.
+        reservation.set_reuseaddr(true).expect("an option of every socket");
+        reservation.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+        let addr = reservation.local_addr().expect("it is bound");
         let mut ingest_environment = shared.clone();
         ingest_environment.extend([
-            common("INGEST_ADDR", "127.0.0.1:0".to_owned()),
+            common("INGEST_ADDR", addr.to_string()),
             common("WHATSAPP_VERIFY_TOKEN", VERIFY_TOKEN.to_owned()),
             common("WHATSAPP_APP_SECRET", APP_SECRET.to_owned()),
         ]);
         ingest_environment.extend(options.ingest_environment.iter().map(|(name, value)| common(name, value.clone())));
         let mut ingest = Process::start("ingest", &ingest_environment);
-        let line = ingest.wait_for_message("listening for webhooks").await;
-        let addr = line.get("addr").and_then(serde_json::Value::as_str).expect("an address").to_owned();
+        ingest.wait_for_message("listening for webhooks").await;
         let webhook_url = format!("http://{addr}/webhook");
-        // Whoever starts it again finds it where it was.
-        ingest_environment.retain(|(name, _)| name != "INGEST_ADDR");
-        ingest_environment.push(common("INGEST_ADDR", addr));
 
         let journal = Journal::in_memory();
         let meta =
@@ -182,6 +186,7 @@ impl System {
             topology,
             servers: options.servers,
             ingest_environment,
+            _reservation: reservation,
             worker_environment,
             ended: Vec::new(),
             secrets: [APP_SECRET, ENCRYPTION_SECRET, VERIFY_TOKEN, AI_KEY, SPEECH_KEY].map(str::to_owned).to_vec(),

@@ -1,7 +1,5 @@
 //! A business's own tools: called with its secret, the model's arguments and the customer's identity, or not at all.
 
-use std::time::Duration;
-
 use mongodb::bson::{Document, doc};
 use secrecy::SecretString;
 use serde_json::json;
@@ -102,6 +100,14 @@ async fn a_tool_that_only_the_worker_can_reach_or_whose_secret_is_lost_is_not_ev
     system.stop().await;
 }
 
+/// Whether a request is here with all of its body.
+fn is_whole(request: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(request);
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+    length.is_some_and(|length: usize| body.len() >= length)
+}
+
 /// A server whose answer ends in the middle.
 async fn breaking_off() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -109,8 +115,11 @@ async fn breaking_off() -> String {
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             // What is not read would reset the connection before the answer is there.
-            let mut request = vec![0; 16 * 1_024];
-            while tokio::time::timeout(Duration::from_millis(100), stream.read(&mut request)).await.is_ok() {}
+            let (mut request, mut buffer) = (Vec::new(), vec![0; 16 * 1_024]);
+            while !is_whole(&request) {
+                let length = stream.read(&mut buffer).await.expect("read");
+                request.extend_from_slice(&buffer[..length]);
+            }
             let answer =
                 b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{\"left\": 7";
             stream.write_all(answer).await.expect("written");

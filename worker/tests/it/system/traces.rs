@@ -13,6 +13,7 @@ use opentelemetry_proto::tonic::{
     trace::v1::Span,
 };
 use prost::Message;
+use simulator::meta::StatusPlan;
 use tokio::net::TcpListener;
 
 use super::{
@@ -72,9 +73,7 @@ impl Collector {
         let mut options = Options::default()
             .with("OTEL_EXPORTER_OTLP_ENDPOINT", &*self.url)
             .with("OTEL_EXPORTER_OTLP_HEADERS", "api-key=the-collectors-key")
-            .with("OTEL_BSP_SCHEDULE_DELAY", EXPORT_MILLIS)
-            .with("LEASE_SECS", "1")
-            .with("SEND_EVIDENCE_SECS", "1");
+            .with("OTEL_BSP_SCHEDULE_DELAY", EXPORT_MILLIS);
         options.ingest_environment.extend([
             ("OTEL_EXPORTER_OTLP_ENDPOINT", self.url.clone()),
             ("OTEL_BSP_SCHEDULE_DELAY", EXPORT_MILLIS.to_owned()),
@@ -82,20 +81,24 @@ impl Collector {
         options
     }
 
-    /// The spans of the trace that brought the answer, once one of that name is among them.
-    async fn trace_with(&self, name: &str) -> Vec<Seen> {
+    /// The spans of the trace that brought the answer, once these are among them, and what they stand under.
+    async fn trace_with(&self, wanted: &[&str]) -> Vec<Seen> {
         let begun = std::time::Instant::now();
         loop {
-            let spans = self.collected.lock().expect("whole").spans.clone();
-            if let Some(found) = spans.iter().find(|seen| seen.span.name == name) {
-                // What belongs to it may be on its way.
-                tokio::time::sleep(Duration::from_millis(500)).await;
-                let spans = self.collected.lock().expect("whole").spans.clone();
-                let of_trace = |seen: &Seen| seen.span.trace_id == found.span.trace_id;
-                return spans.into_iter().filter(of_trace).collect();
+            let mut spans = self.collected.lock().expect("whole").spans.clone();
+            let first = spans.iter().find(|seen| seen.span.name == wanted[0]);
+            if let Some(trace) = first.map(|seen| seen.span.trace_id.clone()) {
+                spans.retain(|seen| seen.span.trace_id == trace);
+                let is_there = |name: &&str| {
+                    let mut found = spans.iter().filter(|seen| seen.span.name == **name);
+                    found.any(|seen| seen.span.parent_span_id.is_empty() || parent(&spans, seen).is_some())
+                };
+                if wanted.iter().all(is_there) {
+                    return spans;
+                }
             }
             let names: Vec<_> = spans.iter().map(|seen| &seen.span.name).collect();
-            assert!(begun.elapsed() < PATIENCE, "no span `{name}` among {names:?}");
+            assert!(begun.elapsed() < PATIENCE, "not all of {wanted:?} are among {names:?}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -115,10 +118,19 @@ async fn collect(State(collected): State<Arc<Mutex<Collected>>>, headers: Header
     }
 }
 
+/// By then the reply is recorded, and the trace of its turn with it.
+fn delivered_late() -> StatusPlan {
+    StatusPlan { delivered: Some(Duration::from_secs(3)), ..StatusPlan::default() }
+}
+
 fn named<'a>(spans: &'a [Seen], name: &str) -> &'a Seen {
     let found = spans.iter().find(|seen| seen.span.name == name);
     let names: Vec<_> = spans.iter().map(|seen| &seen.span.name).collect();
     found.unwrap_or_else(|| panic!("no span `{name}` among {names:?}"))
+}
+
+fn parent<'a>(spans: &'a [Seen], of: &Seen) -> Option<&'a Seen> {
+    spans.iter().find(|seen| seen.span.span_id == of.span.parent_span_id)
 }
 
 /// The names from the root of the trace to a span.
@@ -126,8 +138,8 @@ fn path(spans: &[Seen], leaf: &str) -> Vec<String> {
     let mut at = named(spans, leaf);
     let mut names = vec![at.span.name.clone()];
     while !at.span.parent_span_id.is_empty() {
-        let parent = spans.iter().find(|seen| seen.span.span_id == at.span.parent_span_id);
-        at = parent.unwrap_or_else(|| panic!("the parent of {} is in no trace: {names:?}", at.span.name));
+        let found = parent(spans, at);
+        at = found.unwrap_or_else(|| panic!("the parent of {} is in no trace: {names:?}", at.span.name));
         names.push(at.span.name.clone());
     }
     names.reverse();
@@ -138,9 +150,12 @@ fn path(spans: &[Seen], leaf: &str) -> Vec<String> {
 async fn a_message_is_one_trace_from_its_webhook_to_the_delivery_of_its_answer() {
     let collector = Collector::start().await;
     let mut system = System::start(collector.options()).await;
+    system.meta.report(delivered_late());
     system.keep_from_logs("the-collectors-key");
     system.write(&acme(), &customer(1), "a table for two, please").await;
-    let spans = collector.trace_with("delivered").await;
+    let wanted =
+        ["delivered", "webhook", "publish", "update", "turn", "compose", "chat", "send", "POST messages", "settle"];
+    let spans = collector.trace_with(&wanted).await;
     assert_eq!(path(&spans, "publish"), ["webhook", "publish"]);
     assert_eq!(path(&spans, "update"), ["webhook", "update"]);
     assert_eq!(path(&spans, "chat"), ["webhook", "turn", "compose", "chat"]);
@@ -173,14 +188,16 @@ async fn a_message_is_one_trace_from_its_webhook_to_the_delivery_of_its_answer()
 #[tokio::test(flavor = "multi_thread")]
 async fn who_takes_over_a_reply_goes_on_in_its_trace() {
     let collector = Collector::start().await;
-    let mut system = System::start(Options { workers: 0, ..collector.options() }).await;
+    let options = collector.options().with("LEASE_SECS", "2").with("SEND_EVIDENCE_SECS", "1");
+    let mut system = System::start(Options { workers: 0, ..options }).await;
+    system.meta.report(delivered_late());
     let mut doomed = system.spawn_worker(&[("SWITCHBOARD_FAIL_POINT", "turn.before.send=abort")]);
     doomed.wait_for_message("consuming from RabbitMQ").await;
     system.write(&acme(), &customer(1), "a table for two, please").await;
     doomed.ended(PATIENCE).await;
     system.keep_log(doomed);
     system.start_worker().await;
-    let spans = collector.trace_with("delivered").await;
+    let spans = collector.trace_with(&["delivered", "turn", "webhook"]).await;
     // The turn that died left its place in the outbox, and nothing else. More than one may have waited for evidence.
     let webhook = named(&spans, "webhook").span.span_id.clone();
     let turns: Vec<_> = spans.iter().filter(|seen| seen.span.name == "turn").collect();

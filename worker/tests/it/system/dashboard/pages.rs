@@ -1,11 +1,13 @@
 //! What the pages show, and what is done from them.
 
+use std::time::{Duration, Instant};
+
 use mongodb::bson::{DateTime, Document, doc};
 use reqwest::StatusCode;
 use simulator::meta::{Fault, Refusal, Where};
 
 use super::{
-    super::harness::{Options, System, acme, bolt, customer},
+    super::harness::{Options, PATIENCE, System, acme, bolt, customer},
     super::process::run,
     Dashboard, ESCAPED, WORDS, link, with_a_conversation, without_workers,
 };
@@ -39,7 +41,11 @@ async fn what_was_said_stays_text_in_the_dashboard_and_is_hidden_until_it_is_ask
     let answered = "ANS &lt;script&gt;alert(1)&lt;/script&gt; swordfish";
     assert!(shown.contains(ESCAPED) && shown.contains(answered), "{shown}");
     assert!(!shown.contains("<script") && !shown.contains(ana.key()), "{shown}");
-    assert!(dashboard.process.log().contains("what was said was shown to an operator"));
+    let begun = Instant::now();
+    while !dashboard.process.log().contains("what was said was shown to an operator") {
+        assert!(begun.elapsed() < PATIENCE, "nothing tells that texts were shown");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     // What a business has from a notice leads there too.
     let told = operator.get(&format!("/conversations/of/acme%3A{}", ana.key())).await;
     assert!(told.status == StatusCode::SEE_OTHER && !told.header("location").contains(ana.key()));
