@@ -91,13 +91,16 @@ impl Identities {
         };
         let Some((phone, by_phone)) = phone.zip(by_phone) else { return Ok(session) };
         let linked = by_phone.session == session && by_phone.user_id.as_ref() == Some(user_id);
-        if linked || (!recycled && self.unite(business, &by_phone.session, &session, (phone, user_id)).await?) {
+        if linked {
             return Ok(session);
         }
         // What Meta sends again is of the time before the number had its owner of today.
-        if let Some((number, id)) = message.filter(|_| recycled)
+        if let Some((number, id)) = message
             && self.store.was_answered(number, id).await?
         {
+            return Ok(session);
+        }
+        if !recycled && self.unite(business, &by_phone.session, &session, (phone, user_id)).await? {
             return Ok(session);
         }
         let before = self.store.move_alias(&business.id, phone.expose(), &session, Some(user_id)).await?;
@@ -197,19 +200,24 @@ impl Identities {
         self.store.replace_customer_id(former, &change).await
     }
 
-    /// The conversation of a customer, if there is one; nothing is begun.
+    /// The conversation of a customer, if there is one; nothing is begun. A number that was last seen with another user id
+    /// leads to somebody else's.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn find(&self, business: &Business, sender: &Sender) -> Result<Option<SessionId>, StoreError> {
-        for alias in [sender.user_id.as_ref().map(|id| id.expose()), sender.wa_id.as_ref().map(|id| id.expose())] {
-            if let Some(alias) = alias
-                && let Some(found) = self.store.alias(&business.id, alias).await?
-            {
-                return Ok(Some(found.session));
-            }
+        if let Some(user_id) = &sender.user_id
+            && let Some(found) = self.store.alias(&business.id, user_id.expose()).await?
+        {
+            return Ok(Some(found.session));
         }
-        Ok(None)
+        let Some(phone) = &sender.wa_id else { return Ok(None) };
+        let found = self.store.alias(&business.id, phone.expose()).await?;
+        let is_theirs = |found: &Alias| match (&found.user_id, &sender.user_id) {
+            (Some(known), Some(named)) => known == named,
+            (None, _) | (_, None) => true,
+        };
+        Ok(found.filter(is_theirs).map(|found| found.session))
     }
 
     /// The customer has a new number or id: it leads to the old one's conversation from now on, and the old one
@@ -223,7 +231,12 @@ impl Identities {
             // With the number the user id may change, too, and the news need not name it: whoever writes from the new
             // number first tells.
             let user_id = new.user_id.as_ref();
-            if let Some(former) = self.store.move_alias(&business.id, number.expose(), &session, user_id).await? {
+            let known = self.store.alias(&business.id, number.expose()).await?;
+            // Who writes to several numbers of a business is told of once for each.
+            let is_told = user_id.is_none() && known.is_some_and(|known| known.session == session);
+            if !is_told
+                && let Some(former) = self.store.move_alias(&business.id, number.expose(), &session, user_id).await?
+            {
                 self.forget_phone(&former.session, &session, number).await?;
             }
             if let Some(old) = &old.wa_id {

@@ -20,7 +20,7 @@ const IN_HAND: Duration = Duration::from_secs(30);
 
 /// Letters that are brought back before a message lands, and for how long.
 const FIRST_MOST: usize = 20;
-const FIRST_WITHIN: Duration = Duration::from_secs(3);
+const FIRST_WITHIN: Duration = Duration::from_secs(2);
 /// How long a number is taken to have no letters that wait: for as long as a business is not looked up again.
 const CAUGHT_UP_FOR: Duration = Duration::from_secs(60);
 const MOST_CAUGHT_UP: u64 = 100_000;

@@ -272,7 +272,7 @@ fn not_now(error: &NotNow) -> Trouble {
         NotNow::Ai(error) => (error.retry_after(), TroubleKind::Ai),
         NotNow::Media(MediaError::Token(_)) => (None, TroubleKind::Token),
         NotNow::Media(MediaError::Away(_)) => (None, TroubleKind::Graph),
-        NotNow::Media(MediaError::Throttled(error)) => (error.retry_after, TroubleKind::Ai),
+        NotNow::Media(MediaError::Throttled(error)) => (error.retry_after, TroubleKind::Graph),
         NotNow::Media(_) | NotNow::Store(_) | NotNow::Unread => (None, TroubleKind::Ai),
     };
     Trouble { retry_after, kind, ..stuck(&error.to_string()) }

@@ -55,12 +55,15 @@ pub(super) enum NotNow {
 }
 
 impl NotNow {
-    /// Whether it is this file that does not come, or what hears it; not that Meta or the database cannot be reached.
+    /// Whether it is this file that does not come, or what hears it; not that Meta or the database cannot be reached, or
+    /// Meta throttles.
     fn is_of_the_file(&self) -> bool {
         match self {
             Self::Ai(_) | Self::Unread => true,
-            Self::Media(MediaError::Throttled(_) | MediaError::Unreachable(_) | MediaError::Busy) => true,
-            Self::Media(MediaError::Token(_) | MediaError::Away(_)) | Self::Store(_) => false,
+            Self::Media(MediaError::Unreachable(_) | MediaError::Busy) => true,
+            Self::Media(MediaError::Token(_) | MediaError::Away(_) | MediaError::Throttled(_)) | Self::Store(_) => {
+                false
+            }
             // These do not pass, and are no reason to wait.
             Self::Media(MediaError::Gone | MediaError::TooLarge { .. }) => true,
             Self::Media(MediaError::ForeignHost(_) | MediaError::Refused(_)) => true,

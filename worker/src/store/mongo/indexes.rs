@@ -19,6 +19,8 @@ pub(super) type Index = (&'static str, Document, IndexOptions);
 
 /// The collection of the operator's own back end, whose indexes are its own affair.
 const BUSINESSES: &str = "businesses";
+/// Options with which an index does not hold, or find, everything.
+const NARROWING: &[&str] = &["partialFilterExpression", "sparse", "collation"];
 /// Updates with pipelines read `$$NOW` and sort arrays, which came with this version.
 const VERSION_LEAST: (i32, i32) = (5, 2);
 /// The server's word for a collection that is not there.
@@ -101,6 +103,8 @@ struct Present {
     keys: Document,
     is_unique: bool,
     expires_after: Option<String>,
+    /// What it leaves out, or orders otherwise.
+    narrowed: Document,
 }
 
 impl Present {
@@ -111,6 +115,11 @@ impl Present {
             keys: index.get_document("key").cloned().unwrap_or_default(),
             is_unique: !matches!(index.get("unique"), None | Some(Bson::Boolean(false))),
             expires_after: index.get("expireAfterSeconds").map(Bson::to_string),
+            narrowed: NARROWING
+                .iter()
+                .filter_map(|option| Some(((*option).to_owned(), index.get(option)?.clone())))
+                .filter(|(_, value)| *value != Bson::Boolean(false))
+                .collect(),
         }
     }
 
@@ -119,7 +128,10 @@ impl Present {
     fn stands_in_for(&self, (collection, keys, options): &Index) -> bool {
         let is_unique = options.unique.unwrap_or(false);
         let expires_after = options.expire_after.map(|after| after.as_secs().to_string());
-        let has_same_effect = self.is_unique == is_unique && self.expires_after == expires_after;
+        let ours = options.partial_filter_expression.as_ref();
+        let is_as_narrow = ours.is_some_and(|ours| self.narrowed == doc! { "partialFilterExpression": ours });
+        let holds_all = self.narrowed.is_empty() || is_as_narrow;
+        let has_same_effect = holds_all && self.is_unique == is_unique && self.expires_after == expires_after;
         fields(&self.keys).eq(fields(keys)) && (*collection == BUSINESSES || has_same_effect)
     }
 
@@ -148,10 +160,12 @@ impl MongoStore {
             if !is_index_conflict(&error) {
                 return Err(StoreError::from(error)).context(wanted);
             }
-            let present = self.indexes_of(collection).await.with_context(|| wanted.clone())?;
-            if *collection != BUSINESSES && !present.iter().any(|present| present.stands_in_for(&index)) {
-                let wanted = format!("{wanted} beside one that is in its way: drop that one");
-                return Err(StoreError::from(error)).context(wanted);
+            if *collection != BUSINESSES {
+                let present = self.indexes_of(collection).await.with_context(|| wanted.clone())?;
+                if !present.iter().any(|present| present.stands_in_for(&index)) {
+                    let wanted = format!("{wanted} beside one that is in its way: drop that one");
+                    return Err(StoreError::from(error)).context(wanted);
+                }
             }
             left.push((*collection, name(keys)));
         }
@@ -274,6 +288,9 @@ mod tests {
             (doc! { "expireAfterSeconds": 60_i64 }, false, true),
             (doc! { "expireAfterSeconds": 60.0 }, false, true),
             (doc! { "expireAfterSeconds": 61 }, false, false),
+            (doc! { "sparse": true }, false, false),
+            (doc! { "sparse": false }, true, false),
+            (doc! { "partialFilterExpression": { "id": 1 }, "expireAfterSeconds": 60 }, false, false),
         ] {
             let present = index(more.clone());
             assert_eq!((present.stands_in_for(&plain), present.stands_in_for(&ttl)), (for_plain, for_ttl), "{more}");

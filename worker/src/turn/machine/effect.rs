@@ -336,7 +336,7 @@ pub enum TroubleKind {
     Ai,
     /// Meta refused the business's token, when a file was to be fetched.
     Token,
-    /// Meta cannot be reached: nothing could be sent either.
+    /// Meta cannot be reached, or throttles: nothing could be sent either.
     Graph,
 }
 

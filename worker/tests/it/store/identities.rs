@@ -155,12 +155,26 @@ async fn who_has_a_new_user_id_with_a_new_number_goes_on_in_their_conversation()
             for known_by in [&new, &phone(OTHER_PHONE), &new] {
                 assert_eq!(session(&store, &acme(), known_by).await, begun, "{old:?} {new:?} {known_by:?}");
             }
+            // The same news of another of the business's numbers.
+            rename(&store, &acme(), &old, &phone(OTHER_PHONE)).await;
             // The number's next owner is somebody else all the same.
             let next = session(&store, &acme(), &both(OTHER_PHONE, "DE.3333")).await;
             assert_ne!(next, begun);
             assert_eq!(session(&store, &acme(), &user(new.user_id.as_ref().expect("one").expose())).await, begun);
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn news_of_somebody_who_had_the_number_later_change_nothing_of_its_former_owners() {
+    let store = Fresh::open("news").await;
+    let ana = session(&store, &acme(), &both(PHONE, ANA)).await;
+    // Ben has her number by now, and has never written to acme.
+    let (old, new) = (both(PHONE, BEN), both(PHONE, "US.3141"));
+    assert_eq!(find(&store, &acme(), &old).await, None);
+    rename(&store, &acme(), &old, &new).await;
+    assert_ne!(session(&store, &acme(), &new).await, ana);
+    assert_eq!(session(&store, &acme(), &user(ANA)).await, ana);
 }
 
 #[tokio::test(flavor = "multi_thread")]

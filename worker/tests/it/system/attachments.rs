@@ -208,7 +208,7 @@ async fn a_file_that_meta_never_finds_keeps_nobody_in_silence() {
     let mut system = System::start(Options { workers: 1, ..Options::default() }.with("AI_GIVE_UP_SECS", "2")).await;
     system.ai.on_chat(model);
     // Refused, cut off, never answered.
-    let faults = [500, 502, 401, 410, 429].map(Fault::NonJson);
+    let faults = [500, 502, 401, 410].map(Fault::NonJson);
     let faults = faults.into_iter().chain([Fault::DropBeforeAccept, Fault::Delay(Duration::from_secs(300))]);
     let mut asked = Vec::new();
     for (n, fault) in (0..).zip(faults) {

@@ -185,7 +185,7 @@ async fn a_customer_who_is_forgotten_while_an_answer_is_thought_over_gets_none_a
     let store =
         MongoStore::open(&StoreSettings { uri, database: system.db.name().to_owned() }).await.expect("a valid URI");
     let second = system.write(&acme(), &customer, "the second swordfish").await;
-    asked.notified().await;
+    tokio::time::timeout(PATIENCE, asked.notified()).await.expect("the AI is asked");
     let session = SessionId::from_stored("acme:4915155500012");
     let forgotten = store.forget(&session).await.expect("the store answers");
     assert_eq!((forgotten.conversations, forgotten.identities), (1, 2));
@@ -306,5 +306,31 @@ async fn what_meta_sends_again_of_a_former_owner_does_not_take_the_number_back()
     system.answers(&acme(), &ben, 3).await;
     let asked = system.journal.chats().last().expect("asked").body.to_string();
     assert!(asked.contains("hello") && !asked.contains("swordfish"), "another person's memory: {asked}");
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_meta_sends_again_of_a_former_owner_does_not_take_a_number_that_the_news_gave_somebody() {
+    let mut system = System::start(Options::default()).await;
+    let ana = Customer::phone("4915155500017").with_user_id("DE.ana");
+    let (ben, bens_new) = ("4915155500018", Customer::phone("4915155500017").with_user_id("DE.new"));
+    let ben = Customer::phone(ben).with_user_id("DE.ben");
+    let sender = system.meta.sender(&acme());
+    let first = sender.message(&ana, Content::text("my secret is swordfish"));
+    sender.deliver(&Body::of(&acme(), &first).to_json()).await.expect("200");
+    system.answers(&acme(), &ana, 1).await;
+    system.write(&acme(), &ben, "I like oranges").await;
+    system.answers(&acme(), &ben, 1).await;
+    let news = sender.message(&ben, Content::number_change("4915155500018", "4915155500017"));
+    sender.deliver(&Body::of(&acme(), &news).to_json()).await.expect("200");
+    system.wait_for_document("account_events", doc! { "field": "system" }).await;
+    system.settled().await;
+    system.kill_worker(0);
+    system.start_worker().await;
+    sender.deliver(&Body::of(&acme(), &first).to_json()).await.expect("200");
+    system.write(&acme(), &bens_new, "what do you know of me?").await;
+    system.answers(&acme(), &bens_new, 2).await;
+    let asked = system.journal.chats().last().expect("asked").body.to_string();
+    assert!(asked.contains("oranges") && !asked.contains("swordfish"), "whose memory? {asked}");
     system.stop().await;
 }
