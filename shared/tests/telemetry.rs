@@ -106,7 +106,9 @@ async fn collected_from(collector: &Collector, url: &str, environment: &[(&str, 
     let mut tries = 1;
     loop {
         let log = export_to(url, environment).await;
-        let collected = collector.take();
+        let mut collected = collector.take();
+        // What came too late for the try before.
+        collected.spans.dedup();
         if !collected.spans.is_empty() || tries == 3 {
             return (collected, log);
         }

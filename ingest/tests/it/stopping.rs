@@ -29,7 +29,7 @@ async fn a_stop_finishes_what_is_in_flight_and_takes_no_more() {
     ingest.signal("TERM").await;
     ingest.logged("stopping: no new work").await;
     until(ingest.admin(), "/readyz", |answer| answer.body == "waiting for: accepting webhooks\n").await;
-    assert!(idle.is_closed_within(Duration::from_secs(5)).await, "idle connections end at once");
+    assert!(idle.is_closed_within(Duration::from_secs(4)).await, "idle connections end at once");
     let end = Instant::now() + Duration::from_secs(30);
     while TcpStream::connect(addr).await.is_ok() {
         assert!(Instant::now() < end, "the port is still open");

@@ -3,23 +3,17 @@
 
 use std::{
     io::{BufRead, BufReader, Read},
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::Path,
     process::{Child, Command, ExitStatus, Output, Stdio},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
+use tokio::net::TcpSocket;
+
 /// How long anything may take on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-
-/// The ports of the tests, and how far apart those of two processes begin.
-const FIRST_PORT: u16 = 20_000;
-const PORTS: u32 = 12_000;
-const PORTS_EACH: u32 = 16;
 
 /// A started program.
 pub(crate) struct Process {
@@ -39,16 +33,17 @@ pub(crate) fn run(arguments: &[&str], environment: &[(&str, String)], directory:
     command(arguments, environment, directory).stdin(Stdio::null()).output().expect("the program starts")
 }
 
-/// A port that nobody listens on just now, and that nobody takes before the program does: it lies below those that the
-/// system gives to whoever asks for any, and no other call of this has it.
+/// A port that nobody else gets, also while the program is down: a socket that never listens is bound to it for as long
+/// as the tests run.
 pub(crate) fn free_addr() -> SocketAddr {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let from = std::process::id().wrapping_mul(PORTS_EACH);
-    let mut tried = (0..PORTS).map(|_| {
-        let n = from.wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed)) % PORTS;
-        SocketAddr::from(([127, 0, 0, 1], FIRST_PORT + u16::try_from(n).expect("small")))
-    });
-    tried.find(|addr| TcpListener::bind(addr).is_ok()).expect("a port")
+    static RESERVED: Mutex<Vec<TcpSocket>> = Mutex::new(Vec::new());
+    let socket = TcpSocket::new_v4().expect("a socket");
+    // As the program does, so that both may be bound.
+    socket.set_reuseaddr(true).expect("an option of every socket");
+    socket.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+    let addr = socket.local_addr().expect("it is bound");
+    RESERVED.lock().expect("not poisoned").push(socket);
+    addr
 }
 
 impl Process {

@@ -229,5 +229,6 @@ async fn an_answered_text_and_its_statuses_ask_mongodb_a_bounded_number_of_times
     // A scan may find it due just then, and try in vain to claim it.
     let fewest = answers.iter().min_by_key(|commands| commands.len()).expect("five of them");
     assert!(fewest.len() <= OF_AN_ANSWER, "{fewest:#?}");
+    assert!(answers.iter().all(|commands| commands.len() <= OF_AN_ANSWER + 1), "{answers:#?}");
     watched.stop().await;
 }

@@ -71,7 +71,9 @@ async fn a_refused_token_and_a_failing_model_slow_nobody_else_and_a_new_token_re
     assert_eq!((answered_to("acme"), answered_to("bolt")), (0, 0), "they have their troubles, and corn has none of it");
     // Nobody touches a queue or a conversation: the back end writes a token, the provider mends its model.
     let waiting = doc! { "subdomain": "acme", "waits_for": { "$exists": true } };
+    let end = Instant::now() + PATIENCE;
     while judged.system.count("conversations", waiting.clone()).await < customers {
+        assert!(Instant::now() < end, "not every conversation waits for a token");
         sleep(Duration::from_millis(100)).await;
     }
     let asked = judged.system.journal.chats().len();

@@ -89,6 +89,7 @@ async fn lost_statuses_and_lost_answers_repeat_only_what_nobody_could_know() {
     let report = judged.judge().await;
     report.verdict().unwrap_or_else(|violations| panic!("{violations}"));
     assert_eq!(report.figures.messages_answered, sent.messages.len(), "{report}");
+    assert!(report.figures.chats_per_message < 2.0, "{report}");
     // Three in ten answers are lost, and of each second one both statuses, too.
     assert!(!report.residual.is_empty(), "nothing was in doubt, so nothing was shown:\n{report}");
 }

@@ -132,7 +132,7 @@ async fn assert_nothing_is_lost(system: &System, who: &Customer, count: usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn older_lines_become_notes_and_none_is_lost_between_the_two() {
     // A reply that is overtaken by a later message would have its notes written twice.
-    let system = System::start(Options::default().with("QUIET_MILLIS", "2000")).await;
+    let system = System::start(Options::default().with("QUIET_MILLIS", "4000")).await;
     let fails = note_taking(&system);
     let ana = customer(1);
     for n in 0..6 {

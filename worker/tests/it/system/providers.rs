@@ -21,7 +21,7 @@ use super::harness::{Options, System, acme, bolt, customer};
 
 const GIVE_UP: &str = "5";
 /// Tries until the apology. The pauses are drawn from between nothing and half a second, one, two, four, …; that eleven
-/// of them make less than five seconds happens once in a thousand million runs.
+/// of them make less than five seconds happens once in a thousand million cases.
 const TRIES: usize = 12;
 /// Calls of the model in one try, where it calls tools without end.
 const ROUNDS: usize = 5;
