@@ -22,6 +22,28 @@ use crate::{
 const CACHED_FOR: Duration = Duration::from_secs(30);
 const MOST_CACHED: u64 = 100_000;
 
+/// Where a message belongs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resolved {
+    /// To this conversation.
+    To(SessionId),
+    /// It comes again, of somebody whose ids have changed since: it was answered.
+    Answered,
+    /// The sender has no id.
+    Nobody,
+}
+
+/// What a customer was named by.
+#[derive(Debug, Clone, Copy)]
+pub struct NamedBy<'a> {
+    /// The business's number that it came to.
+    pub number: &'a PhoneNumberId,
+    /// The message, as Meta calls it.
+    pub id: &'a MessageId,
+    /// Whether it is to be answered once more.
+    pub is_replay: bool,
+}
+
 /// Finds conversations by customer. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Identities {
@@ -38,42 +60,86 @@ impl Identities {
         Self { store, quiet, cache }
     }
 
-    /// The conversation of a customer with a business, begun if there is none. None where the sender has no id. `message`
-    /// is what they were named by, and the number that it came to.
+    /// The conversation of a customer with a business, begun if there is none. None where the sender has no id.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn resolve(
+    pub async fn resolve(&self, business: &Business, sender: &Sender) -> Result<Option<SessionId>, StoreError> {
+        Ok(match self.resolve_by(business, sender, None).await? {
+            Resolved::To(session) => Some(session),
+            Resolved::Answered | Resolved::Nobody => None,
+        })
+    }
+
+    /// The same for a message of theirs.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn resolve_message(
         &self,
         business: &Business,
         sender: &Sender,
-        message: Option<(&PhoneNumberId, &MessageId)>,
-    ) -> Result<Option<SessionId>, StoreError> {
-        let key = (business.id.0.clone(), sender.clone());
-        if let Some(session) = self.cache.get(&key).await {
-            return Ok(Some(session));
-        }
-        let session = match (&sender.user_id, &sender.wa_id) {
-            (Some(user_id), phone) => self.by_user(business, user_id, phone.as_ref(), message).await?,
-            (None, Some(phone)) => self.find_or_begin(business, phone.expose(), None).await?.session,
-            (None, None) => return Ok(None),
-        };
-        self.cache.insert(key, session.clone()).await;
-        Ok(Some(session))
+        message: NamedBy<'_>,
+    ) -> Result<Resolved, StoreError> {
+        self.resolve_by(business, sender, Some(message)).await
     }
 
+    async fn resolve_by(
+        &self,
+        business: &Business,
+        sender: &Sender,
+        message: Option<NamedBy<'_>>,
+    ) -> Result<Resolved, StoreError> {
+        let key = (business.id.0.clone(), sender.clone());
+        if let Some(session) = self.cache.get(&key).await {
+            return Ok(Resolved::To(session));
+        }
+        let session = match (&sender.user_id, &sender.wa_id) {
+            (Some(user_id), phone) => match self.by_user(business, user_id, phone.as_ref(), message).await? {
+                Some(session) => session,
+                None => return Ok(Resolved::Answered),
+            },
+            (None, Some(phone)) => self.find_or_begin(business, phone.expose(), None).await?.session,
+            (None, None) => return Ok(Resolved::Nobody),
+        };
+        self.cache.insert(key, session.clone()).await;
+        Ok(Resolved::To(session))
+    }
+
+    /// None: the message was answered already.
     async fn by_user(
         &self,
         business: &Business,
         user_id: &UserId,
         phone: Option<&WaId>,
-        message: Option<(&PhoneNumberId, &MessageId)>,
-    ) -> Result<SessionId, StoreError> {
+        message: Option<NamedBy<'_>>,
+    ) -> Result<Option<SessionId>, StoreError> {
         let by_user = self.store.alias(&business.id, user_id.expose()).await?;
+        let seen = match phone {
+            Some(phone) => self.store.alias(&business.id, phone.expose()).await?,
+            None => None,
+        };
+        let is_known = |alias: &Alias| match (phone, &seen) {
+            (Some(_), Some(seen)) => seen.session == alias.session && seen.user_id.as_ref() == Some(user_id),
+            (Some(_), None) => false,
+            (None, _) => true,
+        };
+        if let Some(alias) = by_user.as_ref().filter(|alias| is_known(alias)) {
+            return Ok(Some(alias.session.clone()));
+        }
+        // What Meta sends again is of the time before these ids, or others, had their owners of today: it moves none, and
+        // whoever has them now is not told the answer.
+        let was_answered = match message {
+            Some(NamedBy { number, id, .. }) => self.store.was_answered(number, id).await?,
+            None => false,
+        };
+        if was_answered && message.is_some_and(|message| !message.is_replay) {
+            return Ok(None);
+        }
         let by_phone = match (phone, &by_user) {
             // The number first: whoever else meets this customer now, with or without the user id, meets us there.
             (Some(phone), None) => Some(self.find_or_begin(business, phone.expose(), Some(user_id)).await?),
-            (Some(phone), Some(alias)) => Some(match self.store.alias(&business.id, phone.expose()).await? {
+            (Some(phone), Some(alias)) => Some(match seen {
                 Some(found) => found,
                 None => self.store.claim_alias(&business.id, phone.expose(), &alias.session, Some(user_id)).await?,
             }),
@@ -89,25 +155,19 @@ impl Identities {
             }
             (None, _) => self.find_or_begin(business, user_id.expose(), Some(user_id)).await?.session,
         };
-        let Some((phone, by_phone)) = phone.zip(by_phone) else { return Ok(session) };
+        let Some((phone, by_phone)) = phone.zip(by_phone) else { return Ok(Some(session)) };
         let linked = by_phone.session == session && by_phone.user_id.as_ref() == Some(user_id);
-        if linked {
-            return Ok(session);
-        }
-        // What Meta sends again is of the time before the number had its owner of today.
-        if let Some((number, id)) = message
-            && self.store.was_answered(number, id).await?
-        {
-            return Ok(session);
+        if linked || was_answered {
+            return Ok(Some(session));
         }
         if !recycled && self.unite(business, &by_phone.session, &session, (phone, user_id)).await? {
-            return Ok(session);
+            return Ok(Some(session));
         }
         let before = self.store.move_alias(&business.id, phone.expose(), &session, Some(user_id)).await?;
         if let Some(former) = before {
             self.forget_phone(&former.session, &session, phone).await?;
         }
-        Ok(session)
+        Ok(Some(session))
     }
 
     /// A number and a user id that came together lead to two sessions: they are one customer's, unless either knows of
@@ -183,11 +243,11 @@ impl Identities {
         business: &Business,
         sender: &Sender,
         forgotten: &SessionId,
-        message: Option<(&PhoneNumberId, &MessageId)>,
-    ) -> Result<Option<SessionId>, StoreError> {
+        message: Option<NamedBy<'_>>,
+    ) -> Result<Resolved, StoreError> {
         self.store.forget(forgotten).await?;
         self.cache.invalidate(&(business.id.0.clone(), sender.clone())).await;
-        self.resolve(business, sender, message).await
+        self.resolve_by(business, sender, message).await
     }
 
     /// What a former owner of a number is still to be told must not go to the new one.

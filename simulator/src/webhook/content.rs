@@ -152,6 +152,15 @@ impl Content {
         Self::raw("system", json!({"body": body, "wa_id": new, "type": "user_changed_number"}))
     }
 
+    /// The same change, which also tells the user id that comes with the new number.
+    #[must_use]
+    pub fn with_new_user_id(mut self, user_id: &str) -> Self {
+        if let Some(fields) = self.0.get_mut("system").and_then(Value::as_object_mut) {
+            fields.insert("user_id".to_owned(), json!(user_id));
+        }
+        self
+    }
+
     /// The customer has a new user id.
     pub fn user_id_change(wa_id: &str, new_user_id: &str) -> Self {
         let system = json!({"body": "User Ana changed", "wa_id": wa_id, "user_id": new_user_id});

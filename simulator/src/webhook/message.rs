@@ -100,7 +100,11 @@ impl Message {
     pub fn to_json(&self) -> Value {
         let mut object = Map::new();
         put(&mut object, "from", self.customer.wa_id.as_deref());
-        put(&mut object, "from_user_id", self.customer.user_id.as_deref());
+        let user_id = self.customer.user_id.as_deref();
+        let is_of_the_system = self.content.fields().get("type").and_then(Value::as_str) == Some("system");
+        if !is_of_the_system {
+            put(&mut object, "from_user_id", user_id);
+        }
         object.insert("id".to_owned(), json!(self.id));
         object.insert("timestamp".to_owned(), json!(self.timestamp.to_string()));
         put(&mut object, "group_id", self.group_id.as_deref());
@@ -108,6 +112,10 @@ impl Message {
             object.insert("context".to_owned(), Value::Object(self.context.clone()));
         }
         object.extend(self.content.fields().clone());
+        // Of a change it is told what is no more (Meta, "System messages webhook reference", August 2026).
+        if let Some(system) = object.get_mut("system").and_then(Value::as_object_mut).filter(|_| is_of_the_system) {
+            put(system, "previous_user_id", user_id);
+        }
         Value::Object(object)
     }
 }

@@ -33,7 +33,7 @@ impl Intake {
         }
         // Also where they write first: who answers them expects a person.
         let session = match self.identities.find(&business, &customer).await? {
-            None => self.identities.resolve(&business, &customer, None).await?,
+            None => self.identities.resolve(&business, &customer).await?,
             found => found,
         };
         if let Some(session) = session {

@@ -13,6 +13,7 @@ use super::{Intake, IntakeError, Update};
 use crate::{
     business::{Business, Lookup},
     conversation::{Customer, MailboxItem, QuietTime},
+    identity::{NamedBy, Resolved},
     message::{Sender, Treatment, contact_name, kind, parse, rhythm, sender, text, timestamp, treatment},
     store::{Inbound, Landed, Landing, StoreError},
     turn::real_id,
@@ -50,8 +51,8 @@ impl Intake {
         let sender = sender(&message, contact.as_ref());
         let item = item(update, number, &message)?;
         let known = real_id(&item.id).unwrap_or_else(|| item.id.clone());
-        let of = Some((number, &known));
-        let mut resolved = self.identities.resolve(&business, &sender, of).await?;
+        let named_by = NamedBy { number, id: &known, is_replay: known != item.id };
+        let mut resolved = self.identities.resolve_message(&business, &sender, named_by).await?;
         let customer = Customer {
             wa_id: sender.wa_id.clone(),
             user_id: sender.user_id.clone(),
@@ -59,16 +60,21 @@ impl Intake {
             language: None,
         };
         for _ in 0..=MOVES_MOST {
-            let Some(session) = resolved else {
-                return Err(IntakeError::unhandled(
-                    "no_customer",
-                    "the message names neither a phone number nor a user id",
-                ));
+            let session = match resolved {
+                Resolved::To(session) => session,
+                Resolved::Answered => {
+                    count("duplicate");
+                    return Ok(());
+                }
+                Resolved::Nobody => {
+                    let why = "the message names neither a phone number nor a user id";
+                    return Err(IntakeError::unhandled("no_customer", why));
+                }
             };
             match self.land(&business, session, &customer, item.clone(), &message).await? {
                 Ended::Handled => return Ok(()),
                 Ended::Forgotten(session) => {
-                    resolved = self.identities.begin_anew(&business, &sender, &session, of).await?;
+                    resolved = self.identities.begin_anew(&business, &sender, &session, Some(named_by)).await?;
                 }
             }
         }
@@ -202,13 +208,23 @@ impl Intake {
         let is_change = matches!(text(system, "type").as_deref(), Some("user_changed_number" | "user_changed_user_id"));
         // A change that comes again, days later, must not move the old number's next owner.
         if is_change && !self.store.has_event(&update.message_id).await? {
-            let old = Sender::from_values([text(message, "from").as_deref(), text(message, "from_user_id").as_deref()]);
-            let new = Sender::from_values([text(system, "wa_id").as_deref(), text(system, "user_id").as_deref()]);
+            let (old, new) = changed(message, system);
             self.identities.rename(business, &old, &new).await?;
         }
         let field = if message.get("group_id").is_some() { "group_message" } else { "system" };
         self.record(update, field).await
     }
+}
+
+/// Who a customer was before a change of number or user id, and who they are now. Since August 2026 the old id stands
+/// beside the new one (Meta, "System messages webhook reference"); before that it could only be the sender's.
+fn changed(message: &Value, system: &Value) -> (Sender, Sender) {
+    let named = |object, field| text(object, field).filter(|id| !id.is_empty());
+    let user_id = named(system, "user_id");
+    let from = named(message, "from_user_id").filter(|from| Some(from) != user_id.as_ref());
+    let previous = named(system, "previous_user_id").or(from);
+    let old = Sender::from_values([text(message, "from").as_deref(), previous.as_deref()]);
+    (old, Sender::from_values([text(system, "wa_id").as_deref(), user_id.as_deref()]))
 }
 
 /// How a landing ended.
@@ -249,4 +265,31 @@ fn item(update: &Update, number: &PhoneNumberId, message: &Value) -> Result<Mail
         resend_of: None,
         trace: update.trace,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_change_tells_who_the_customer_was_in_the_form_of_today_and_in_older_ones() {
+        let sender = |phone: &str, user_id: &str| Sender::from_values([Some(phone), Some(user_id)]);
+        let system = |fields: Value| json!({ "from": "16505551234", "system": fields });
+        let changed = |message: &Value| changed(message, message.get("system").expect("one"));
+        let told = system(json!({ "wa_id": "16505559876", "user_id": "US.2", "previous_user_id": "US.1" }));
+        let expected = (sender("16505551234", "US.1"), sender("16505559876", "US.2"));
+        assert_eq!(changed(&told), expected);
+        // As it was told before August 2026, by whoever the message is from.
+        let mut told = system(json!({ "wa_id": "16505559876", "user_id": "US.2" }));
+        told["from_user_id"] = json!("US.1");
+        assert_eq!(changed(&told), expected);
+        // Who writes has the new id already.
+        told["from_user_id"] = json!("US.2");
+        assert_eq!(changed(&told).0, sender("16505551234", ""));
+        told["system"]["previous_user_id"] = json!("");
+        assert_eq!(changed(&told).0, sender("16505551234", ""));
+        assert_eq!(changed(&json!({ "system": {} })), (Sender::default(), Sender::default()));
+    }
 }

@@ -19,6 +19,8 @@ const NAMES: &[&str] = &[
     "phone_number",
     "user_id",
     "parent_user_id",
+    "previous_user_id",
+    "previous_parent_user_id",
     "from_user_id",
     "from_parent_user_id",
     "to_user_id",

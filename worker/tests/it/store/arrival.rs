@@ -9,7 +9,7 @@ use shared::ids::{SessionId, Subdomain};
 use worker::{
     business::{Business, CompanionSettings},
     conversation::{BusinessId, Customer, MailboxItem},
-    identity::Identities,
+    identity::{Identities, Resolved},
     message::Sender,
     store::{Inbound, Landed, Landing, Store},
 };
@@ -64,7 +64,7 @@ impl Arrivals {
 
     /// Where a sender's messages go now.
     pub(super) async fn session(&self, sender: &Sender) -> SessionId {
-        let resolved = self.identities.resolve(&acme(), sender, None).await.expect("the store answers");
+        let resolved = self.identities.resolve(&acme(), sender).await.expect("the store answers");
         resolved.expect("the sender has an id")
     }
 
@@ -75,7 +75,8 @@ impl Arrivals {
             match self.land(session, sender, item).await {
                 (Landed::Moved(forgotten), _) => {
                     let begun = self.identities.begin_anew(&acme(), sender, &forgotten, None).await;
-                    session = begun.expect("the store answers").expect("the sender has an id");
+                    let Ok(Resolved::To(begun)) = begun else { panic!("{begun:?}") };
+                    session = begun;
                 }
                 landed => return landed,
             }

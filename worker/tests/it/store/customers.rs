@@ -362,7 +362,7 @@ async fn a_customer_of_another_business_with_the_same_number_keeps_everything() 
     let beta = serve(&store, "b2", "beta", &["999"], WABA).await;
     customer(&store).await;
     let of_beta = business("b2", Some("beta"));
-    let resolved = identities(&store).resolve(&of_beta, &both(PHONE, ANA), None).await.expect("the store answers");
+    let resolved = identities(&store).resolve(&of_beta, &both(PHONE, ANA)).await.expect("the store answers");
     let session = resolved.expect("the sender has an id");
     let theirs = Talk { session: session.clone(), business: of_beta.id, ..Talk::of(&store, Some("beta"), PHONE) };
     let mut item = message(1);

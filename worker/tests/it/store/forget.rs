@@ -463,7 +463,7 @@ async fn another_businesss_conversation_with_the_same_customer_stays() {
     let store = Fresh::open("two").await;
     let talk = customer(&store).await;
     let beta = business("b2", Some("beta"));
-    let resolved = identities(&store).resolve(&beta, &both(PHONE, ANA), None).await.expect("the store answers");
+    let resolved = identities(&store).resolve(&beta, &both(PHONE, ANA)).await.expect("the store answers");
     let theirs = Talk {
         session: resolved.expect("the sender has an id"),
         business: beta.id.clone(),
@@ -472,6 +472,6 @@ async fn another_businesss_conversation_with_the_same_customer_stays() {
     theirs.receive(&messages(1..3)).await;
     forget(&store, &talk.session).await;
     assert_eq!(ids(&theirs.claim().await.conversation.mailbox), ids(&messages(1..3)));
-    let again = identities(&store).resolve(&beta, &both(PHONE, ANA), None).await.expect("the store answers");
+    let again = identities(&store).resolve(&beta, &both(PHONE, ANA)).await.expect("the store answers");
     assert_eq!(again, Some(theirs.session));
 }

@@ -21,7 +21,7 @@ const BEN: &str = "US.2718";
 
 /// As another worker would, which has nothing cached.
 async fn session(store: &Arc<dyn Store>, business: &Business, sender: &Sender) -> String {
-    let resolved = identities(store).resolve(business, sender, None).await.expect("the store answers");
+    let resolved = identities(store).resolve(business, sender).await.expect("the store answers");
     resolved.expect("the sender has an id").expose().to_owned()
 }
 
@@ -240,7 +240,7 @@ async fn a_change_that_is_told_late_takes_nothing_from_the_numbers_new_owner() {
 async fn a_worker_forgets_what_it_cached_when_a_customer_changes() {
     let store = Fresh::open("cached").await;
     let worker = identities(&store);
-    let resolve = async |sender: &Sender| worker.resolve(&acme(), sender, None).await.expect("the store answers");
+    let resolve = async |sender: &Sender| worker.resolve(&acme(), sender).await.expect("the store answers");
     let begun = resolve(&phone(PHONE)).await;
     worker.rename(&acme(), &phone(PHONE), &phone(OTHER_PHONE)).await.expect("the store answers");
     assert_eq!(resolve(&phone(OTHER_PHONE)).await, begun);
@@ -311,7 +311,7 @@ async fn who_takes_over_a_subdomain_takes_over_no_conversation() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sender_without_an_id_has_no_session() {
     let store = Fresh::open("nobody").await;
-    let resolved = identities(&store).resolve(&acme(), &Sender::default(), None).await.expect("the store answers");
+    let resolved = identities(&store).resolve(&acme(), &Sender::default()).await.expect("the store answers");
     assert_eq!(resolved, None);
     assert_eq!(find(&store, &acme(), &Sender::default()).await, None);
 }

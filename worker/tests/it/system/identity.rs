@@ -334,3 +334,38 @@ async fn what_meta_sends_again_of_a_former_owner_does_not_take_a_number_that_the
     assert!(asked.contains("oranges") && !asked.contains("swordfish"), "whose memory? {asked}");
     system.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_meta_sends_again_of_somebody_whose_ids_are_all_gone_is_not_answered_to_whoever_has_the_number_now() {
+    let mut system = System::start(Options::default()).await;
+    let before = Customer::phone("4915155500019").with_user_id("DE.ana");
+    let after = Customer::phone("4915155500020").with_user_id("DE.anas_new");
+    let ben = Customer::phone("4915155500019").with_user_id("DE.ben");
+    let sender = system.meta.sender(&acme());
+    let first = sender.message(&before, Content::text("my secret is swordfish"));
+    sender.deliver(&Body::of(&acme(), &first).to_json()).await.expect("200");
+    system.answers(&acme(), &before, 1).await;
+    system.settled().await;
+    let change = Content::number_change("4915155500019", "4915155500020").with_new_user_id("DE.anas_new");
+    sender.deliver(&Body::of(&acme(), &sender.message(&before, change)).to_json()).await.expect("200");
+    system.wait_for_document("account_events", doc! { "field": "system" }).await;
+    system.write(&acme(), &ben, "hello").await;
+    system.answers(&acme(), &ben, 2).await;
+    system.settled().await;
+    system.kill_worker(0);
+    system.start_worker().await;
+    sender.deliver(&Body::of(&acme(), &first).to_json()).await.expect("200");
+    system.write(&acme(), &ben, "what do you know of me?").await;
+    system.answers(&acme(), &ben, 3).await;
+    system.write(&acme(), &after, "and of me?").await;
+    system.answers(&acme(), &after, 1).await;
+    system.settled().await;
+    let asked = |words: &str| {
+        let chats = system.journal.chats();
+        chats.iter().map(|chat| chat.body.to_string()).find(|body| body.contains(words)).expect("asked")
+    };
+    assert!(!asked("what do you know of me?").contains("swordfish"), "another person's memory");
+    assert!(asked("and of me?").contains("swordfish"), "her own");
+    assert_eq!(system.journal.accepted().len(), 4, "nothing was answered twice");
+    system.stop().await;
+}
